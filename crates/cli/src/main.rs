@@ -1,0 +1,2 @@
+//! The command ring3.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Events that programs run on: captures and packets.

@@ -1,0 +1,1 @@
+//! Runs translated bytecode, every access checked.

@@ -1,0 +1,1 @@
+//! An ELF object to programs, maps and relocated instructions.

@@ -1,0 +1,1 @@
+//! Every map type: the program's side and the user's side.

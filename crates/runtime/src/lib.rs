@@ -1,0 +1,1 @@
+//! Objects, helpers and the Bpf door.

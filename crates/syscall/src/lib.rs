@@ -1,0 +1,1 @@
+//! Linux's own bpf(2) behind the Bpf door.

@@ -1,0 +1,1 @@
+//! Program generator, oracles and fact tables for tests.

@@ -1,0 +1,1 @@
+//! Verified bytecode to translated bytecode.

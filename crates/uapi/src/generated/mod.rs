@@ -1,0 +1,5 @@
+//! Tables written by `cargo xtask generate`.
+
+mod enums;
+
+pub use enums::*;

@@ -1,0 +1,24 @@
+//! What Linux promises, as tables: numbers, names, limits, contracts of helpers and contexts.
+//!
+//! Plain data without behaviour; Linux 6.18 unless a row says otherwise. The tables under
+//! `generated` come from `facts/` by `cargo xtask generate`.
+#![forbid(unsafe_code)]
+
+mod errno;
+mod generated;
+mod map_def;
+
+pub use errno::Errno;
+pub use generated::*;
+pub use map_def::{MapDef, map_flags};
+
+/// Longest program, in slots, for a loader with CAP_BPF.
+pub const MAX_INSNS: usize = 1_000_000;
+/// Bytes of stack that one frame, and one chain of frames, may use.
+pub const MAX_STACK: usize = 512;
+/// Frames in one chain of BPF-to-BPF calls.
+pub const MAX_CALL_FRAMES: usize = 8;
+/// Tail calls in one run.
+pub const MAX_TAIL_CALLS: u32 = 33;
+/// Bytes of an object's name, the closing zero included.
+pub const OBJ_NAME_LEN: usize = 16;
