@@ -6,10 +6,12 @@
 
 mod errno;
 mod generated;
+mod helper;
 mod map_def;
 
 pub use errno::Errno;
 pub use generated::*;
+pub use helper::{ArgKind, ArgType, DynptrArg, HelperProto, RetKind, RetType};
 pub use map_def::{MapDef, map_flags};
 
 /// Longest program, in slots, for a loader with CAP_BPF.

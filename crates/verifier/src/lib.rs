@@ -1,1 +1,13 @@
-//! Whether a program is safe, and why not.
+//! Whether a program is safe, and why not: Linux 6.18's verifier as a pure function.
+//!
+//! [`verify`] takes a [`Program`] (what BPF_PROG_LOAD is given) and the [`World`] it refers to
+//! (maps, BTF, helper contracts), and returns an [`Outcome`]: the verdict, the facts that were
+//! proven for each instruction, statistics, and Linux's log if one was asked for. It does no I/O
+//! and knows no running map.
+#![forbid(unsafe_code)]
+
+mod input;
+mod outcome;
+
+pub use input::{FuncInfo, LineInfo, LogOptions, MapInfo, Policy, Program, World};
+pub use outcome::{Access, Facts, InsnFacts, Outcome, Rejection, Stats, SubprogFacts};

@@ -1,0 +1,318 @@
+//! The bytes of one BTF object: header, type offsets, strings.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use crate::error::BtfError;
+use crate::kind::Kind;
+use crate::names::NameIndex;
+use crate::ty::{Type, TypeId};
+
+/// Bytes of the smallest header this format has.
+pub(crate) const HEADER_LEN: u32 = 24;
+/// `BTF_MAGIC`, little-endian.
+pub(crate) const MAGIC: u16 = 0xeb9f;
+/// Bytes of a type's head: name offset, info, size or type.
+pub(crate) const HEAD_LEN: u32 = 12;
+
+/// A parsed BTF object: raw bytes plus where each type starts.
+///
+/// A split object continues the ids and string offsets of its base.
+#[derive(Clone)]
+pub struct Btf {
+    pub(crate) data: Arc<[u8]>,
+    pub(crate) layout: Layout,
+    /// Offset of each own type from the start of `data`; `[0]` is type `first_id`.
+    offsets: Arc<[u32]>,
+    base: Option<Arc<Btf>>,
+    first_id: u32,
+    first_str: u32,
+    names: OnceLock<NameIndex>,
+}
+
+/// Where the header puts the sections, as ranges of the raw bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) header_len: u32,
+    pub(crate) types: Range<usize>,
+    pub(crate) strings: Range<usize>,
+}
+
+/// A type's head as it lies in the bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head {
+    pub(crate) name_off: u32,
+    pub(crate) info: u32,
+    pub(crate) size_or_type: u32,
+}
+
+impl Head {
+    fn read(bytes: &[u8], at: usize) -> Option<Head> {
+        let head = bytes.get(at..at.checked_add(HEAD_LEN as usize)?)?;
+        Some(Head {
+            name_off: word(head, 0)?,
+            info: word(head, 4)?,
+            size_or_type: word(head, 8)?,
+        })
+    }
+
+    pub(crate) const fn kind_number(self) -> u32 {
+        (self.info >> 24) & 0x1f
+    }
+
+    pub(crate) const fn kind(self) -> Option<Kind> {
+        Kind::from_number(self.kind_number())
+    }
+
+    pub(crate) const fn vlen(self) -> u32 {
+        self.info & 0xffff
+    }
+
+    pub(crate) const fn kind_flag(self) -> bool {
+        self.info >> 31 != 0
+    }
+}
+
+/// The little-endian word at `at`, if it lies inside.
+pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    let four = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_le_bytes(four.try_into().ok()?))
+}
+
+impl Btf {
+    /// Reads a complete (not split) BTF object; the bytes are copied.
+    pub fn parse(bytes: &[u8]) -> Result<Btf, BtfError> {
+        Self::build(bytes, None)
+    }
+
+    /// Reads split BTF whose ids and strings continue those of `base`.
+    pub fn parse_split(bytes: &[u8], base: Arc<Btf>) -> Result<Btf, BtfError> {
+        Self::build(bytes, Some(base))
+    }
+
+    fn build(bytes: &[u8], base: Option<Arc<Btf>>) -> Result<Btf, BtfError> {
+        let layout = Layout::parse(bytes, base.is_some())?;
+        let first_id = base.as_ref().map_or(1, |base| base.type_count() + 1);
+        let first_str = base.as_ref().map_or(0, |base| base.string_end());
+        let offsets = index_types(bytes, &layout, first_id)?;
+        Ok(Btf {
+            data: bytes.into(),
+            layout,
+            offsets: offsets.into(),
+            base,
+            first_id,
+            first_str,
+            names: OnceLock::new(),
+        })
+    }
+
+    /// The raw bytes as parsed.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The BTF this one continues, if it is split.
+    #[must_use]
+    pub fn base(&self) -> Option<&Arc<Btf>> {
+        self.base.as_ref()
+    }
+
+    /// The id of the first type of this object's own (1 unless split).
+    #[must_use]
+    pub fn first_id(&self) -> TypeId {
+        TypeId(self.first_id)
+    }
+
+    /// The highest type id, base included; ids run from 1 to this, 0 is void.
+    #[must_use]
+    pub fn type_count(&self) -> u32 {
+        // Each type takes 12 of at most 2^32 bytes, and a base is bounded alike.
+        self.first_id - 1 + self.offsets.len() as u32
+    }
+
+    /// The type with this id; `None` for void (0) and ids beyond the last.
+    #[must_use]
+    pub fn ty(&self, id: TypeId) -> Option<Type<'_>> {
+        let (owner, at) = self.locate(id)?;
+        Type::decode(owner, self, id, at)
+    }
+
+    /// All own types in id order (not those of the base).
+    pub fn own_types(&self) -> impl Iterator<Item = Type<'_>> {
+        (self.first_id..=self.type_count()).filter_map(|id| self.ty(TypeId(id)))
+    }
+
+    /// All types in id order, those of the base first.
+    pub fn types(&self) -> impl Iterator<Item = Type<'_>> {
+        (1..=self.type_count()).filter_map(|id| self.ty(TypeId(id)))
+    }
+
+    /// The kind of a type without decoding the rest; `None` as in [`Btf::ty`].
+    #[must_use]
+    pub fn kind(&self, id: TypeId) -> Option<Kind> {
+        self.head(id)?.kind()
+    }
+
+    pub(crate) fn head(&self, id: TypeId) -> Option<Head> {
+        let (owner, at) = self.locate(id)?;
+        Head::read(&owner.data, at)
+    }
+
+    fn locate(&self, id: TypeId) -> Option<(&Btf, usize)> {
+        let mut owner = self;
+        while id.0 < owner.first_id {
+            owner = owner.base.as_deref()?;
+        }
+        let at = *owner.offsets.get((id.0 - owner.first_id) as usize)?;
+        Some((owner, at as usize))
+    }
+
+    /// One past the highest string offset, base included.
+    pub(crate) fn string_end(&self) -> u32 {
+        self.first_str + self.layout.strings.len() as u32
+    }
+
+    /// The bytes of the string at this offset, without its NUL.
+    #[must_use]
+    pub fn string_bytes(&self, offset: u32) -> Option<&[u8]> {
+        let mut owner = self;
+        while offset < owner.first_str {
+            owner = owner.base.as_deref()?;
+        }
+        let strings = owner.data.get(owner.layout.strings.clone())?;
+        let rest = strings.get((offset - owner.first_str) as usize..)?;
+        let end = rest.iter().position(|&byte| byte == 0)?;
+        rest.get(..end)
+    }
+
+    /// The string at this offset; `None` outside the section or if it is not UTF-8.
+    #[must_use]
+    pub fn string(&self, offset: u32) -> Option<&str> {
+        std::str::from_utf8(self.string_bytes(offset)?).ok()
+    }
+
+    pub(crate) fn name_index(&self) -> &NameIndex {
+        self.names.get_or_init(|| NameIndex::build(self))
+    }
+}
+
+impl fmt::Debug for Btf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Btf")
+            .field("bytes", &self.data.len())
+            .field("first_id", &self.first_id)
+            .field("type_count", &self.type_count())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Layout {
+    fn parse(bytes: &[u8], is_split: bool) -> Result<Layout, BtfError> {
+        if u32::try_from(bytes.len()).is_err() {
+            return Err(BtfError::Limit("BTF length", u64::from(u32::MAX)));
+        }
+        let header_len = check_header(bytes)?;
+        // Present: check_header saw HEADER_LEN bytes.
+        let field = |at| word(bytes, at).unwrap_or(0);
+        let types = section(bytes, "type", header_len, field(8), field(12))?;
+        let strings = section(bytes, "string", header_len, field(16), field(20))?;
+        if !types.start.is_multiple_of(4) {
+            return Err(BtfError::Header("type section is not aligned to 4 bytes"));
+        }
+        if types.end > strings.start {
+            return Err(BtfError::Header("type section must end before the string section"));
+        }
+        check_strings(&bytes[strings.clone()], is_split)?;
+        Ok(Layout { header_len, types, strings })
+    }
+}
+
+fn check_header(bytes: &[u8]) -> Result<u32, BtfError> {
+    let &[m0, m1, version, flags, ..] = bytes else {
+        return Err(BtfError::Header("fewer than 24 bytes"));
+    };
+    match u16::from_le_bytes([m0, m1]) {
+        MAGIC => {}
+        swapped if swapped == MAGIC.swap_bytes() => return Err(BtfError::BigEndian),
+        _ => return Err(BtfError::Header("invalid magic")),
+    }
+    if version != 1 {
+        return Err(BtfError::Header("unsupported version (not 1)"));
+    }
+    if flags != 0 {
+        return Err(BtfError::Header("unsupported flags (not 0)"));
+    }
+    let header_len = word(bytes, 4).ok_or(BtfError::Header("fewer than 24 bytes"))?;
+    let header = bytes
+        .get(..header_len as usize)
+        .ok_or(BtfError::Header("header is longer than the bytes"))?;
+    match header.get(HEADER_LEN as usize..) {
+        None => Err(BtfError::Header("fewer than 24 bytes")),
+        Some(extra) if extra.iter().any(|&byte| byte != 0) => {
+            Err(BtfError::Header("unknown header fields are not zero"))
+        }
+        Some(_) => Ok(header_len),
+    }
+}
+
+fn section(
+    bytes: &[u8],
+    section: &'static str,
+    base: u32,
+    offset: u32,
+    len: u32,
+) -> Result<Range<usize>, BtfError> {
+    let start = u64::from(base) + u64::from(offset);
+    let end = start + u64::from(len);
+    if end > bytes.len() as u64 {
+        let total = bytes.len() as u64;
+        return Err(BtfError::Section { section, offset: start, len: u64::from(len), total });
+    }
+    Ok(start as usize..end as usize)
+}
+
+fn check_strings(strings: &[u8], is_split: bool) -> Result<(), BtfError> {
+    match (strings.first(), strings.last()) {
+        (None, _) if is_split => Ok(()),
+        (None, _) => Err(BtfError::Strings("is empty")),
+        (Some(&first), _) if first != 0 && !is_split => {
+            Err(BtfError::Strings("does not start with an empty string"))
+        }
+        (_, Some(0)) => Ok(()),
+        _ => Err(BtfError::Strings("does not end in NUL")),
+    }
+}
+
+/// Finds the start of each type; the only pass over the type section that parsing makes.
+fn index_types(bytes: &[u8], layout: &Layout, first_id: u32) -> Result<Vec<u32>, BtfError> {
+    let types = &bytes[..layout.types.end];
+    let start = layout.types.start;
+    // Real BTF averages some 20-30 bytes per type; growth beyond is amortized.
+    let mut offsets = Vec::with_capacity(layout.types.len() / 24);
+    let mut at = start;
+    while at < types.len() {
+        let offset = (at - start) as u32;
+        let id = TypeId(first_id.saturating_add(offsets.len() as u32));
+        let head = Head::read(types, at).ok_or(BtfError::Truncated { id, offset })?;
+        let kind = head.kind().ok_or(BtfError::UnknownKind {
+            id,
+            offset,
+            kind: head.kind_number(),
+        })?;
+        let next = at as u64 + u64::from(HEAD_LEN) + kind.tail_len(head.vlen());
+        if next > types.len() as u64 {
+            return Err(BtfError::Truncated { id, offset });
+        }
+        offsets.push(at as u32);
+        at = next as usize;
+    }
+    if u64::from(first_id) + offsets.len() as u64 > u64::from(MAX_TYPES) {
+        return Err(BtfError::Limit("number of types", u64::from(MAX_TYPES)));
+    }
+    Ok(offsets)
+}
+
+/// More types than any kernel has; keeps id arithmetic in 32 bits over any chain of bases.
+const MAX_TYPES: u32 = 0x7fff_ffff;

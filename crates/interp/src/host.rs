@@ -1,0 +1,93 @@
+//! What a program reaches outside its own registers and stack.
+
+use std::fmt;
+
+/// A run of host memory that a program may touch: `start..end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// First host address.
+    pub start: u64,
+    /// Address after the last byte.
+    pub end: u64,
+    /// Stores are allowed.
+    pub writable: bool,
+}
+
+/// The world of one run: memory and helpers.
+///
+/// Addresses are host addresses; whoever implements this vouches that each [`Region`] it names
+/// stays valid memory until the next helper call.
+pub trait Host {
+    /// The region that holds `addr` (context, packet, map value, helper memory).
+    fn region(&mut self, addr: u64) -> Option<Region>;
+
+    /// Calls helper `id` with r1 to r5; `vm` runs callbacks in the program.
+    fn call(&mut self, id: u32, args: [u64; 5], vm: &mut dyn Callback) -> Result<u64, Trap>;
+}
+
+/// The way back into the program from a helper (`bpf_loop`, `bpf_for_each_map_elem`).
+pub trait Callback {
+    /// Runs the subprogram whose address is `func` with `args`; the value is its r0.
+    fn call_back(&mut self, func: u64, args: [u64; 5]) -> Result<u64, Trap>;
+
+    /// Lets the program read and write this memory (a callback's key, value or context).
+    fn grant(&mut self, region: Region);
+
+    /// Replaces the running program by another when the helper returns (`bpf_tail_call`).
+    fn tail_call(&mut self, prog: u64);
+}
+
+/// Why a run stopped without an exit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trap {
+    /// Slot of the instruction, in translated bytecode.
+    pub pc: usize,
+    /// What happened.
+    pub kind: TrapKind,
+}
+
+/// What went wrong at run time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrapKind {
+    /// A load or store outside every region, or a store to read-only memory.
+    Memory {
+        /// The address.
+        addr: u64,
+        /// Bytes accessed.
+        size: u32,
+        /// It was a store.
+        write: bool,
+    },
+    /// The instruction budget is used up.
+    Fuel,
+    /// An instruction that does not decode.
+    BadInsn,
+    /// A jump or call out of the program.
+    BadTarget,
+    /// More frames than Linux allows.
+    CallDepth,
+    /// A helper without a body here.
+    NoHelper(u32),
+    /// A helper stopped the program.
+    Helper(&'static str),
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "instruction {}: ", self.pc)?;
+        match &self.kind {
+            TrapKind::Memory { addr, size, write } => {
+                let what = if *write { "store" } else { "load" };
+                write!(f, "{what} of {size} bytes at {addr:#x}, outside all memory of the program")
+            }
+            TrapKind::Fuel => f.write_str("the instruction budget is used up"),
+            TrapKind::BadInsn => f.write_str("not an instruction"),
+            TrapKind::BadTarget => f.write_str("jump or call out of the program"),
+            TrapKind::CallDepth => f.write_str("too many nested calls"),
+            TrapKind::NoHelper(id) => write!(f, "helper {id} has no body here"),
+            TrapKind::Helper(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Trap {}
