@@ -50,11 +50,7 @@ pub(crate) struct Head {
 impl Head {
     fn read(bytes: &[u8], at: usize) -> Option<Head> {
         let head = bytes.get(at..at.checked_add(HEAD_LEN as usize)?)?;
-        Some(Head {
-            name_off: word(head, 0)?,
-            info: word(head, 4)?,
-            size_or_type: word(head, 8)?,
-        })
+        Some(Head { name_off: word(head, 0)?, info: word(head, 4)?, size_or_type: word(head, 8)? })
     }
 
     pub(crate) const fn kind_number(self) -> u32 {
@@ -67,10 +63,6 @@ impl Head {
 
     pub(crate) const fn vlen(self) -> u32 {
         self.info & 0xffff
-    }
-
-    pub(crate) const fn kind_flag(self) -> bool {
-        self.info >> 31 != 0
     }
 }
 
@@ -296,11 +288,8 @@ fn index_types(bytes: &[u8], layout: &Layout, first_id: u32) -> Result<Vec<u32>,
         let offset = (at - start) as u32;
         let id = TypeId(first_id.saturating_add(offsets.len() as u32));
         let head = Head::read(types, at).ok_or(BtfError::Truncated { id, offset })?;
-        let kind = head.kind().ok_or(BtfError::UnknownKind {
-            id,
-            offset,
-            kind: head.kind_number(),
-        })?;
+        let kind =
+            head.kind().ok_or(BtfError::UnknownKind { id, offset, kind: head.kind_number() })?;
         let next = at as u64 + u64::from(HEAD_LEN) + kind.tail_len(head.vlen());
         if next > types.len() as u64 {
             return Err(BtfError::Truncated { id, offset });

@@ -91,10 +91,8 @@ impl Kind {
     /// Whether the head's last word is the id of another type (0 is void).
     #[must_use]
     pub const fn has_type_ref(self) -> bool {
-        matches!(
-            self,
-            Kind::Ptr | Kind::Func | Kind::FuncProto | Kind::Var | Kind::DeclTag
-        ) || self.is_modifier()
+        matches!(self, Kind::Ptr | Kind::Func | Kind::FuncProto | Kind::Var | Kind::DeclTag)
+            || self.is_modifier()
     }
 }
 

@@ -19,4 +19,5 @@ pub use error::BtfError;
 pub use ext::{CoreKind, CoreRelo, Ext, ExtSection, FuncInfo, LineInfo};
 pub use kind::{Kind, Linkage};
 pub use names::essential_name;
+pub use resolve::{MAX_DEPTH, POINTER_SIZE};
 pub use ty::{Array, Encoding, IntInfo, Member, Param, SecInfo, Type, TypeId, Var};

@@ -56,10 +56,8 @@ impl NameIndex {
     }
 
     fn chain(&self, essential: &str) -> impl Iterator<Item = u32> {
-        let head = self.heads[self.bucket(essential)];
-        std::iter::successors(Some(head), |&at| self.next.get(at as usize - 1).copied())
-            .take_while(|&at| at != 0)
-            .map(|at| at - 1)
+        let head = self.heads[self.bucket(essential)].checked_sub(1);
+        std::iter::successors(head, |&at| self.next[at as usize].checked_sub(1))
     }
 }
 

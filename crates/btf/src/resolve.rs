@@ -89,9 +89,7 @@ impl Btf {
             }
             Kind::Ptr => Ok(POINTER_SIZE),
             Kind::Var => self.align_within(TypeId(ty.size_or_type), depth, budget),
-            kind if kind.is_modifier() => {
-                self.align_within(TypeId(ty.size_or_type), depth, budget)
-            }
+            kind if kind.is_modifier() => self.align_within(TypeId(ty.size_or_type), depth, budget),
             Kind::Array => {
                 let elem = ty.array().ok_or(BtfError::NoSize(id))?.elem;
                 self.align_within(elem, depth, budget)

@@ -223,7 +223,7 @@ impl<'a> Type<'a> {
         let step = if wide { 12 } else { 8 };
         let tail = self.tail_if(self.kind.is_enum());
         tail.chunks_exact(step).map(move |record| {
-            let at = |index| word(record, index * 4).unwrap_or(0);
+            let at = |index: usize| word(record, index * 4).unwrap_or(0);
             let low = at(1);
             let value = match (wide, this.kind_flag) {
                 (true, _) => (u64::from(at(2)) << 32 | u64::from(low)) as i64,
@@ -287,7 +287,8 @@ impl std::fmt::Debug for Type<'_> {
 }
 
 /// Splits a tail into records of `N` bytes as up to three words (missing ones are 0).
-fn records<'a, const N: usize>(tail: &'a [u8]) -> impl ExactSizeIterator<Item = [u32; 3]> + use<'a, N> {
-    tail.chunks_exact(N)
-        .map(|record| [0, 4, 8].map(|at| word(record, at).unwrap_or(0)))
+fn records<'a, const N: usize>(
+    tail: &'a [u8],
+) -> impl ExactSizeIterator<Item = [u32; 3]> + use<'a, N> {
+    tail.chunks_exact(N).map(|record| [0, 4, 8].map(|at| word(record, at).unwrap_or(0)))
 }
