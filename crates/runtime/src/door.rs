@@ -1,0 +1,357 @@
+//! The door: the commands of bpf(2) as typed calls.
+//!
+//! The in-process [`crate::Runtime`], Linux's own bpf(2) and a daemon's client all implement
+//! [`Bpf`]; loading code, command line and tests know nothing else. Requests and answers are
+//! plain data, errors are Linux's numbers.
+
+use std::sync::Arc;
+
+use isa::Insn;
+use uapi::{Errno, MapDef, ProgType};
+use verifier::{FuncInfo, LineInfo, Rejection, Stats};
+
+/// A descriptor of an object behind one door; negative for none.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Fd(pub i32);
+
+/// Kinds of objects with ids.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ObjKind {
+    /// A program.
+    Prog,
+    /// A map.
+    Map,
+    /// A BTF blob.
+    Btf,
+    /// A link.
+    Link,
+}
+
+/// BPF_MAP_CREATE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapCreate {
+    /// Type, sizes, flags, name; `def.inner` is ignored, `inner_map` counts.
+    pub def: MapDef,
+    /// BTF that the type ids of `def` refer to.
+    pub btf: Option<Fd>,
+    /// The model of the maps inside a map of maps.
+    pub inner_map: Option<Fd>,
+}
+
+impl From<MapDef> for MapCreate {
+    fn from(def: MapDef) -> MapCreate {
+        MapCreate { def, btf: None, inner_map: None }
+    }
+}
+
+/// What a load is to log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogRequest {
+    /// Bits 1 (failing path), 2 (every path), 4 (statistics); 0 logs nothing.
+    pub level: u32,
+    /// Bytes of the log buffer; 0 takes 16 MiB.
+    pub size: u32,
+}
+
+/// BPF_BTF_LOAD.
+#[derive(Clone, Debug, Default)]
+pub struct BtfLoad {
+    /// The blob.
+    pub data: Vec<u8>,
+    /// What to log.
+    pub log: LogRequest,
+}
+
+/// BPF_PROG_LOAD.
+#[derive(Clone, Debug, Default)]
+pub struct ProgLoad {
+    /// At most 15 bytes.
+    pub name: String,
+    /// `None` for a number that is no program type.
+    pub prog_type: Option<ProgType>,
+    /// `enum bpf_attach_type`, 0 where the type has none.
+    pub expected_attach_type: u32,
+    /// `BPF_F_*` flags of the load.
+    pub flags: u32,
+    /// Decides whether GPL-only helpers may be called.
+    pub license: String,
+    /// The slots; map loads hold descriptors of this door.
+    pub insns: Vec<Insn>,
+    /// The program's own BTF.
+    pub btf: Option<Fd>,
+    /// One record a subprogram.
+    pub func_info: Vec<FuncInfo>,
+    /// Source lines.
+    pub line_info: Vec<LineInfo>,
+    /// Target in the kernel's BTF, or in `attach_prog`'s.
+    pub attach_btf_id: u32,
+    /// The program to replace or trace.
+    pub attach_prog: Option<Fd>,
+    /// Descriptors that index loads and kfunc calls index.
+    pub fd_array: Vec<Fd>,
+    /// `struct bpf_core_relo` records for the kernel to apply, raw.
+    pub core_relos: Vec<u8>,
+    /// Interface of device-bound programs.
+    pub ifindex: u32,
+    /// What to log.
+    pub log: LogRequest,
+}
+
+/// A successful load.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The new object.
+    pub fd: Fd,
+    /// The log, empty at level 0.
+    pub log: String,
+    /// Bytes that the whole log takes, its closing zero included (`log_true_size`).
+    pub log_true_size: u32,
+    /// The verifier's work, where the door knows it.
+    pub stats: Option<Stats>,
+}
+
+/// A refused load.
+#[derive(Clone, Debug)]
+pub struct LoadError {
+    /// What the call returns.
+    pub errno: Errno,
+    /// The log so far, empty at level 0.
+    pub log: String,
+    /// Bytes that the whole log takes, its closing zero included.
+    pub log_true_size: u32,
+    /// The verifier's reason, where the door knows it.
+    pub rejection: Option<Rejection>,
+}
+
+impl From<Errno> for LoadError {
+    fn from(errno: Errno) -> LoadError {
+        LoadError { errno, log: String::new(), log_true_size: 0, rejection: None }
+    }
+}
+
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.errno)?;
+        let last = match &self.rejection {
+            Some(r) if !r.message.is_empty() => r.message.as_str(),
+            _ => self.log.lines().rfind(|l| !l.starts_with("processed ")).unwrap_or(""),
+        };
+        if last.is_empty() { Ok(()) } else { write!(f, ": {last}") }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// BPF_PROG_TEST_RUN.
+#[derive(Clone, Debug, Default)]
+pub struct TestRun {
+    /// The packet or buffer; `None` is Linux's null pointer of size 0.
+    pub data_in: Option<Vec<u8>>,
+    /// Room for the output; `None` asks for none, as a null `data_out` does.
+    pub data_out: Option<u32>,
+    /// The context (`struct xdp_md`, `struct __sk_buff`, …).
+    pub ctx_in: Option<Vec<u8>>,
+    /// Room for the context afterwards.
+    pub ctx_out: Option<u32>,
+    /// Runs; 0 counts as 1.
+    pub repeat: u32,
+    /// `BPF_F_TEST_*`.
+    pub flags: u32,
+    /// CPU to run on, with BPF_F_TEST_RUN_ON_CPU.
+    pub cpu: u32,
+    /// Packets in a batch of a live-frames run.
+    pub batch_size: u32,
+}
+
+/// The answer to a test run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TestRunOut {
+    /// What the program returned.
+    pub retval: u32,
+    /// Mean time of one run in nanoseconds.
+    pub duration_ns: u32,
+    /// The packet afterwards, cut to the room given.
+    pub data_out: Vec<u8>,
+    /// Its full size in bytes.
+    pub data_size_out: u32,
+    /// The context afterwards, cut to the room given.
+    pub ctx_out: Vec<u8>,
+    /// Its full size in bytes.
+    pub ctx_size_out: u32,
+    /// The room was too small: the call itself answers ENOSPC.
+    pub truncated: bool,
+}
+
+/// How far a batch came: `count` elements, then the error that ended it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Where the next call goes on.
+    pub next: Vec<u8>,
+    /// Keys, one after the other.
+    pub keys: Vec<u8>,
+    /// Values in user layout, one after the other.
+    pub values: Vec<u8>,
+    /// Elements done.
+    pub count: u32,
+    /// ENOENT after the last element.
+    pub errno: Option<Errno>,
+}
+
+/// BPF_OBJ_GET_INFO_BY_FD of a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProgInfo {
+    /// Number of the type.
+    pub prog_type: u32,
+    /// Its id.
+    pub id: u32,
+    /// Hash of the instructions as loaded.
+    pub tag: [u8; 8],
+    /// Its name.
+    pub name: String,
+    /// Nanoseconds since boot.
+    pub load_time: u64,
+    /// Who loaded it.
+    pub created_by_uid: u32,
+    /// Ids of the maps it uses.
+    pub map_ids: Vec<u32>,
+    /// Its licence is GPL-compatible.
+    pub gpl_compatible: bool,
+    /// Id of its BTF, 0 for none.
+    pub btf_id: u32,
+    /// Translated bytecode.
+    pub xlated: Vec<Insn>,
+    /// Machine code; empty without a JIT.
+    pub jited: Vec<u8>,
+    /// One record a subprogram.
+    pub func_info: Vec<FuncInfo>,
+    /// Source lines, by translated instruction.
+    pub line_info: Vec<LineInfo>,
+    /// Instructions the verifier walked.
+    pub verified_insns: u32,
+    /// Time spent running, with statistics on.
+    pub run_time_ns: u64,
+    /// Runs, with statistics on.
+    pub run_cnt: u64,
+    /// Runs refused because the program was already running.
+    pub recursion_misses: u64,
+    /// Target in the kernel's BTF.
+    pub attach_btf_id: u32,
+    /// BTF object of the target.
+    pub attach_btf_obj_id: u32,
+    /// Bytes charged for it (`memlock` of fdinfo).
+    pub memlock: u64,
+}
+
+/// BPF_OBJ_GET_INFO_BY_FD of a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapInfo {
+    /// Its id.
+    pub id: u32,
+    /// Its attributes.
+    pub def: MapDef,
+    /// Id of its BTF, 0 for none.
+    pub btf_id: u32,
+    /// User space can no longer write it.
+    pub frozen: bool,
+    /// Bytes charged for it (`memlock` of fdinfo).
+    pub memlock: u64,
+}
+
+/// BPF_OBJ_GET_INFO_BY_FD of BTF.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BtfInfo {
+    /// Its id.
+    pub id: u32,
+    /// The blob as loaded.
+    pub data: Arc<[u8]>,
+    /// `vmlinux`, a module's name, or empty.
+    pub name: String,
+    /// It describes the kernel.
+    pub kernel_btf: bool,
+}
+
+/// The commands of bpf(2).
+///
+/// Keys and values are in user layout: a value of a per-CPU map is `round_up(value_size, 8)` bytes
+/// for each possible CPU. A buffer shorter than the map's size is EFAULT, as a bad pointer is.
+pub trait Bpf: Send + Sync {
+    /// CPUs that a per-CPU value has room for.
+    fn possible_cpus(&self) -> u32;
+
+    /// BPF_MAP_CREATE.
+    fn map_create(&self, req: &MapCreate) -> Result<Fd, Errno>;
+    /// BPF_MAP_LOOKUP_ELEM into `value`.
+    fn map_lookup(&self, map: Fd, key: &[u8], value: &mut [u8], flags: u64) -> Result<(), Errno>;
+    /// BPF_MAP_UPDATE_ELEM.
+    fn map_update(&self, map: Fd, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno>;
+    /// BPF_MAP_DELETE_ELEM.
+    fn map_delete(&self, map: Fd, key: &[u8]) -> Result<(), Errno>;
+    /// BPF_MAP_GET_NEXT_KEY: the key after `key` into `next`, the first for `None`; ENOENT ends.
+    fn map_next_key(&self, map: Fd, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno>;
+    /// BPF_MAP_LOOKUP_AND_DELETE_ELEM; queues and stacks take an empty key.
+    fn map_take(&self, map: Fd, key: &[u8], value: &mut [u8], flags: u64) -> Result<(), Errno>;
+    /// BPF_MAP_FREEZE.
+    fn map_freeze(&self, map: Fd) -> Result<(), Errno>;
+    /// BPF_MAP_LOOKUP_BATCH, and BPF_MAP_LOOKUP_AND_DELETE_BATCH with `delete`: up to `count`
+    /// elements from `from` on, which is a former [`Batch::next`].
+    fn map_lookup_batch(
+        &self,
+        map: Fd,
+        from: Option<&[u8]>,
+        count: u32,
+        delete: bool,
+        elem_flags: u64,
+    ) -> Result<Batch, Errno>;
+    /// BPF_MAP_UPDATE_BATCH of `count` keys and values, one after the other.
+    fn map_update_batch(
+        &self,
+        map: Fd,
+        keys: &[u8],
+        values: &[u8],
+        count: u32,
+        elem_flags: u64,
+    ) -> Result<Batch, Errno>;
+    /// BPF_MAP_DELETE_BATCH of `count` keys, one after the other.
+    fn map_delete_batch(
+        &self,
+        map: Fd,
+        keys: &[u8],
+        count: u32,
+        elem_flags: u64,
+    ) -> Result<Batch, Errno>;
+
+    /// BPF_BTF_LOAD.
+    fn btf_load(&self, req: &BtfLoad) -> Result<Loaded, LoadError>;
+    /// BPF_PROG_LOAD.
+    fn prog_load(&self, req: &ProgLoad) -> Result<Loaded, LoadError>;
+    /// BPF_PROG_TEST_RUN.
+    fn test_run(&self, prog: Fd, req: &TestRun) -> Result<TestRunOut, Errno>;
+    /// BPF_PROG_BIND_MAP.
+    fn bind_map(&self, prog: Fd, map: Fd) -> Result<(), Errno>;
+
+    /// BPF_OBJ_PIN.
+    fn obj_pin(&self, obj: Fd, path: &str) -> Result<(), Errno>;
+    /// BPF_OBJ_GET, with `file_flags` BPF_F_RDONLY or BPF_F_WRONLY for maps.
+    fn obj_get(&self, path: &str, file_flags: u32) -> Result<Fd, Errno>;
+    /// BPF_{PROG,MAP,BTF,LINK}_GET_NEXT_ID: the smallest id above `after`; ENOENT ends.
+    fn next_id(&self, kind: ObjKind, after: u32) -> Result<u32, Errno>;
+    /// BPF_{PROG,MAP,BTF,LINK}_GET_FD_BY_ID.
+    fn fd_by_id(&self, kind: ObjKind, id: u32, open_flags: u32) -> Result<Fd, Errno>;
+    /// What a descriptor stands for.
+    fn kind(&self, fd: Fd) -> Result<ObjKind, Errno>;
+    /// BPF_OBJ_GET_INFO_BY_FD of a program.
+    fn prog_info(&self, prog: Fd) -> Result<ProgInfo, Errno>;
+    /// BPF_OBJ_GET_INFO_BY_FD of a map.
+    fn map_info(&self, map: Fd) -> Result<MapInfo, Errno>;
+    /// BPF_OBJ_GET_INFO_BY_FD of BTF.
+    fn btf_info(&self, btf: Fd) -> Result<BtfInfo, Errno>;
+    /// close(2): the object goes when nothing else holds it.
+    fn close(&self, fd: Fd) -> Result<(), Errno>;
+}
+
+impl dyn Bpf + '_ {
+    /// Bytes that a value of this map takes in user layout.
+    pub fn user_value_size(&self, def: &MapDef) -> usize {
+        maps::user_value_size(def, self.possible_cpus())
+    }
+}
