@@ -4,6 +4,7 @@
 //! `generated` come from `facts/` by `cargo xtask generate`.
 #![forbid(unsafe_code)]
 
+pub mod attr;
 mod errno;
 mod generated;
 mod helper;
