@@ -1,1 +1,19 @@
 //! An ELF object to programs, maps and relocated instructions.
+//!
+//! [`Object::parse`] reads what clang or bpftool wrote and gives a [`Spec`]: programs with their
+//! subprograms appended and calls relocated as libbpf does it, maps with their initial contents,
+//! and BTF as it is to be loaded. What depends on the kernel comes after, from the caller's data:
+//! [`Spec::relocate_core`], [`Spec::resolve_kconfig`], [`Spec::resolve_ksyms`],
+//! [`Spec::resolve_attach`]. [`ProgramSpec::link`] puts map descriptors in. Nothing here does I/O:
+//! the same bytes give the same spec.
+#![forbid(unsafe_code)]
+
+mod error;
+mod function;
+mod spec;
+
+pub use error::LoadError;
+pub use spec::{
+    AttachPoint, CoreSite, Extern, ExternKind, FuncInfo, KconfigType, LineInfo, MapKind, MapRef,
+    MapSpec, Pin, ProgramSpec, Slot, Spec, Subprog,
+};
