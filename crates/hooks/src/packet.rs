@@ -1,0 +1,16 @@
+//! Packets of capture files: [`CaptureReader`] in, [`CaptureWriter`] out.
+//!
+//! Both stream: neither holds more than one packet and one block of the file.
+
+mod error;
+mod input;
+mod link;
+mod pcap;
+mod pcapng;
+mod reader;
+mod writer;
+
+pub use error::CaptureError;
+pub use link::LinkType;
+pub use reader::{CaptureReader, Packet, Timestamp};
+pub use writer::{CaptureWriter, Precision};
