@@ -253,3 +253,13 @@ pub enum Op {
     Call(Callee),
     Exit,
 }
+
+impl Op {
+    /// Slots the instruction takes: 2 for a 64-bit immediate, else 1.
+    pub const fn slots(&self) -> usize {
+        match self {
+            Op::LdImm64 { .. } => 2,
+            _ => 1,
+        }
+    }
+}
