@@ -6,8 +6,18 @@
 //! and knows no running map.
 #![forbid(unsafe_code)]
 
+mod calls;
+mod check;
+mod domain;
+mod env;
+mod error;
+mod frames;
 mod input;
+mod log;
 mod outcome;
+mod passes;
+mod prune;
+mod state;
 
 pub use input::{FuncInfo, LineInfo, LogOptions, MapInfo, Policy, Program, World};
 pub use outcome::{Access, Facts, InsnFacts, Outcome, Rejection, Stats, SubprogFacts};

@@ -1,0 +1,1 @@
+//! Calls: helpers and their arguments, context accesses, return values.

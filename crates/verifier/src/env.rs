@@ -1,0 +1,251 @@
+//! Everything one verification holds: the input, what the passes found, the path being walked.
+
+use isa::Op;
+use uapi::MapDef;
+
+use crate::input::{MapInfo, Policy, Program, World};
+use crate::log::Log;
+use crate::prune::Store;
+use crate::state::{FuncState, RegState, VerifierState};
+
+/// Capabilities as the rules use them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caps {
+    pub(crate) allow_ptr_leaks: bool,
+    pub(crate) allow_uninit_stack: bool,
+    pub(crate) bypass_spec_v1: bool,
+    pub(crate) bypass_spec_v4: bool,
+    pub(crate) bpf_capable: bool,
+}
+
+impl Caps {
+    fn new(policy: &Policy) -> Caps {
+        let perfmon = policy.cap_perfmon || policy.cap_sys_admin;
+        Caps {
+            allow_ptr_leaks: perfmon,
+            allow_uninit_stack: perfmon,
+            bypass_spec_v1: perfmon,
+            bypass_spec_v4: perfmon,
+            bpf_capable: policy.cap_bpf || policy.cap_sys_admin,
+        }
+    }
+}
+
+/// What a global function's argument must be, from BTF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SubprogArg {
+    /// Any scalar.
+    Anything,
+    /// The context.
+    Ctx,
+    /// Memory of this many bytes.
+    Mem { size: u32, nullable: bool, rdonly: bool, untrusted: bool },
+    /// A pointer to this kernel type.
+    BtfId { id: u32, trusted: bool, nullable: bool, untrusted: bool },
+    /// A dynptr.
+    Dynptr,
+    /// An arena pointer.
+    Arena,
+}
+
+/// One subprogram. The passes fill it, the walk completes it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Subprog {
+    /// First slot.
+    pub(crate) start: usize,
+    /// Slot after the last.
+    pub(crate) end: usize,
+    /// Name of its FUNC in BTF, or empty.
+    pub(crate) name: String,
+    /// Type id of its FUNC in the program's BTF, 0 for none.
+    pub(crate) func_id: u32,
+    /// BTF linkage is global: verified on its own.
+    pub(crate) is_global: bool,
+    /// A verified caller calls it (global ones are verified only then).
+    pub(crate) called: bool,
+    /// Bytes of stack touched so far.
+    pub(crate) stack_depth: i32,
+    pub(crate) has_tail_call: bool,
+    pub(crate) tail_call_reachable: bool,
+    pub(crate) has_ld_abs: bool,
+    pub(crate) is_cb: bool,
+    pub(crate) is_async_cb: bool,
+    pub(crate) is_exception_cb: bool,
+    pub(crate) changes_pkt_data: bool,
+    pub(crate) might_sleep: bool,
+    /// Arguments of its prototype, once worked out; the error if it could not be.
+    pub(crate) args: Option<Vec<SubprogArg>>,
+    /// Position of its first instruction in [`Env::postorder`].
+    pub(crate) postorder_start: usize,
+}
+
+/// What is known about one slot besides the operation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct InsnAux {
+    /// Compare with stored states before walking it.
+    pub(crate) prune_point: bool,
+    /// Remember how the path came here.
+    pub(crate) jmp_point: bool,
+    /// Store a state even if little happened since the last one.
+    pub(crate) force_checkpoint: bool,
+    pub(crate) jump_target: bool,
+    /// A call that walks a callback.
+    pub(crate) calls_callback: bool,
+    /// `may_goto`, or a call of an iterator's next function.
+    pub(crate) is_may_goto: bool,
+    pub(crate) is_iter_next: bool,
+    /// Strongly connected component, 0 for none.
+    pub(crate) scc: u32,
+    /// Registers that may be read before written, from here on: bit n for rn.
+    pub(crate) live_regs: u16,
+    /// Second slot of a 64-bit immediate.
+    pub(crate) is_ld_imm64_tail: bool,
+    /// Map that a 64-bit immediate names (index into `World::maps`) and offset into its value.
+    pub(crate) map: Option<u32>,
+    pub(crate) map_off: u32,
+    /// A 64-bit immediate of a kernel variable, resolved.
+    pub(crate) kernel_var: Option<RegState>,
+    /// Part of a spill/call/fill pattern that needs no stack: bit set by the passes.
+    pub(crate) fastcall_pattern: bool,
+    /// How many spills of the pattern surround this call.
+    pub(crate) fastcall_spills: u8,
+    /// Some path walked it (not only speculatively).
+    pub(crate) seen: bool,
+    /// Kind of pointer it dereferences on the paths so far.
+    pub(crate) ptr_kind: Option<crate::state::RegState>,
+    /// Speculation must stop before it, or its result is masked.
+    pub(crate) nospec: bool,
+    pub(crate) nospec_result: bool,
+    pub(crate) alu_state: u8,
+    pub(crate) alu_limit: u32,
+    /// The conditional jump fell through, or jumped, on some path.
+    pub(crate) fell_through: bool,
+    pub(crate) jumped: bool,
+    /// Maps a helper call was seen with: `None` before the first, `Some(None)` if several.
+    pub(crate) call_map: Option<Option<u32>>,
+    pub(crate) call_key: Option<Option<u32>>,
+    /// The access class for [`crate::Access`].
+    pub(crate) access: crate::Access,
+}
+
+/// One verification.
+pub(crate) struct Env<'a> {
+    pub(crate) prog: &'a Program,
+    pub(crate) world: &'a World,
+    pub(crate) policy: &'a Policy,
+    pub(crate) caps: Caps,
+    /// Decoded slots; `None` for second slots and for what is malformed.
+    pub(crate) ops: Vec<Option<Op>>,
+    pub(crate) aux: Vec<InsnAux>,
+    pub(crate) subprogs: Vec<Subprog>,
+    /// Instructions of each subprogram in postorder, subprograms one after the other.
+    pub(crate) postorder: Vec<u32>,
+    /// How many components [`InsnAux::scc`] numbers.
+    pub(crate) scc_count: u32,
+    /// Maps in order of first use, as indexes into `World::maps`.
+    pub(crate) used_maps: Vec<usize>,
+    pub(crate) used_helpers: Vec<u32>,
+    pub(crate) changes_packet: bool,
+    /// BPF_F_STRICT_ALIGNMENT, BPF_F_TEST_STATE_FREQ, BPF_F_TEST_REG_INVARIANTS.
+    pub(crate) strict_alignment: bool,
+    pub(crate) test_state_freq: bool,
+    pub(crate) test_reg_invariants: bool,
+    /// BPF_F_SLEEPABLE.
+    pub(crate) sleepable: bool,
+    pub(crate) exception_callback: Option<usize>,
+    /// The path being walked.
+    pub(crate) state: VerifierState,
+    pub(crate) insn_idx: usize,
+    pub(crate) prev_insn_idx: usize,
+    pub(crate) log: Log,
+    pub(crate) store: Store,
+    /// Last id given to a register or reference.
+    pub(crate) id_gen: u32,
+}
+
+/// BPF_F_STRICT_ALIGNMENT.
+pub(crate) const F_STRICT_ALIGNMENT: u32 = 1 << 0;
+/// BPF_F_ANY_ALIGNMENT.
+pub(crate) const F_ANY_ALIGNMENT: u32 = 1 << 1;
+/// BPF_F_TEST_STATE_FREQ.
+pub(crate) const F_TEST_STATE_FREQ: u32 = 1 << 3;
+/// BPF_F_SLEEPABLE.
+pub(crate) const F_SLEEPABLE: u32 = 1 << 4;
+/// BPF_F_TEST_REG_INVARIANTS.
+pub(crate) const F_TEST_REG_INVARIANTS: u32 = 1 << 7;
+
+impl<'a> Env<'a> {
+    /// An environment before any pass.
+    pub(crate) fn new(
+        prog: &'a Program,
+        world: &'a World,
+        policy: &'a Policy,
+        log: Log,
+    ) -> Env<'a> {
+        let has = |flag| prog.flags & flag != 0;
+        Env {
+            prog,
+            world,
+            policy,
+            caps: Caps::new(policy),
+            ops: vec![None; prog.insns.len()],
+            aux: vec![InsnAux::default(); prog.insns.len()],
+            subprogs: Vec::new(),
+            postorder: Vec::new(),
+            scc_count: 0,
+            used_maps: Vec::new(),
+            used_helpers: Vec::new(),
+            changes_packet: false,
+            strict_alignment: has(F_STRICT_ALIGNMENT),
+            test_state_freq: has(F_TEST_STATE_FREQ),
+            test_reg_invariants: has(F_TEST_REG_INVARIANTS),
+            sleepable: has(F_SLEEPABLE),
+            exception_callback: None,
+            state: VerifierState::new(FuncState::new(-1, 0, 0), 0, has(F_SLEEPABLE)),
+            insn_idx: 0,
+            prev_insn_idx: 0,
+            log,
+            store: Store::default(),
+            id_gen: 0,
+        }
+    }
+
+    /// A register id not used before.
+    pub(crate) fn new_id(&mut self) -> u32 {
+        self.id_gen += 1;
+        self.id_gen
+    }
+
+    /// A map by its index in `World::maps`.
+    pub(crate) fn map(&self, index: usize) -> &'a MapInfo {
+        &self.world.maps[index]
+    }
+
+    /// Attributes of the map that a register refers to: those of the inner map where the register
+    /// came out of a map of maps.
+    pub(crate) fn map_def(&self, reg: &RegState) -> &'a MapDef {
+        let def = &self.world.maps[reg.map()].def;
+        if reg.is_inner_map() { def.inner.as_deref().unwrap_or(def) } else { def }
+    }
+
+    /// A register of the current frame.
+    pub(crate) fn reg(&self, n: usize) -> &RegState {
+        self.state.reg(n)
+    }
+
+    /// A register of the current frame, for writing; the log will show it.
+    pub(crate) fn reg_mut(&mut self, n: usize) -> &mut RegState {
+        self.log.scratch_reg(n);
+        self.state.reg_mut(n)
+    }
+
+    /// The subprogram that holds a slot.
+    pub(crate) fn subprog_at(&self, insn: usize) -> usize {
+        self.subprogs.partition_point(|s| s.start <= insn).saturating_sub(1)
+    }
+
+    /// The subprogram that starts at a slot.
+    pub(crate) fn subprog_starting(&self, insn: usize) -> Option<usize> {
+        self.subprogs.binary_search_by_key(&insn, |s| s.start).ok()
+    }
+}

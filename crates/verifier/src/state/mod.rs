@@ -1,0 +1,12 @@
+//! The abstract state of one path: registers, stack, frames, references. Data and plain queries;
+//! `transfer` changes it, `check` tests it, `prune` compares it.
+
+mod frame;
+mod reg;
+mod stack;
+mod verifier_state;
+
+pub(crate) use frame::{Callback, FuncState};
+pub(crate) use reg::{ADD_CONST, AT_PKT_END, BEYOND_PKT_END, INNER_MAP, RegFlags, RegKind, RegState};
+pub(crate) use stack::{SlotByte, Stack, StackSlot, slot_of};
+pub(crate) use verifier_state::{HistEntry, HistFlags, RefKind, Reference, StateId, VerifierState};
