@@ -1,5 +1,9 @@
 //! Writes the generated tables of `crates/uapi` from `facts/`; `--check` fails on drift.
 
+mod helpers;
+mod maps;
+mod progs;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -27,7 +31,31 @@ fn is_alias(name: &str) -> bool {
 /// Generates every table; the error says which file differs or cannot be used.
 pub(crate) fn run(root: &Path, check: bool) -> Result<(), String> {
     let out = root.join("crates/uapi/src/generated");
-    write(&out.join("enums.rs"), &enums(&load(root, "uapi")?)?, check)
+    write(&out.join("enums.rs"), &enums(&load(root, "uapi")?)?, check)?;
+    let progs = load(root, "prog_types")?;
+    let variants = progs::Variants::new(&progs)?;
+    write(&out.join("progs.rs"), &progs::table(&progs, &load(root, "uapi")?, &variants)?, check)?;
+    write(&out.join("helpers.rs"), &helpers::table(&load(root, "helpers")?, &variants)?, check)?;
+    write(
+        &out.join("maps.rs"),
+        &maps::table(&load(root, "map_types")?, &load(root, "helpers")?)?,
+        check,
+    )
+}
+
+/// Head of a generated file: its doc line and what it came from.
+fn head(what: &str, from: &str) -> String {
+    format!("//! {what} Made by `cargo xtask generate` from facts/{from}.json.\n\n")
+}
+
+/// The field as text, or an error that names it.
+fn text<'a>(row: &'a Value, field: &str) -> Result<&'a str, String> {
+    row[field].as_str().ok_or_else(|| format!("no text in `{field}` of {}", row["name"]))
+}
+
+/// The field as a list; missing is empty.
+fn list<'a>(row: &'a Value, field: &str) -> &'a [Value] {
+    row[field].as_array().map_or(&[], Vec::as_slice)
 }
 
 pub(crate) fn load(root: &Path, table: &str) -> Result<Value, String> {
@@ -78,7 +106,7 @@ fn enums(facts: &Value) -> Result<String, String> {
 }
 
 /// `LRU_PERCPU_HASH` to `LruPercpuHash`.
-fn camel(upper: &str) -> String {
+pub(crate) fn camel(upper: &str) -> String {
     let mut out = String::new();
     for word in upper.split('_').filter(|w| !w.is_empty()) {
         let (head, tail) = word.split_at(1);

@@ -9,11 +9,20 @@ mod errno;
 mod generated;
 mod helper;
 mod map_def;
+mod prog;
 
 pub use errno::Errno;
 pub use generated::*;
-pub use helper::{ArgKind, ArgType, DynptrArg, HelperProto, RetKind, RetType};
+pub use helper::{
+    ArgKind, ArgType, DynptrArg, HelperFacts, HelperProto, RetKind, RetType, helper,
+    helper_by_name, helper_facts, helper_for,
+};
 pub use map_def::{MapDef, map_flags};
+pub use prog::{
+    CtxClass, CtxField, CtxTable, MapTypeFacts, PointeeTable, ProgTypeFacts, ProgVariant,
+    SectionDef, ctx_access, gpl_compatible, map_type_facts, pointee_access, prog_type_facts,
+    prog_variant, section, struct_ops_variant,
+};
 
 /// Longest program, in slots, for a loader with CAP_BPF.
 pub const MAX_INSNS: usize = 1_000_000;

@@ -1,5 +1,14 @@
 //! Tables written by `cargo xtask generate`.
 
 mod enums;
+#[rustfmt::skip]
+mod helpers;
+#[rustfmt::skip]
+mod maps;
+#[rustfmt::skip]
+mod progs;
 
 pub use enums::*;
+pub use helpers::*;
+pub use maps::*;
+pub use progs::*;
