@@ -185,7 +185,8 @@ mod tests {
 
     #[test]
     fn resolutions_are_powers_of_ten_or_two() {
-        let rows = [(6, Some(1_000_000)), (0x8a, Some(1024)), (0, Some(1)), (20, None), (0xff, None)];
+        let rows =
+            [(6, Some(1_000_000)), (0x8a, Some(1024)), (0, Some(1)), (20, None), (0xff, None)];
         for (byte, want) in rows {
             assert_eq!(units(byte), want, "{byte:#x}");
         }
