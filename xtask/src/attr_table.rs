@@ -63,7 +63,7 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<(), String> {
 fn module(out: &mut String, name: &str, layout: &Value) {
     let _ = writeln!(
         out,
-        "\npub mod {name} {{\n    use super::Field;\n\n    pub const SIZE: usize = {};",
+        "\npub mod {name} {{\n    use crate::attr::Field;\n\n    pub const SIZE: usize = {};",
         layout["size"]
     );
     for field in layout["fields"].as_array().into_iter().flatten() {

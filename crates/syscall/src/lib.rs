@@ -1,1 +1,10 @@
-//! Linux's own bpf(2) behind the Bpf door.
+//! The bpf(2) ABI: Linux's own bpf(2) as a [`runtime::door::Bpf`].
+//!
+//! [`Linux`] turns the door's typed commands into `union bpf_attr` bytes and back. Whether this
+//! process may call bpf(2) at all is for [`Linux::probe`] to say. `unsafe` is in `sys/` only.
+
+mod fdinfo;
+mod linux;
+mod sys;
+
+pub use linux::Linux;

@@ -5,7 +5,7 @@
 pub const ATTR_SIZE: usize = 168;
 
 pub mod map_create {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 96;
     pub const MAP_TYPE: Field = Field { offset: 0, size: 4 };
@@ -29,7 +29,7 @@ pub mod map_create {
 }
 
 pub mod map_elem {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 32;
     pub const MAP_FD: Field = Field { offset: 0, size: 4 };
@@ -40,7 +40,7 @@ pub mod map_elem {
 }
 
 pub mod map_batch {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 56;
     pub const IN_BATCH: Field = Field { offset: 0, size: 8 };
@@ -54,7 +54,7 @@ pub mod map_batch {
 }
 
 pub mod prog_load {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 168;
     pub const PROG_TYPE: Field = Field { offset: 0, size: 4 };
@@ -92,7 +92,7 @@ pub mod prog_load {
 }
 
 pub mod obj {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 24;
     pub const PATHNAME: Field = Field { offset: 0, size: 8 };
@@ -102,7 +102,7 @@ pub mod obj {
 }
 
 pub mod prog_attach {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 32;
     pub const TARGET_FD: Field = Field { offset: 0, size: 4 };
@@ -117,7 +117,7 @@ pub mod prog_attach {
 }
 
 pub mod test_run {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 80;
     pub const PROG_FD: Field = Field { offset: 0, size: 4 };
@@ -138,7 +138,7 @@ pub mod test_run {
 }
 
 pub mod get_id {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 16;
     pub const START_ID: Field = Field { offset: 0, size: 4 };
@@ -152,7 +152,7 @@ pub mod get_id {
 }
 
 pub mod info {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 16;
     pub const BPF_FD: Field = Field { offset: 0, size: 4 };
@@ -161,7 +161,7 @@ pub mod info {
 }
 
 pub mod prog_query {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 64;
     pub const TARGET_FD: Field = Field { offset: 0, size: 4 };
@@ -179,7 +179,7 @@ pub mod prog_query {
 }
 
 pub mod raw_tracepoint {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 24;
     pub const NAME: Field = Field { offset: 0, size: 8 };
@@ -188,7 +188,7 @@ pub mod raw_tracepoint {
 }
 
 pub mod btf_load {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 40;
     pub const BTF: Field = Field { offset: 0, size: 8 };
@@ -202,7 +202,7 @@ pub mod btf_load {
 }
 
 pub mod task_fd_query {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 48;
     pub const PID: Field = Field { offset: 0, size: 4 };
@@ -217,7 +217,7 @@ pub mod task_fd_query {
 }
 
 pub mod link_create {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 64;
     pub const PROG_FD: Field = Field { offset: 0, size: 4 };
@@ -240,7 +240,7 @@ pub mod link_create {
 }
 
 pub mod link_update {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 16;
     pub const LINK_FD: Field = Field { offset: 0, size: 4 };
@@ -252,21 +252,21 @@ pub mod link_update {
 }
 
 pub mod link_detach {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 4;
     pub const LINK_FD: Field = Field { offset: 0, size: 4 };
 }
 
 pub mod enable_stats {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 4;
     pub const TYPE: Field = Field { offset: 0, size: 4 };
 }
 
 pub mod iter_create {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 8;
     pub const LINK_FD: Field = Field { offset: 0, size: 4 };
@@ -274,7 +274,7 @@ pub mod iter_create {
 }
 
 pub mod prog_bind_map {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 12;
     pub const PROG_FD: Field = Field { offset: 0, size: 4 };
@@ -283,7 +283,7 @@ pub mod prog_bind_map {
 }
 
 pub mod token_create {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 8;
     pub const FLAGS: Field = Field { offset: 0, size: 4 };
@@ -291,7 +291,7 @@ pub mod token_create {
 }
 
 pub mod prog_stream_read {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 24;
     pub const STREAM_BUF: Field = Field { offset: 0, size: 8 };
@@ -301,7 +301,7 @@ pub mod prog_stream_read {
 }
 
 pub mod prog_info {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 232;
     pub const TYPE: Field = Field { offset: 0, size: 4 };
@@ -345,7 +345,7 @@ pub mod prog_info {
 }
 
 pub mod map_info {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 104;
     pub const TYPE: Field = Field { offset: 0, size: 4 };
@@ -369,7 +369,7 @@ pub mod map_info {
 }
 
 pub mod btf_info {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 32;
     pub const BTF: Field = Field { offset: 0, size: 8 };
@@ -381,7 +381,7 @@ pub mod btf_info {
 }
 
 pub mod link_info {
-    use super::Field;
+    use crate::attr::Field;
 
     pub const SIZE: usize = 64;
     pub const TYPE: Field = Field { offset: 0, size: 4 };

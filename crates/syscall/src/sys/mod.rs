@@ -1,0 +1,94 @@
+//! The system call itself, behind a builder that keeps its buffers alive.
+
+use std::marker::PhantomData;
+
+use uapi::attr::{ATTR_SIZE, Field};
+use uapi::{Cmd, Errno};
+
+/// One call of bpf(2) in the making. Buffers that the kernel reads or writes are borrowed for as
+/// long as the call lives.
+pub(crate) struct Call<'a> {
+    cmd: Cmd,
+    attr: [u8; ATTR_SIZE],
+    buffers: PhantomData<&'a mut [u8]>,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(cmd: Cmd) -> Call<'a> {
+        Call { cmd, attr: [0; ATTR_SIZE], buffers: PhantomData }
+    }
+
+    /// A number.
+    pub(crate) fn num(mut self, field: Field, value: impl Into<i64>) -> Call<'a> {
+        field.set(&mut self.attr, value.into() as u64);
+        self
+    }
+
+    /// A 64-bit number.
+    pub(crate) fn num64(mut self, field: Field, value: u64) -> Call<'a> {
+        field.set(&mut self.attr, value);
+        self
+    }
+
+    /// A name inside the attribute itself.
+    pub(crate) fn text(mut self, field: Field, value: &str) -> Call<'a> {
+        field.set_bytes(&mut self.attr, value.as_bytes());
+        self
+    }
+
+    /// The address of bytes that the kernel reads.
+    pub(crate) fn input(mut self, field: Field, bytes: &'a [u8]) -> Call<'a> {
+        let address = if bytes.is_empty() { 0 } else { bytes.as_ptr() as u64 };
+        field.set(&mut self.attr, address);
+        self
+    }
+
+    /// The address of bytes that the kernel writes.
+    pub(crate) fn output(mut self, field: Field, bytes: &'a mut [u8]) -> Call<'a> {
+        let address = if bytes.is_empty() { 0 } else { bytes.as_mut_ptr() as u64 };
+        field.set(&mut self.attr, address);
+        self
+    }
+
+    /// Calls the kernel; the numbers it wrote back are in [`Answer`].
+    ///
+    /// # Safety
+    /// Every buffer must be as long as the kernel takes it to be: as the length field beside it
+    /// says, or as the key and value sizes of the map say.
+    pub(crate) unsafe fn run(mut self) -> Result<Answer, (Errno, Answer)> {
+        // SAFETY: `attr` is ATTR_SIZE bytes; the buffers it points to live through the borrow 'a
+        // and have the lengths that the caller vouches for.
+        let ret = unsafe {
+            libc::syscall(libc::SYS_bpf, self.cmd.raw(), self.attr.as_mut_ptr(), ATTR_SIZE)
+        };
+        let answer = Answer { ret: ret as i32, attr: self.attr };
+        if ret >= 0 {
+            return Ok(answer);
+        }
+        Err((last_errno(), answer))
+    }
+}
+
+/// What a call gave back.
+pub(crate) struct Answer {
+    /// The return value: a descriptor, or 0.
+    pub(crate) ret: i32,
+    attr: [u8; ATTR_SIZE],
+}
+
+impl Answer {
+    /// A number that the kernel wrote into the attribute.
+    pub(crate) fn num(&self, field: Field) -> u64 {
+        field.get(&self.attr)
+    }
+}
+
+fn last_errno() -> Errno {
+    Errno(std::io::Error::last_os_error().raw_os_error().unwrap_or(0))
+}
+
+/// close(2) of a descriptor that bpf(2) gave.
+pub(crate) fn close(fd: i32) -> Result<(), Errno> {
+    // SAFETY: closing takes no memory; a number that is no descriptor answers EBADF.
+    if unsafe { libc::close(fd) } == 0 { Ok(()) } else { Err(last_errno()) }
+}

@@ -1,0 +1,96 @@
+//! `cargo xtask verdicts [--dir DIR] [--json] [--rows FILE] [--only FILE] [--ratchet]`: recorded verdicts of
+//! Linux, replayed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use testkit::verdicts::{Corpus, Row, Totals, judge};
+
+#[derive(Default)]
+struct Args {
+    dir: Option<PathBuf>,
+    json: bool,
+    rows: Option<PathBuf>,
+    only: Option<String>,
+}
+
+fn parse() -> Result<Args, String> {
+    let mut args = Args::default();
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or(format!("{word} takes a value"));
+        match word.as_str() {
+            "--dir" => args.dir = Some(value()?.into()),
+            "--rows" => args.rows = Some(value()?.into()),
+            "--only" => args.only = Some(value()?),
+            "--json" => args.json = true,
+            _ => return Err(format!("unknown argument {word}")),
+        }
+    }
+    Ok(args)
+}
+
+fn main() -> ExitCode {
+    match parse().and_then(run) {
+        Ok(code) => code,
+        Err(message) => {
+            eprintln!("verdicts: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: Args) -> Result<ExitCode, String> {
+    let dir = args
+        .dir
+        .or_else(|| testkit::shared("verdicts"))
+        .ok_or("no recorded verdicts here; name a folder with --dir")?;
+    let corpus = Corpus::open(&dir).map_err(|e| e.to_string())?;
+    let wanted = |file: &str| args.only.as_deref().is_none_or(|only| only == file);
+    let rows: Vec<Row> = corpus
+        .cases
+        .iter()
+        .filter(|case| wanted(&case.file))
+        .filter_map(|case| judge(&corpus, case))
+        .collect();
+    let mut totals = Totals::default();
+    let mut files: BTreeMap<&str, Totals> = BTreeMap::new();
+    for row in &rows {
+        totals.add(row);
+        files.entry(&row.file).or_default().add(row);
+    }
+    if let Some(path) = args.rows {
+        let lines: Vec<String> =
+            rows.iter().filter_map(|r| serde_json::to_string(r).ok()).collect();
+        std::fs::write(&path, lines.join("\n")).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&totals).map_err(|e| e.to_string())?);
+    } else {
+        print_table(&files, &totals);
+    }
+    Ok(if totals.false_accept == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print_table(files: &BTreeMap<&str, Totals>, totals: &Totals) {
+    println!(
+        "{:<40}{:>7}{:>7}{:>8}{:>8}{:>7}{:>7}{:>7}{:>7}",
+        "file", "cases", "same", "f.acc", "f.rej", "needs", "errno", "line", "insns"
+    );
+    let line = |name: &str, t: &Totals| {
+        println!(
+            "{name:<40}{:>7}{:>7}{:>8}{:>8}{:>7}{:>7}{:>7}{:>7}",
+            t.cases,
+            t.same_verdict,
+            t.false_accept,
+            t.false_reject,
+            t.needs,
+            format!("{}/{}", t.same_errno, t.both_reject),
+            format!("{}/{}", t.same_last_line, t.both_reject),
+            format!("{}/{}", t.processed_within_10pct, t.both_accept),
+        );
+    };
+    files.iter().for_each(|(name, t)| line(name, t));
+    line("total", totals);
+}
