@@ -1,6 +1,8 @@
 //! What a program reaches outside its own registers and stack.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
+
+use crate::Program;
 
 /// A run of host memory that a program may touch: `start..end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,18 +25,40 @@ pub trait Host {
 
     /// Calls helper `id` with r1 to r5; `vm` runs callbacks in the program.
     fn call(&mut self, id: u32, args: [u64; 5], vm: &mut dyn Callback) -> Result<u64, Trap>;
+
+    /// Calls the kernel function with BTF id `id` in BTF object `module` of `fd_array` (0: vmlinux).
+    fn kfunc(
+        &mut self,
+        id: i32,
+        module: i16,
+        args: [u64; 5],
+        vm: &mut dyn Callback,
+    ) -> Result<u64, Trap> {
+        let _ = (module, args, vm);
+        Err(Trap::here(TrapKind::NoKfunc(id)))
+    }
+
+    /// The program that [`Callback::tail_call`] named.
+    fn program(&mut self, prog: u64) -> Option<Arc<Program>> {
+        let _ = prog;
+        None
+    }
 }
 
 /// The way back into the program from a helper (`bpf_loop`, `bpf_for_each_map_elem`).
 pub trait Callback {
     /// Runs the subprogram whose address is `func` with `args`; the value is its r0.
-    fn call_back(&mut self, func: u64, args: [u64; 5]) -> Result<u64, Trap>;
+    ///
+    /// `host` is the helper's own host: callbacks call helpers too.
+    fn call_back(&mut self, host: &mut dyn Host, func: u64, args: [u64; 5]) -> Result<u64, Trap>;
 
-    /// Lets the program read and write this memory (a callback's key, value or context).
+    /// Lets the program read and write this memory (a callback's key, value or context) until
+    /// the helper returns.
     fn grant(&mut self, region: Region);
 
-    /// Replaces the running program by another when the helper returns (`bpf_tail_call`).
-    fn tail_call(&mut self, prog: u64);
+    /// Replaces the running program by `prog` (a name that [`Host::program`] knows) when the
+    /// helper returns; `false` after the 33rd time, and then nothing happens.
+    fn tail_call(&mut self, prog: u64) -> bool;
 }
 
 /// Why a run stopped without an exit.
@@ -44,6 +68,16 @@ pub struct Trap {
     pub pc: usize,
     /// What happened.
     pub kind: TrapKind,
+}
+
+impl Trap {
+    /// A trap whose slot the interpreter fills in (for helpers).
+    pub fn here(kind: TrapKind) -> Trap {
+        Trap { pc: Trap::NO_PC, kind }
+    }
+
+    /// The slot of a trap that names none yet.
+    pub const NO_PC: usize = usize::MAX;
 }
 
 /// What went wrong at run time.
@@ -68,6 +102,10 @@ pub enum TrapKind {
     CallDepth,
     /// A helper without a body here.
     NoHelper(u32),
+    /// A kernel function without a body here.
+    NoKfunc(i32),
+    /// A tail call to a program that the host does not know.
+    NoProgram(u64),
     /// A helper stopped the program.
     Helper(&'static str),
 }
@@ -85,6 +123,8 @@ impl fmt::Display for Trap {
             TrapKind::BadTarget => f.write_str("jump or call out of the program"),
             TrapKind::CallDepth => f.write_str("too many nested calls"),
             TrapKind::NoHelper(id) => write!(f, "helper {id} has no body here"),
+            TrapKind::NoKfunc(id) => write!(f, "kernel function {id} has no body here"),
+            TrapKind::NoProgram(name) => write!(f, "tail call to unknown program {name:#x}"),
             TrapKind::Helper(why) => f.write_str(why),
         }
     }

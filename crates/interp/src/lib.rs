@@ -2,8 +2,18 @@
 //!
 //! The interpreter is the debugger's engine and the oracle for the other two: it trusts neither
 //! the verifier nor the translation. Memory outside the stack and all helpers belong to the
-//! [`Host`].
+//! [`Host`]. [`Program::new`] decodes once into a dense form; [`Vm::run`] runs it.
 
+mod arith;
+mod code;
 mod host;
+mod memory;
+mod observer;
+mod program;
+mod step;
+mod vm;
 
 pub use host::{Callback, Host, Region, Trap, TrapKind};
+pub use observer::Observer;
+pub use program::{FUNC_BASE, PROBE_MEM, PROBE_MEMSX, Program};
+pub use vm::{Limits, Vm, run, run_observed};
