@@ -7,6 +7,7 @@
 //! Nothing here knows maps, helpers or programs: names are looked up by the caller.
 #![forbid(unsafe_code)]
 
+pub mod asm;
 mod decode;
 pub mod disasm;
 mod encode;
