@@ -161,6 +161,27 @@ impl Btf {
         Some((owner, at as usize))
     }
 
+    /// The bytes of the own type section.
+    pub(crate) fn own_type_bytes(&self) -> &[u8] {
+        self.data.get(self.layout.types.clone()).unwrap_or(&[])
+    }
+
+    /// Where each own type starts in its section.
+    pub(crate) fn own_type_offsets(&self) -> impl Iterator<Item = u32> {
+        let start = self.layout.types.start as u32;
+        self.offsets.iter().map(move |at| at - start)
+    }
+
+    /// The bytes of the own string section.
+    pub(crate) fn own_string_bytes(&self) -> &[u8] {
+        self.data.get(self.layout.strings.clone()).unwrap_or(&[])
+    }
+
+    /// The string offset at which the own strings start.
+    pub(crate) fn first_str(&self) -> u32 {
+        self.first_str
+    }
+
     /// One past the highest string offset, base included.
     pub(crate) fn string_end(&self) -> u32 {
         self.first_str + self.layout.strings.len() as u32

@@ -11,8 +11,10 @@ mod error;
 mod ext;
 mod kind;
 mod names;
+pub mod print;
 mod resolve;
 mod ty;
+pub mod write;
 
 pub use blob::Btf;
 pub use error::BtfError;
@@ -21,3 +23,4 @@ pub use kind::{Kind, Linkage};
 pub use names::essential_name;
 pub use resolve::{MAX_DEPTH, POINTER_SIZE};
 pub use ty::{Array, Encoding, IntInfo, Member, Param, SecInfo, Type, TypeId, Var};
+pub use write::BtfBuilder;
