@@ -69,7 +69,7 @@ impl Stack {
 
     /// The slots for writing; copies them if another state shares them.
     pub(crate) fn slots_mut(&mut self) -> &mut [StackSlot] {
-        Rc::make_mut(&mut self.slots)
+        Rc::make_mut(&mut self.slots).as_mut_slice()
     }
 
     pub(crate) fn slot(&self, spi: usize) -> &StackSlot {
