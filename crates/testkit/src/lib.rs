@@ -1,6 +1,7 @@
 //! What tests and measurements share: recorded verdicts of Linux, the running kernel as an
 //! oracle, benchmarks. Its binaries are started by `cargo xtask`.
 
+pub mod bench;
 pub mod verdicts;
 
 use std::path::PathBuf;

@@ -1,0 +1,6 @@
+//! Measurements: every figure is a ratio between things that were run in turns in one process.
+
+pub mod clock;
+pub mod interp;
+pub mod packets;
+pub mod programs;
