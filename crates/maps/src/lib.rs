@@ -1,4 +1,24 @@
-//! Every map type: the program's side (raw pointers, concurrent) and the user's side (safe).
+//! Every map type: the program's side (addresses, concurrent) and the user's side (copies).
+//!
+//! [`Map::create`] checks as BPF_MAP_CREATE does. Elements live in slabs that never move, so a
+//! program may hold a value's address for the rest of its run; deletion recycles. Unsafe code is
+//! in [`raw`] only.
+
+mod array;
+mod batch;
+mod check;
+mod hash;
+mod jhash;
+mod lru;
+mod map;
+mod ops;
+mod pool;
+pub mod raw;
+
+pub use batch::Batch;
+pub use map::{Env, Map, Perms};
+pub use ops::{ANY, BatchKind, EXIST, LOCK, NOEXIST, Ops};
+pub use raw::View;
 
 use uapi::{MapDef, MapType};
 

@@ -1,0 +1,126 @@
+//! Arrays and per-CPU arrays: one slab, element after element.
+
+use uapi::{Errno, MapDef};
+
+use crate::ops::{BatchKind, NOEXIST, Ops, check_flags};
+use crate::raw::{Slab, View};
+use crate::{Env, is_per_cpu};
+
+/// An array; with `copies` values an element, one a CPU.
+pub(crate) struct Array {
+    slab: Slab,
+    max: u32,
+    value_size: usize,
+    /// Bytes from one CPU's copy to the next.
+    stride: usize,
+    copies: usize,
+}
+
+impl Array {
+    /// All elements exist from the start, zeroed.
+    pub(crate) fn new(def: &MapDef, env: &Env) -> Result<Array, Errno> {
+        let copies = if is_per_cpu(def.map_type) { env.cpus as usize } else { 1 };
+        let value_size = def.value_size as usize;
+        let stride = value_size.next_multiple_of(8);
+        let elem = stride.checked_mul(copies).ok_or(Errno::ENOMEM)?;
+        let slab = env.slab(elem, def.max_entries as usize)?;
+        Ok(Array { slab, max: def.max_entries, value_size, stride, copies })
+    }
+
+    fn elem(&self, index: u32) -> usize {
+        index as usize * self.stride * self.copies
+    }
+
+    fn copy(&self, index: u32, cpu: u32) -> usize {
+        let cpu = if self.copies == 1 { 0 } else { cpu as usize };
+        debug_assert!(cpu < self.copies);
+        self.elem(index) + cpu.min(self.copies - 1) * self.stride
+    }
+
+    fn writable(&self, key: View<'_>, flags: u64) -> Result<u32, Errno> {
+        check_flags(flags)?;
+        match key.u32(0) {
+            index if index >= self.max => Err(Errno::E2BIG),
+            _ if flags & NOEXIST != 0 => Err(Errno::EEXIST),
+            index => Ok(index),
+        }
+    }
+}
+
+impl Ops for Array {
+    fn lookup(&self, key: View<'_>, cpu: u32) -> Option<u64> {
+        let index = key.u32(0);
+        (index < self.max).then(|| self.slab.addr(self.copy(index, cpu)))
+    }
+
+    fn update(&self, key: View<'_>, value: View<'_>, flags: u64, cpu: u32) -> Result<(), Errno> {
+        let index = self.writable(key, flags)?;
+        self.slab.write(self.copy(index, cpu), value.part(0, self.value_size));
+        Ok(())
+    }
+
+    fn delete(&self, _: View<'_>) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    fn for_each(&self, cpu: u32, visit: &mut dyn FnMut(u64, u64) -> bool) -> Result<u64, Errno> {
+        let key = Slab::new(8)?;
+        for index in 0..self.max {
+            key.write(0, View::from(&index.to_ne_bytes()[..]));
+            if !visit(key.addr(0), self.slab.addr(self.copy(index, cpu))) {
+                return Ok(u64::from(index) + 1);
+            }
+        }
+        Ok(u64::from(self.max))
+    }
+
+    fn value_at(&self, addr: u64) -> Option<(u64, u64)> {
+        let off = self.slab.offset(addr)?;
+        let start = self.slab.addr(off - off % self.stride);
+        Some((start, start + self.value_size as u64))
+    }
+
+    fn direct_value(&self, off: u32) -> Result<u64, Errno> {
+        if self.max != 1 || self.copies != 1 {
+            return Err(Errno::ENOTSUPP);
+        }
+        if off as usize >= self.value_size {
+            return Err(Errno::EINVAL);
+        }
+        Ok(self.slab.addr(off as usize))
+    }
+
+    fn user_lookup(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
+        let index = View::from(key).u32(0);
+        if index >= self.max {
+            return Err(Errno::ENOENT);
+        }
+        self.slab.read(self.elem(index), out);
+        Ok(())
+    }
+
+    fn user_update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        let index = self.writable(View::from(key), flags)?;
+        self.slab.write(self.elem(index), View::from(value));
+        Ok(())
+    }
+
+    fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
+        let after = key.map_or(u32::MAX, |k| View::from(k).u32(0));
+        let index = match after {
+            a if a >= self.max => 0,
+            a if a == self.max - 1 => return Err(Errno::ENOENT),
+            a => a + 1,
+        };
+        View::from(&index.to_ne_bytes()[..]).copy_to(next);
+        Ok(())
+    }
+
+    fn batch(&self) -> BatchKind {
+        BatchKind::Keys { delete: false }
+    }
+
+    fn memlock(&self) -> u64 {
+        self.slab.len() as u64 + 256
+    }
+}

@@ -1,0 +1,172 @@
+//! The batch commands: many elements in one call.
+
+use uapi::Errno;
+
+use crate::map::{Map, Perms};
+use crate::ops::{BatchKind, LOCK};
+use crate::raw::View;
+
+/// How far a batch came: `count` elements, then the error that ended it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Where the next call goes on.
+    pub next: Vec<u8>,
+    /// Keys, one after the other.
+    pub keys: Vec<u8>,
+    /// Values in user layout, one after the other.
+    pub values: Vec<u8>,
+    /// Elements done.
+    pub count: u32,
+    /// What ended it; ENOENT after the last element.
+    pub errno: Option<Errno>,
+}
+
+impl Batch {
+    fn end(mut self, result: Result<(), Errno>) -> Batch {
+        self.errno = result.err();
+        self
+    }
+}
+
+impl Map {
+    /// BPF_MAP_LOOKUP_BATCH, or BPF_MAP_LOOKUP_AND_DELETE_BATCH with `take`.
+    pub fn lookup_batch(
+        &self,
+        perms: Perms,
+        from: Option<&[u8]>,
+        count: u32,
+        take: bool,
+        elem_flags: u64,
+    ) -> Result<Batch, Errno> {
+        self.allow(perms, true, take)?;
+        let by_bucket = match self.ops().batch() {
+            BatchKind::Buckets => true,
+            BatchKind::Keys { .. } if !take => false,
+            _ => return Err(Errno::ENOTSUPP),
+        };
+        plain(elem_flags)?;
+        let mut out = Batch::default();
+        if count == 0 {
+            return Ok(out);
+        }
+        let result = if by_bucket {
+            self.by_bucket(from, count, take, &mut out)
+        } else {
+            self.by_key(from, count, &mut out)
+        };
+        Ok(out.end(result))
+    }
+
+    fn by_bucket(
+        &self,
+        from: Option<&[u8]>,
+        count: u32,
+        take: bool,
+        out: &mut Batch,
+    ) -> Result<(), Errno> {
+        let mut bucket = match from {
+            Some(f) => View::from(f.get(..4).ok_or(Errno::EFAULT)?).u32(0),
+            None => 0,
+        };
+        let buckets = self.ops().buckets();
+        while bucket < buckets {
+            let to = (&mut out.keys, &mut out.values);
+            match self.ops().bucket(bucket, count - out.count, take, to) {
+                Ok(n) => out.count += n,
+                Err(Errno::ENOSPC) if out.count > 0 => break,
+                Err(errno) => return Err(errno),
+            }
+            bucket += 1;
+        }
+        out.next = bucket.to_ne_bytes().to_vec();
+        if bucket >= buckets { Err(Errno::ENOENT) } else { Ok(()) }
+    }
+
+    fn by_key(&self, from: Option<&[u8]>, count: u32, out: &mut Batch) -> Result<(), Errno> {
+        let mut last = from.map(|f| self.key(f).map(<[u8]>::to_vec)).transpose()?;
+        let (key_size, value_size) = (self.def().key_size as usize, self.user_value_size());
+        let (mut key, mut value) = (vec![0; key_size], vec![0; value_size]);
+        while out.count < count {
+            self.ops().next_key(last.as_deref(), &mut key)?;
+            match self.ops().user_lookup(&key, &mut value) {
+                Ok(()) => {
+                    append(&mut out.keys, &key)?;
+                    append(&mut out.values, &value)?;
+                    out.count += 1;
+                }
+                Err(Errno::ENOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+            out.next.clone_from(&key);
+            last = Some(key.clone());
+        }
+        Ok(())
+    }
+
+    /// BPF_MAP_UPDATE_BATCH.
+    pub fn update_batch(
+        &self,
+        perms: Perms,
+        keys: &[u8],
+        values: &[u8],
+        count: u32,
+        elem_flags: u64,
+    ) -> Result<Batch, Errno> {
+        self.allow(perms, false, true)?;
+        if self.ops().batch() == BatchKind::None {
+            return Err(Errno::ENOTSUPP);
+        }
+        plain(elem_flags)?;
+        let size = self.user_value_size();
+        each(count, |i| {
+            let value = slice(values, i, size)?;
+            self.ops().user_update(slice(keys, i, self.def().key_size as usize)?, value, elem_flags)
+        })
+    }
+
+    /// BPF_MAP_DELETE_BATCH.
+    pub fn delete_batch(
+        &self,
+        perms: Perms,
+        keys: &[u8],
+        count: u32,
+        elem_flags: u64,
+    ) -> Result<Batch, Errno> {
+        self.allow(perms, false, true)?;
+        if matches!(self.ops().batch(), BatchKind::None | BatchKind::Keys { delete: false }) {
+            return Err(Errno::ENOTSUPP);
+        }
+        plain(elem_flags)?;
+        each(count, |i| {
+            let key = slice(keys, i, self.def().key_size as usize)?;
+            self.ops().delete(View::from(key))
+        })
+    }
+}
+
+fn plain(elem_flags: u64) -> Result<(), Errno> {
+    // LOCK needs a spin lock in the value, which no map offers to user space.
+    if elem_flags & !LOCK != 0 || elem_flags & LOCK != 0 { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+fn each(count: u32, mut step: impl FnMut(usize) -> Result<(), Errno>) -> Result<Batch, Errno> {
+    let mut out = Batch::default();
+    while out.count < count {
+        if let Err(errno) = step(out.count as usize) {
+            return Ok(out.end(Err(errno)));
+        }
+        out.count += 1;
+    }
+    Ok(out)
+}
+
+fn slice(bytes: &[u8], i: usize, size: usize) -> Result<&[u8], Errno> {
+    let start = i.checked_mul(size).ok_or(Errno::EFAULT)?;
+    bytes.get(start..).and_then(|rest| rest.get(..size)).ok_or(Errno::EFAULT)
+}
+
+fn append(to: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Errno> {
+    to.try_reserve(bytes.len()).map_err(|_| Errno::ENOMEM)?;
+    to.extend_from_slice(bytes);
+    Ok(())
+}

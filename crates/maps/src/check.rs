@@ -1,0 +1,117 @@
+//! What BPF_MAP_CREATE refuses, type by type.
+
+use uapi::map_flags as f;
+use uapi::{Errno, MapDef, MapType};
+
+use crate::Env;
+
+const ACCESS: u32 = f::RDONLY | f::WRONLY | f::RDONLY_PROG | f::WRONLY_PROG;
+const HASH: u32 = f::NO_PREALLOC | f::NO_COMMON_LRU | f::NUMA_NODE | ACCESS | f::ZERO_SEED;
+
+/// Largest allocation of Linux's small-object allocator.
+const KMALLOC_MAX: u64 = 1 << 22;
+/// Bytes of Linux's header of a hash element.
+const HASH_HEADER: u64 = 48;
+/// Largest per-CPU allocation.
+const PERCPU_MAX: u32 = 32 << 10;
+/// Bytes of Linux's header of an LPM node.
+const LPM_HEADER: u64 = 40;
+
+/// The map as it will be, or Linux's refusal. `max_entries` may grow.
+pub(crate) fn check(def: &MapDef, env: &Env) -> Result<MapDef, Errno> {
+    common(def)?;
+    let mut def = def.clone();
+    match def.map_type {
+        MapType::Hash | MapType::PercpuHash | MapType::LruHash | MapType::LruPercpuHash => {
+            hash(&mut def, env)?;
+        }
+        MapType::Array => array(&def, ACCESS | f::NUMA_NODE | f::MMAPABLE | f::INNER_MAP)?,
+        MapType::PercpuArray => percpu_array(&def)?,
+        MapType::ProgArray => refs(&def)?,
+        MapType::PerfEventArray => refs(&def)?,
+        MapType::Queue | MapType::Stack => queue(&def)?,
+        MapType::LpmTrie => lpm(&def)?,
+        MapType::Ringbuf => ringbuf(&def)?,
+        _ => return Err(Errno::ENOTSUPP),
+    }
+    Ok(def)
+}
+
+fn ensure(ok: bool, errno: Errno) -> Result<(), Errno> {
+    if ok { Ok(()) } else { Err(errno) }
+}
+
+fn common(def: &MapDef) -> Result<(), Errno> {
+    let has_extra = matches!(def.map_type, MapType::BloomFilter | MapType::Arena);
+    ensure(def.extra == 0 || has_extra, Errno::EINVAL)?;
+    for both in [f::RDONLY | f::WRONLY, f::RDONLY_PROG | f::WRONLY_PROG] {
+        ensure(def.flags & both != both, Errno::EINVAL)?;
+    }
+    // One node: the number is read only with the flag.
+    ensure(def.flags & f::NUMA_NODE == 0 || def.numa_node == 0, Errno::EINVAL)
+}
+
+fn allowed(def: &MapDef, flags: u32) -> Result<(), Errno> {
+    ensure(def.flags & !flags == 0, Errno::EINVAL)
+}
+
+fn hash(def: &mut MapDef, env: &Env) -> Result<(), Errno> {
+    let lru = matches!(def.map_type, MapType::LruHash | MapType::LruPercpuHash);
+    let per_cpu = crate::is_per_cpu(def.map_type);
+    let own_lists = def.flags & f::NO_COMMON_LRU != 0;
+    allowed(def, HASH)?;
+    ensure(lru || !own_lists, Errno::EINVAL)?;
+    ensure(!lru || def.flags & f::NO_PREALLOC == 0, Errno::ENOTSUPP)?;
+    ensure(def.flags & f::NUMA_NODE == 0 || !(per_cpu || own_lists), Errno::EINVAL)?;
+    ensure(def.max_entries != 0 && def.key_size != 0 && def.value_size != 0, Errno::EINVAL)?;
+    let elem = u64::from(def.key_size) + u64::from(def.value_size);
+    ensure(elem < KMALLOC_MAX - HASH_HEADER, Errno::E2BIG)?;
+    ensure(!per_cpu || def.value_size <= PERCPU_MAX, Errno::E2BIG)?;
+    if own_lists {
+        def.max_entries = def.max_entries.checked_next_multiple_of(env.cpus).unwrap_or(u32::MAX);
+    }
+    ensure(def.max_entries <= 1 << 27, Errno::E2BIG)
+}
+
+fn array(def: &MapDef, flags: u32) -> Result<(), Errno> {
+    let sizes = def.max_entries != 0 && def.key_size == 4 && def.value_size != 0;
+    ensure(sizes, Errno::EINVAL)?;
+    allowed(def, flags)?;
+    ensure(i32::try_from(def.value_size).is_ok(), Errno::E2BIG)
+}
+
+fn percpu_array(def: &MapDef) -> Result<(), Errno> {
+    array(def, ACCESS)?;
+    ensure(def.value_size <= PERCPU_MAX, Errno::E2BIG)
+}
+
+fn refs(def: &MapDef) -> Result<(), Errno> {
+    let sizes = def.max_entries != 0 && def.key_size == 4 && def.value_size == 4;
+    ensure(sizes, Errno::EINVAL)?;
+    let flags = f::NUMA_NODE | f::RDONLY | f::WRONLY;
+    let preserve = if def.map_type == MapType::PerfEventArray { f::PRESERVE_ELEMS } else { 0 };
+    allowed(def, flags | preserve)
+}
+
+fn queue(def: &MapDef) -> Result<(), Errno> {
+    let sizes = def.max_entries != 0 && def.key_size == 0 && def.value_size != 0;
+    ensure(sizes, Errno::EINVAL)?;
+    allowed(def, ACCESS | f::NUMA_NODE)?;
+    ensure(u64::from(def.value_size) <= KMALLOC_MAX, Errno::E2BIG)
+}
+
+fn lpm(def: &MapDef) -> Result<(), Errno> {
+    let value_max = KMALLOC_MAX - 256 - LPM_HEADER;
+    let sizes = def.max_entries != 0
+        && (5..=260).contains(&def.key_size)
+        && (1..=value_max).contains(&u64::from(def.value_size));
+    ensure(sizes && def.flags & f::NO_PREALLOC != 0, Errno::EINVAL)?;
+    allowed(def, ACCESS | f::NO_PREALLOC | f::NUMA_NODE)
+}
+
+fn ringbuf(def: &MapDef) -> Result<(), Errno> {
+    allowed(def, f::NUMA_NODE)?;
+    let sizes = def.key_size == 0 && def.value_size == 0;
+    let whole_pages = def.max_entries.is_power_of_two() && def.max_entries >= 4096;
+    ensure(sizes && whole_pages, Errno::EINVAL)
+}

@@ -1,0 +1,491 @@
+//! Hash maps: plain, per-CPU, and least-recently-used.
+//!
+//! Buckets are chains of slots of one slab. Writers hold the bucket's lock; readers walk without:
+//! a chain ends in the number of its bucket, so a reader that strayed onto another chain because
+//! a slot was recycled under it notices, and starts again (Linux's "nulls" lists).
+
+use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+
+use uapi::{Errno, MapDef, MapType, map_flags};
+
+use crate::jhash::jhash;
+use crate::lru::Lru;
+use crate::ops::{BatchKind, EXIST, NOEXIST, Ops, check_flags};
+use crate::pool::Pool;
+use crate::raw::{Slab, View};
+use crate::{Env, is_per_cpu};
+
+/// Ends a chain, with the bucket's number in the other bits.
+const END: u32 = 1 << 31;
+/// Offsets within a slot; [`Pool::LINK`] is 4.
+const NEXT: usize = 0;
+const HASH: usize = 8;
+const KEY: usize = 16;
+
+/// A hash map of any of the four types.
+pub(crate) struct Hash {
+    slots: Slab,
+    /// Head and lock of each bucket.
+    heads: Slab,
+    mask: u32,
+    seed: u32,
+    max: u32,
+    count: AtomicU32,
+    pool: Pool,
+    lru: Option<Lru>,
+    key_size: usize,
+    value_size: usize,
+    stride: usize,
+    copies: usize,
+    slot_size: usize,
+    per_cpu: bool,
+}
+
+/// What an update writes.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// One CPU's copy, from a program.
+    Cpu(View<'a>, usize),
+    /// Every copy, in user layout.
+    All(View<'a>),
+}
+
+/// A bucket, locked.
+struct Locked<'a> {
+    hash: &'a Hash,
+    bucket: u32,
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.hash.lock_cell(self.bucket).store(0, Release);
+    }
+}
+
+impl Hash {
+    /// An empty map with room for `max_entries`.
+    pub(crate) fn new(def: &MapDef, env: &Env) -> Result<Hash, Errno> {
+        let per_cpu = is_per_cpu(def.map_type);
+        let copies = if per_cpu { env.cpus as usize } else { 1 };
+        let (key_size, value_size) = (def.key_size as usize, def.value_size as usize);
+        let stride = value_size.next_multiple_of(8);
+        let slot_size = KEY + key_size.next_multiple_of(8) + stride * copies;
+        // Replacing takes a slot before it gives one back: a spare for each CPU.
+        let cap = def.max_entries + env.cpus;
+        let buckets = def.max_entries.next_power_of_two();
+        let lru = matches!(def.map_type, MapType::LruHash | MapType::LruPercpuHash);
+        let zero_seed = def.flags & map_flags::ZERO_SEED != 0;
+        Ok(Hash {
+            slots: env.slab(slot_size, cap as usize)?,
+            heads: env.slab(8, buckets as usize)?,
+            mask: buckets - 1,
+            seed: if zero_seed { 0 } else { env.seed },
+            max: def.max_entries,
+            count: AtomicU32::new(0),
+            pool: Pool::new(cap, slot_size),
+            lru: if lru { Some(Lru::new(cap, env)?) } else { None },
+            key_size,
+            value_size,
+            stride,
+            copies,
+            slot_size,
+            per_cpu,
+        })
+    }
+
+    fn at(&self, slot: u32, field: usize) -> usize {
+        slot as usize * self.slot_size + field
+    }
+
+    fn value_off(&self, slot: u32, cpu: usize) -> usize {
+        let cpu = if self.per_cpu { cpu.min(self.copies - 1) } else { 0 };
+        self.at(slot, KEY + self.key_size.next_multiple_of(8) + cpu * self.stride)
+    }
+
+    fn next_cell(&self, slot: u32) -> &AtomicU32 {
+        self.slots.cell32(self.at(slot, NEXT))
+    }
+
+    fn hash_cell(&self, slot: u32) -> &AtomicU32 {
+        self.slots.cell32(self.at(slot, HASH))
+    }
+
+    fn head_cell(&self, bucket: u32) -> &AtomicU32 {
+        self.heads.cell32(bucket as usize * 8)
+    }
+
+    fn lock_cell(&self, bucket: u32) -> &AtomicU32 {
+        self.heads.cell32(bucket as usize * 8 + 4)
+    }
+
+    fn lock(&self, bucket: u32) -> Locked<'_> {
+        let cell = self.lock_cell(bucket);
+        let mut spins = 0u32;
+        while cell.compare_exchange_weak(0, 1, Acquire, Relaxed).is_err() {
+            spins += 1;
+            if spins.is_multiple_of(64) { std::thread::yield_now() } else { std::hint::spin_loop() }
+        }
+        Locked { hash: self, bucket }
+    }
+
+    /// The first slot of a chain that starts with `link`.
+    fn slot(link: u32) -> Option<u32> {
+        if link & END != 0 { None } else { link.checked_sub(1) }
+    }
+
+    fn is_key(&self, slot: u32, hash: u32, key: View<'_>) -> bool {
+        self.hash_cell(slot).load(Relaxed) == hash && self.slots.same(self.at(slot, KEY), key)
+    }
+
+    /// The slot of `key`, without a lock.
+    fn find(&self, hash: u32, key: View<'_>) -> Option<u32> {
+        let bucket = hash & self.mask;
+        loop {
+            let mut link = self.head_cell(bucket).load(Acquire);
+            while let Some(slot) = Self::slot(link) {
+                if self.is_key(slot, hash, key) {
+                    return Some(slot);
+                }
+                link = self.next_cell(slot).load(Acquire);
+            }
+            if link == 0 || link == END | bucket {
+                return None;
+            }
+        }
+    }
+
+    fn hash_of(&self, key: View<'_>) -> u32 {
+        jhash(key, self.seed)
+    }
+
+    fn key<'k>(&self, key: View<'k>) -> View<'k> {
+        key.part(0, self.key_size)
+    }
+
+    fn fill(&self, slot: u32, source: Source<'_>, fresh: bool) {
+        match source {
+            Source::All(value) => self.slots.write(self.value_off(slot, 0), value),
+            Source::Cpu(value, cpu) => {
+                if fresh && self.per_cpu {
+                    self.slots.zero(self.value_off(slot, 0), self.stride * self.copies);
+                }
+                let value = value.part(0, self.value_size);
+                self.slots.write(self.value_off(slot, cpu), value);
+            }
+        }
+    }
+
+    fn put(&self, key: View<'_>, source: Source<'_>, flags: u64) -> Result<(), Errno> {
+        check_flags(flags)?;
+        let (key, hash) = (self.key(key), self.hash_of(self.key(key)));
+        let placed = loop {
+            match self.put_locked(key, hash, source, flags) {
+                Err(Errno::E2BIG) if self.evict() => {}
+                done => break done?,
+            }
+        };
+        if let Some(old) = placed.old {
+            self.forget(old);
+        }
+        if let (Some(lru), Some(new)) = (&self.lru, placed.new) {
+            while self.count.load(Relaxed) > self.max && self.evict() {}
+            lru.insert(new);
+        }
+        Ok(())
+    }
+
+    fn put_locked(
+        &self,
+        key: View<'_>,
+        hash: u32,
+        source: Source<'_>,
+        flags: u64,
+    ) -> Result<Placed, Errno> {
+        let locked = self.lock(hash & self.mask);
+        match locked.find(hash, key) {
+            Some(_) if flags & NOEXIST != 0 => Err(Errno::EEXIST),
+            None if flags & EXIST != 0 => Err(Errno::ENOENT),
+            Some((old, _)) if self.per_cpu => {
+                self.fill(old, source, false);
+                self.touch(old);
+                Ok(Placed::default())
+            }
+            Some((old, before)) => Ok(self.replace(&locked, (old, before), hash, key, source)),
+            None => self.add(&locked, hash, key, source),
+        }
+    }
+
+    /// A new slot takes the place of `old`, as on Linux: pointers to the old value stay good.
+    fn replace(
+        &self,
+        locked: &Locked<'_>,
+        (old, before): (u32, Option<u32>),
+        hash: u32,
+        key: View<'_>,
+        source: Source<'_>,
+    ) -> Placed {
+        let Some(new) = self.pool.pop(&self.slots) else {
+            self.fill(old, source, false);
+            return Placed::default();
+        };
+        self.prepare(new, hash, key, source);
+        locked.link(new);
+        locked.unlink(old, before.or(Some(new)));
+        Placed { new: Some(new), old: Some(old) }
+    }
+
+    fn add(
+        &self,
+        locked: &Locked<'_>,
+        hash: u32,
+        key: View<'_>,
+        source: Source<'_>,
+    ) -> Result<Placed, Errno> {
+        self.grow()?;
+        let Some(new) = self.pool.pop(&self.slots) else {
+            self.count.fetch_sub(1, Relaxed);
+            return Err(Errno::E2BIG);
+        };
+        self.prepare(new, hash, key, source);
+        locked.link(new);
+        Ok(Placed { new: Some(new), old: None })
+    }
+
+    /// Counts one more element; an LRU map evicts afterwards.
+    fn grow(&self) -> Result<(), Errno> {
+        let limit = if self.lru.is_some() { u32::MAX } else { self.max };
+        let more = |n| (n < limit).then_some(n + 1);
+        self.count.fetch_update(Relaxed, Relaxed, more).map(|_| ()).map_err(|_| Errno::E2BIG)
+    }
+
+    fn prepare(&self, slot: u32, hash: u32, key: View<'_>, source: Source<'_>) {
+        self.hash_cell(slot).store(hash, Relaxed);
+        self.slots.write(self.at(slot, KEY), key);
+        self.fill(slot, source, true);
+    }
+
+    /// A replaced slot goes back to the pool.
+    fn forget(&self, slot: u32) {
+        if let Some(lru) = &self.lru {
+            lru.remove(slot);
+        }
+        self.pool.push(&self.slots, slot);
+    }
+
+    fn touch(&self, slot: u32) {
+        if let Some(lru) = &self.lru {
+            lru.touch(slot);
+        }
+    }
+
+    /// Removes the least recently used element of an LRU map; `false` if there is none.
+    fn evict(&self) -> bool {
+        let Some(lru) = &self.lru else { return false };
+        while let Some(victim) = lru.oldest() {
+            let locked = self.lock(self.hash_cell(victim).load(Relaxed) & self.mask);
+            // Somebody else may have deleted it meanwhile.
+            let Some(before) = locked.before(victim) else { continue };
+            locked.unlink(victim, before);
+            drop(locked);
+            self.count.fetch_sub(1, Relaxed);
+            self.forget(victim);
+            return true;
+        }
+        false
+    }
+
+    fn remove(&self, key: View<'_>, out: Option<&mut [u8]>) -> Result<(), Errno> {
+        let (key, hash) = (self.key(key), self.hash_of(self.key(key)));
+        let locked = self.lock(hash & self.mask);
+        let (slot, before) = locked.find(hash, key).ok_or(Errno::ENOENT)?;
+        if let Some(out) = out {
+            self.slots.read(self.value_off(slot, 0), out);
+        }
+        locked.unlink(slot, before);
+        drop(locked);
+        self.count.fetch_sub(1, Relaxed);
+        self.forget(slot);
+        Ok(())
+    }
+
+    fn first_from(&self, bucket: u32) -> Option<u32> {
+        (bucket..=self.mask).find_map(|b| Self::slot(self.head_cell(b).load(Acquire)))
+    }
+
+    /// The element after `key`; the first if `key` is absent.
+    fn after(&self, key: View<'_>) -> Option<u32> {
+        let hash = self.hash_of(key);
+        let bucket = hash & self.mask;
+        let locked = self.lock(bucket);
+        let Some((slot, _)) = locked.find(hash, key) else {
+            drop(locked);
+            return self.first_from(0);
+        };
+        let next = Self::slot(self.next_cell(slot).load(Relaxed));
+        drop(locked);
+        next.or_else(|| if bucket == self.mask { None } else { self.first_from(bucket + 1) })
+    }
+}
+
+/// What an update linked and unlinked.
+#[derive(Default)]
+struct Placed {
+    new: Option<u32>,
+    old: Option<u32>,
+}
+
+impl Locked<'_> {
+    fn slots(&self) -> impl Iterator<Item = (u32, Option<u32>)> {
+        let first = Hash::slot(self.hash.head_cell(self.bucket).load(Relaxed));
+        std::iter::successors(first.map(|f| (f, None)), |&(slot, _)| {
+            let next = Hash::slot(self.hash.next_cell(slot).load(Relaxed))?;
+            Some((next, Some(slot)))
+        })
+    }
+
+    /// The slot of `key` and the one before it.
+    fn find(&self, hash: u32, key: View<'_>) -> Option<(u32, Option<u32>)> {
+        self.slots().find(|&(slot, _)| self.hash.is_key(slot, hash, key))
+    }
+
+    /// What comes before `slot`, if it is in this chain.
+    fn before(&self, slot: u32) -> Option<Option<u32>> {
+        self.slots().find(|&(s, _)| s == slot).map(|(_, before)| before)
+    }
+
+    /// Puts `slot` at the head.
+    fn link(&self, slot: u32) {
+        let head = self.hash.head_cell(self.bucket);
+        let first = match head.load(Relaxed) {
+            0 => END | self.bucket,
+            link => link,
+        };
+        self.hash.next_cell(slot).store(first, Release);
+        head.store(slot + 1, Release);
+    }
+
+    /// Takes `slot` out; its own link stays for readers that stand on it.
+    fn unlink(&self, slot: u32, before: Option<u32>) {
+        let next = self.hash.next_cell(slot).load(Relaxed);
+        match before {
+            Some(before) => self.hash.next_cell(before).store(next, Release),
+            None => self.hash.head_cell(self.bucket).store(next, Release),
+        }
+    }
+}
+
+impl Ops for Hash {
+    fn lookup(&self, key: View<'_>, cpu: u32) -> Option<u64> {
+        let key = self.key(key);
+        let slot = self.find(self.hash_of(key), key)?;
+        self.touch(slot);
+        Some(self.slots.addr(self.value_off(slot, cpu as usize)))
+    }
+
+    fn update(&self, key: View<'_>, value: View<'_>, flags: u64, cpu: u32) -> Result<(), Errno> {
+        self.put(key, Source::Cpu(value, cpu as usize), flags)
+    }
+
+    fn delete(&self, key: View<'_>) -> Result<(), Errno> {
+        self.remove(key, None)
+    }
+
+    fn for_each(&self, cpu: u32, visit: &mut dyn FnMut(u64, u64) -> bool) -> Result<u64, Errno> {
+        let mut visited = 0;
+        for bucket in 0..=self.mask {
+            let mut link = self.head_cell(bucket).load(Acquire);
+            while let Some(slot) = Self::slot(link) {
+                // The visit may delete the element.
+                link = self.next_cell(slot).load(Acquire);
+                visited += 1;
+                let key = self.slots.addr(self.at(slot, KEY));
+                if !visit(key, self.slots.addr(self.value_off(slot, cpu as usize))) {
+                    return Ok(visited);
+                }
+            }
+        }
+        Ok(visited)
+    }
+
+    fn value_at(&self, addr: u64) -> Option<(u64, u64)> {
+        let off = self.slots.offset(addr)?;
+        let slot = (off / self.slot_size) as u32;
+        let rel = off.checked_sub(self.value_off(slot, 0))?;
+        let start = self.slots.addr(off - rel % self.stride);
+        Some((start, start + self.value_size as u64))
+    }
+
+    fn user_lookup(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
+        let key = View::from(key);
+        let hash = self.hash_of(key);
+        let locked = self.lock(hash & self.mask);
+        let (slot, _) = locked.find(hash, key).ok_or(Errno::ENOENT)?;
+        self.slots.read(self.value_off(slot, 0), out);
+        Ok(())
+    }
+
+    fn user_update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        self.put(View::from(key), Source::All(View::from(value)), flags)
+    }
+
+    fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
+        let slot = match key {
+            None => self.first_from(0),
+            Some(key) => self.after(View::from(key)),
+        };
+        self.slots.read(self.at(slot.ok_or(Errno::ENOENT)?, KEY), &mut next[..self.key_size]);
+        Ok(())
+    }
+
+    fn take(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
+        self.remove(View::from(key), Some(out))
+    }
+
+    fn batch(&self) -> BatchKind {
+        BatchKind::Buckets
+    }
+
+    fn buckets(&self) -> u32 {
+        self.mask + 1
+    }
+
+    fn bucket(
+        &self,
+        bucket: u32,
+        room: u32,
+        take: bool,
+        (keys, values): (&mut Vec<u8>, &mut Vec<u8>),
+    ) -> Result<u32, Errno> {
+        let locked = self.lock(bucket & self.mask);
+        let slots: Vec<u32> = locked.slots().map(|(slot, _)| slot).collect();
+        if slots.len() > room as usize {
+            return Err(Errno::ENOSPC);
+        }
+        let size = if self.per_cpu { self.stride * self.copies } else { self.value_size };
+        for &slot in &slots {
+            append(keys, self.key_size, |out| self.slots.read(self.at(slot, KEY), out))?;
+            append(values, size, |out| self.slots.read(self.value_off(slot, 0), out))?;
+            if take {
+                locked.unlink(slot, None);
+            }
+        }
+        drop(locked);
+        if take {
+            self.count.fetch_sub(slots.len() as u32, Relaxed);
+            slots.iter().for_each(|&slot| self.forget(slot));
+        }
+        Ok(slots.len() as u32)
+    }
+
+    fn memlock(&self) -> u64 {
+        (self.slots.len() + self.heads.len()) as u64 + 512
+    }
+}
+
+fn append(to: &mut Vec<u8>, len: usize, read: impl FnOnce(&mut [u8])) -> Result<(), Errno> {
+    to.try_reserve(len).map_err(|_| Errno::ENOMEM)?;
+    let start = to.len();
+    to.resize(start + len, 0);
+    read(&mut to[start..]);
+    Ok(())
+}

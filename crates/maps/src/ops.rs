@@ -1,0 +1,136 @@
+//! What a type of map can do; what it cannot answers as Linux does.
+
+use uapi::Errno;
+
+use crate::raw::View;
+
+/// `BPF_ANY`: create or replace.
+pub const ANY: u64 = 0;
+/// `BPF_NOEXIST`: create only.
+pub const NOEXIST: u64 = 1;
+/// `BPF_EXIST`: replace only; pushes onto a full queue.
+pub const EXIST: u64 = 2;
+/// `BPF_F_LOCK`: copy under the value's spin lock.
+pub const LOCK: u64 = 4;
+
+/// Which batch commands a type has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BatchKind {
+    /// None: ENOTSUPP.
+    None,
+    /// By walking keys; deletion only if the flag is set.
+    Keys {
+        /// BPF_MAP_DELETE_BATCH works.
+        delete: bool,
+    },
+    /// By whole buckets, deletion included.
+    Buckets,
+}
+
+/// The elements of one map. `cpu` is the logical CPU of the caller, below the map's CPU count.
+pub trait Ops: Send + Sync {
+    /// Program: address of the value, or none.
+    fn lookup(&self, key: View<'_>, cpu: u32) -> Option<u64> {
+        let _ = (key, cpu);
+        None
+    }
+
+    /// Program: create or replace.
+    fn update(&self, key: View<'_>, value: View<'_>, flags: u64, cpu: u32) -> Result<(), Errno> {
+        let _ = (key, value, flags, cpu);
+        Err(Errno::ENOTSUPP)
+    }
+
+    /// Program and user: delete.
+    fn delete(&self, key: View<'_>) -> Result<(), Errno> {
+        let _ = key;
+        Err(Errno::ENOTSUPP)
+    }
+
+    /// Program and user: push onto a queue or stack.
+    fn push(&self, value: View<'_>, flags: u64) -> Result<(), Errno> {
+        let _ = (value, flags);
+        Err(Errno::ENOTSUPP)
+    }
+
+    /// Program and user: read the next element of a queue or stack, and remove it with `take`.
+    /// `out` is zeroed where there is none.
+    fn pop(&self, out: &mut [u8], take: bool) -> Result<(), Errno> {
+        let _ = (out, take);
+        Err(Errno::ENOTSUPP)
+    }
+
+    /// Program: visits the addresses of each key and value until `visit` says stop (`false`);
+    /// the number of elements visited.
+    fn for_each(&self, cpu: u32, visit: &mut dyn FnMut(u64, u64) -> bool) -> Result<u64, Errno> {
+        let _ = (cpu, visit);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// The bounds of the value that holds `addr`, first byte and end.
+    fn value_at(&self, addr: u64) -> Option<(u64, u64)> {
+        let _ = addr;
+        None
+    }
+
+    /// Address of byte `off` of the only value, for `ld_imm64` of a map value.
+    fn direct_value(&self, off: u32) -> Result<u64, Errno> {
+        let _ = off;
+        Err(Errno::ENOTSUPP)
+    }
+
+    /// User: copies a value out in user layout.
+    fn user_lookup(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
+        let _ = (key, out);
+        Err(Errno::ENOTSUPP)
+    }
+
+    /// User: create or replace from user layout.
+    fn user_update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        let _ = (key, value, flags);
+        Err(Errno::ENOTSUPP)
+    }
+
+    /// User: the key after `key`, the first for none or an absent key; ENOENT after the last.
+    fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
+        let _ = (key, next);
+        Err(Errno::ENOTSUPP)
+    }
+
+    /// User: lookup and delete in one step.
+    fn take(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
+        let _ = (key, out);
+        Err(Errno::ENOTSUPP)
+    }
+
+    /// Which batch commands there are.
+    fn batch(&self) -> BatchKind {
+        BatchKind::None
+    }
+
+    /// Appends the elements of bucket `bucket` to `keys` and `values`, and removes them with
+    /// `take`; ENOSPC if it holds more than `room`. The number of elements.
+    fn bucket(
+        &self,
+        bucket: u32,
+        room: u32,
+        take: bool,
+        out: (&mut Vec<u8>, &mut Vec<u8>),
+    ) -> Result<u32, Errno> {
+        let _ = (bucket, room, take, out);
+        Err(Errno::ENOTSUPP)
+    }
+
+    /// Buckets, for types whose batches go by bucket.
+    fn buckets(&self) -> u32 {
+        0
+    }
+
+    /// Bytes charged for it.
+    fn memlock(&self) -> u64;
+}
+
+/// Checks `BPF_ANY`, `NOEXIST`, `EXIST`; EINVAL for anything above.
+pub(crate) fn check_flags(flags: u64) -> Result<(), Errno> {
+    if flags & !LOCK > EXIST { Err(Errno::EINVAL) } else { Ok(()) }
+}

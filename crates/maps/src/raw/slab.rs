@@ -1,0 +1,145 @@
+//! Zeroed pages with a fixed address: what programs hold pointers to.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use uapi::Errno;
+
+use super::View;
+
+/// A mapping of its own, zeroed; pages cost nothing until touched and never move.
+pub struct Slab {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: all shared access goes through atomics or raw pointers whose users answer for them.
+unsafe impl Send for Slab {}
+// SAFETY: as above.
+unsafe impl Sync for Slab {}
+
+impl Drop for Slab {
+    fn drop(&mut self) {
+        if self.len != 0 {
+            // SAFETY: the mapping is ours; maps outlive the programs that point into them.
+            let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
+        }
+    }
+}
+
+impl Slab {
+    /// `len` zero bytes, page-aligned; ENOMEM if they cannot be had.
+    pub fn new(len: usize) -> Result<Slab, Errno> {
+        if len == 0 {
+            return Ok(Slab { base: NonNull::dangling(), len });
+        }
+        let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+        // SAFETY: a fresh anonymous mapping at an address of the system's choice.
+        let map =
+            unsafe { mmap_anonymous(std::ptr::null_mut(), len, prot, flags | MapFlags::NORESERVE) };
+        let base = map.map_err(|_| Errno::ENOMEM)?;
+        let base = NonNull::new(base.cast()).ok_or(Errno::ENOMEM)?;
+        Ok(Slab { base, len })
+    }
+
+    /// Bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// No bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The address that programs see for offset `off`.
+    pub fn addr(&self, off: usize) -> u64 {
+        self.base.as_ptr() as u64 + off as u64
+    }
+
+    /// The offset of an address within the slab.
+    pub fn offset(&self, addr: u64) -> Option<usize> {
+        let off = addr.checked_sub(self.addr(0))?;
+        (off < self.len as u64).then_some(off as usize)
+    }
+
+    fn at(&self, off: usize, len: usize) -> *mut u8 {
+        assert!(off <= self.len && len <= self.len - off, "access within the slab");
+        // SAFETY: checked just now.
+        unsafe { self.base.as_ptr().add(off) }
+    }
+
+    /// A counter or link in the slab; `off` is a multiple of 4.
+    pub fn cell32(&self, off: usize) -> &AtomicU32 {
+        let ptr = self.at(off, 4);
+        assert!(off.is_multiple_of(4), "links are aligned");
+        // SAFETY: in bounds, aligned, and accessed as an atomic by all of us.
+        unsafe { AtomicU32::from_ptr(ptr.cast()) }
+    }
+
+    /// A counter in the slab; `off` is a multiple of 8.
+    pub fn cell64(&self, off: usize) -> &AtomicU64 {
+        let ptr = self.at(off, 8);
+        assert!(off.is_multiple_of(8), "counters are aligned");
+        // SAFETY: in bounds, aligned, and accessed as an atomic by all of us.
+        unsafe { AtomicU64::from_ptr(ptr.cast()) }
+    }
+
+    fn word(ptr: *mut u8) -> &'static AtomicU64 {
+        // SAFETY: callers pass aligned in-bounds addresses and use the result at once.
+        unsafe { AtomicU64::from_ptr(ptr.cast()) }
+    }
+
+    fn byte(ptr: *mut u8) -> &'static AtomicU8 {
+        // SAFETY: callers pass in-bounds addresses and use the result at once.
+        unsafe { AtomicU8::from_ptr(ptr) }
+    }
+
+    /// Copies bytes from `off` on into `out`, word by word where aligned.
+    pub fn read(&self, off: usize, out: &mut [u8]) {
+        let ptr = self.at(off, out.len());
+        let words = if off.is_multiple_of(8) { out.len() / 8 } else { 0 };
+        let (head, tail) = out.split_at_mut(words * 8);
+        for (i, chunk) in head.chunks_exact_mut(8).enumerate() {
+            let word = Self::word(ptr.wrapping_add(8 * i)).load(Relaxed);
+            chunk.copy_from_slice(&word.to_ne_bytes());
+        }
+        for (i, b) in tail.iter_mut().enumerate() {
+            *b = Self::byte(ptr.wrapping_add(8 * words + i)).load(Relaxed);
+        }
+    }
+
+    /// Stores `src` from `off` on, word by word where aligned.
+    pub fn write(&self, off: usize, src: View<'_>) {
+        let ptr = self.at(off, src.len());
+        let words = if off.is_multiple_of(8) { src.len() / 8 } else { 0 };
+        for i in 0..words {
+            Self::word(ptr.wrapping_add(8 * i)).store(src.u64(8 * i), Relaxed);
+        }
+        for i in 8 * words..src.len() {
+            Self::byte(ptr.wrapping_add(i)).store(src.byte(i), Relaxed);
+        }
+    }
+
+    /// Zeroes `len` bytes from `off` on.
+    pub fn zero(&self, off: usize, len: usize) {
+        let ptr = self.at(off, len);
+        let words = if off.is_multiple_of(8) { len / 8 } else { 0 };
+        for i in 0..words {
+            Self::word(ptr.wrapping_add(8 * i)).store(0, Relaxed);
+        }
+        for i in 8 * words..len {
+            Self::byte(ptr.wrapping_add(i)).store(0, Relaxed);
+        }
+    }
+
+    /// Whether the bytes from `off` on are those of `key`.
+    pub fn same(&self, off: usize, key: View<'_>) -> bool {
+        let ptr = self.at(off, key.len());
+        let words = if off.is_multiple_of(8) { key.len() / 8 } else { 0 };
+        (0..words).all(|i| Self::word(ptr.wrapping_add(8 * i)).load(Relaxed) == key.u64(8 * i))
+            && (8 * words..key.len())
+                .all(|i| Self::byte(ptr.wrapping_add(i)).load(Relaxed) == key.byte(i))
+    }
+}
