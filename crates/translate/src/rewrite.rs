@@ -1,0 +1,96 @@
+//! Rewriting of single memory instructions by what they touch.
+
+use isa::Insn;
+use verifier::Access;
+
+use crate::{
+    TranslateError,
+    ctx::{Field, Kind},
+    operand::{CLASS, DW, H, SIZE, jge, load, mov32, size_of_access},
+};
+
+/// Mode of a guarded zero-extending load: where the memory is not there, the register becomes
+/// zero and the run goes on (Linux's own number).
+pub const PROBE_MEM: u8 = 0x20;
+/// Like [`PROBE_MEM`], sign-extending.
+pub const PROBE_MEMSX: u8 = 0x40;
+
+const MODE: u8 = 0xe0;
+const MEM: u8 = 0x60;
+const MEMSX: u8 = 0x80;
+const CLASS_LDX: u8 = 1;
+const CLASS_STX: u8 = 3;
+const NO_QUEUE_MAPPING: i32 = 0xffff;
+
+/// What takes the place of memory instruction `insn` at slot `at`.
+pub(crate) fn memory(
+    insn: Insn,
+    at: usize,
+    access: Access,
+    fields: Option<&[Field]>,
+) -> Result<Vec<Insn>, TranslateError> {
+    match (access, fields) {
+        (Access::Ctx, Some(fields)) => context(insn, at, fields),
+        (Access::Probe, _) => Ok(vec![guarded(insn)]),
+        // Sockets are passed as the UAPI lays them out, other contexts too; an arena is host
+        // memory.
+        _ => Ok(vec![insn]),
+    }
+}
+
+/// Stores through such pointers do not exist.
+fn guarded(insn: Insn) -> Insn {
+    let mode = match insn.code & MODE {
+        MEM => PROBE_MEM,
+        MEMSX => PROBE_MEMSX,
+        _ => return insn,
+    };
+    if insn.class() != CLASS_LDX {
+        return insn;
+    }
+    Insn { code: insn.code & !MODE | mode, ..insn }
+}
+
+fn context(insn: Insn, at: usize, fields: &[Field]) -> Result<Vec<Insn>, TranslateError> {
+    let (off, size) = (i32::from(insn.off), size_of_access(insn.code));
+    let Some(field) = fields.iter().find(|f| f.covers(off, size)) else {
+        return Err(TranslateError::Context { insn: at, off, size });
+    };
+    // In range: `covers` bounds the difference by the field's size.
+    let inner = (off - i32::from(field.off)) as u32;
+    Ok(if insn.code & CLASS == CLASS_LDX {
+        vec![context_load(insn, field, inner, size)]
+    } else {
+        context_store(insn, field, inner, size)
+    })
+}
+
+/// Hosts are little-endian, so a narrow load is a load of the same bytes.
+fn context_load(insn: Insn, field: &Field, inner: u32, size: u32) -> Insn {
+    let (dst, src) = (insn.dst().0, insn.src().0);
+    let target = field.target as i16;
+    let target_size = u32::from(field.target_size);
+    match field.kind {
+        Kind::Pointer => load(DW, dst, src, target),
+        _ if inner + size <= target_size => Insn { off: target + inner as i16, ..insn },
+        // Ours is narrower: what it lacks reads zero.
+        _ if inner == 0 && target_size == 2 => load(H, dst, src, target),
+        _ => mov32(dst, 0),
+    }
+}
+
+fn context_store(insn: Insn, field: &Field, inner: u32, size: u32) -> Vec<Insn> {
+    let target = field.target as i16;
+    let fits = inner + size <= u32::from(field.target_size);
+    let store = match fits {
+        true => Insn { off: target + inner as i16, ..insn },
+        false => Insn { off: target, code: insn.code & !SIZE | H, ..insn },
+    };
+    match field.kind {
+        Kind::Below0xffff if insn.code & CLASS == CLASS_STX => {
+            vec![jge(insn.src().0, NO_QUEUE_MAPPING, 1), store]
+        }
+        Kind::Below0xffff if insn.imm as u32 >= NO_QUEUE_MAPPING as u32 => Vec::new(),
+        _ => vec![store],
+    }
+}
