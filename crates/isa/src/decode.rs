@@ -33,11 +33,11 @@ pub fn is_known_opcode(code: u8) -> bool {
     table::lookup(code).is_some()
 }
 
-/// Linux looks at the mode of loads before it looks up the opcode.
+/// Linux looks at the mode and the immediate of loads before it looks up the opcode.
 fn unknown(insn: &Insn, pc: usize) -> DecodeError {
     const LDX: u8 = 1;
     let mode = insn.code & 0xe0;
-    if insn.class() == LDX && mode != 0x60 && mode != 0x80 {
+    if insn.class() == LDX && (insn.imm != 0 || (mode != 0x60 && mode != 0x80)) {
         return DecodeError::ReservedField { pc, family: Family::Ldx };
     }
     DecodeError::UnknownOpcode { pc, code: insn.code }
@@ -58,6 +58,10 @@ fn check_reserved(row: &Row, insn: &Insn, pc: usize) -> Result<(), DecodeError> 
     match (used & row.reserved, row.family) {
         (0, _) => Ok(()),
         (_, Family::MayGoto) => Err(DecodeError::BadMayGoto { pc, imm: insn.imm }),
+        // Linux looks at the first register of a jump before its reserved fields.
+        (_, Family::Jmp) if !insn.dst().is_valid() => {
+            Err(DecodeError::BadRegister { pc, reg: insn.dst() })
+        }
         (_, family) => Err(DecodeError::ReservedField { pc, family }),
     }
 }
@@ -69,6 +73,8 @@ struct Decoder<'a> {
     family: Family,
 }
 
+/// Of two bad registers the one that Linux looks at first is reported: the destination of
+/// jumps, else the source. Hence the order of fields below.
 impl Decoder<'_> {
     fn op(&self, form: Form) -> Result<Op, DecodeError> {
         let Insn { off, imm, .. } = self.insn;
@@ -79,14 +85,14 @@ impl Decoder<'_> {
             Form::ToLe => self.end(Endian::ToLe)?,
             Form::ToBe => self.end(Endian::ToBe)?,
             Form::Swap => self.end(Endian::Swap)?,
-            Form::LdImm64 => Op::LdImm64 { dst: self.dst()?, imm: self.imm64()? },
+            Form::LdImm64 => self.ld_imm64()?,
             Form::LdAbs(size) => Op::LdAbs { size, imm },
             Form::LdInd(size) => Op::LdInd { size, src: self.src()?, imm },
             Form::Load(size, signed) => {
-                Op::Load { size, signed, dst: self.dst()?, base: self.src()?, off }
+                Op::Load { size, signed, base: self.src()?, dst: self.dst()?, off }
             }
             Form::Store(size, operand) => {
-                Op::Store { size, base: self.dst()?, off, src: self.operand(operand)? }
+                Op::Store { size, src: self.operand(operand)?, base: self.dst()?, off }
             }
             Form::Atomic(size) => self.atomic(size)?,
             Form::Ja => Op::Ja { long: false, off: off.into() },
@@ -125,7 +131,7 @@ impl Decoder<'_> {
 
     fn alu(&self, width: Width, base: AluOp, operand: Operand) -> Result<Op, DecodeError> {
         let row = table::alu_by_off(base, self.insn.off).ok_or_else(|| self.reserved())?;
-        Ok(Op::Alu { width, op: row.op, dst: self.dst()?, src: self.operand(operand)? })
+        Ok(Op::Alu { width, op: row.op, src: self.operand(operand)?, dst: self.dst()? })
     }
 
     fn mov(&self, width: Width, operand: Operand) -> Result<Op, DecodeError> {
@@ -134,16 +140,16 @@ impl Decoder<'_> {
             if !is_addr_space_cast(imm) {
                 return Err(DecodeError::BadAddrSpaceCast { pc: self.pc, imm });
             }
-            return Ok(Op::AddrSpaceCast { dst: self.dst()?, src: self.src()?, imm });
+            return Ok(Op::AddrSpaceCast { src: self.src()?, dst: self.dst()?, imm });
         }
         if operand == Operand::Reg && imm != 0 {
             return Err(self.reserved());
         }
         let dst = self.dst();
         match (off, width) {
-            (0, _) => Ok(Op::Alu { width, op: AluOp::Mov, dst: dst?, src: self.operand(operand)? }),
+            (0, _) => Ok(Op::Alu { width, op: AluOp::Mov, src: self.operand(operand)?, dst: dst? }),
             (8 | 16, _) | (32, Width::W64) => {
-                Ok(Op::MovSx { width, bits: off as u8, dst: dst?, src: self.src()? })
+                Ok(Op::MovSx { width, bits: off as u8, src: self.src()?, dst: dst? })
             }
             _ => Err(self.reserved()),
         }
@@ -154,6 +160,14 @@ impl Decoder<'_> {
             bits @ (16 | 32 | 64) => Ok(Op::End { kind, bits: bits as u8, dst: self.dst()? }),
             _ => Err(self.reserved()),
         }
+    }
+
+    fn ld_imm64(&self) -> Result<Op, DecodeError> {
+        let imm = self.imm64()?;
+        if self.insn.off != 0 {
+            return Err(self.reserved());
+        }
+        Ok(Op::LdImm64 { dst: self.dst()?, imm })
     }
 
     fn imm64(&self) -> Result<Imm64, DecodeError> {
@@ -181,17 +195,17 @@ impl Decoder<'_> {
         let (pc, Insn { off, imm, .. }) = (self.pc, self.insn);
         let (dst, src) = (self.dst(), self.src());
         if imm == LOAD_ACQUIRE {
-            return Ok(Op::LoadAcquire { size, dst: dst?, base: src?, off });
+            return Ok(Op::LoadAcquire { size, base: src?, dst: dst?, off });
         }
         if imm == STORE_RELEASE {
-            return Ok(Op::StoreRelease { size, base: dst?, off, src: src? });
+            return Ok(Op::StoreRelease { size, src: src?, base: dst?, off });
         }
         let row = table::atomic_by_imm(imm).ok_or(DecodeError::BadAtomic { pc, imm })?;
         if size < Size::W {
             return Err(DecodeError::BadAtomicSize { pc });
         }
         let (op, fetch): (AtomicOp, bool) = (row.op, row.fetch);
-        Ok(Op::Atomic { size, op, fetch, base: dst?, off, src: src? })
+        Ok(Op::Atomic { size, op, fetch, src: src?, base: dst?, off })
     }
 
     fn callee(&self) -> Result<Callee, DecodeError> {

@@ -17,7 +17,7 @@ pub fn encode(op: &Op, out: &mut Vec<Insn>) -> Result<(), EncodeError> {
 }
 
 /// The slots of a sequence of operations.
-pub fn assemble_ops<'a>(ops: impl IntoIterator<Item = &'a Op>) -> Result<Vec<Insn>, EncodeError> {
+pub fn encode_program<'a>(ops: impl IntoIterator<Item = &'a Op>) -> Result<Vec<Insn>, EncodeError> {
     let mut out = Vec::new();
     for op in ops {
         encode(op, &mut out)?;

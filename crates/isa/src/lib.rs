@@ -17,7 +17,7 @@ mod op;
 mod table;
 
 pub use decode::{decode, decode_program, is_known_opcode};
-pub use encode::{assemble_ops, encode};
+pub use encode::{encode, encode_program};
 pub use error::{DecodeError, EncodeError, Family};
 pub use insn::{Insn, Reg};
 pub use op::{AluOp, AtomicOp, Callee, Cond, Endian, Imm64, Op, Size, Src, Width};

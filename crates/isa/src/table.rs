@@ -179,7 +179,8 @@ const fn row(code: u8, form: Form, family: Family, reserved: u8) -> Row {
 
 /// The opcodes that do not come in the regular grids of [`ALU`], [`COND`] and [`SIZES`].
 const SINGLE: [Row; 23] = [
-    row(0x18, Form::LdImm64, Family::LdImm64, OFF),
+    // Linux judges `off` after the second slot.
+    row(0x18, Form::LdImm64, Family::LdImm64, 0),
     row(0x20, Form::LdAbs(Size::W), Family::LdAbs, DST | SRC | OFF),
     row(0x28, Form::LdAbs(Size::H), Family::LdAbs, DST | SRC | OFF),
     row(0x30, Form::LdAbs(Size::B), Family::LdAbs, DST | SRC | OFF),

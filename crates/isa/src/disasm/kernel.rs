@@ -228,9 +228,12 @@ fn call(out: &mut dyn Write, insn: &Insn, names: &dyn Names) -> fmt::Result {
             None => write!(out, "call pc{imm:+}"),
         };
     }
-    if kind == 0
-        && let Some(name) = names.helper(imm)
-    {
+    let helper = match (kind, imm) {
+        (0, 0) => Some("bpf_unspec"),
+        (0, id) => names.helper(id),
+        _ => None,
+    };
+    if let Some(name) = helper {
         return write!(out, "call {name}#{imm}");
     }
     match names.callee(insn) {

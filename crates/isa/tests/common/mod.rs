@@ -1,6 +1,8 @@
 //! The instruction facts recorded on Linux 6.18, and the names that occur in them.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod random;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 
