@@ -1,6 +1,7 @@
 //! Writes the generated tables of `crates/uapi` from `facts/`; `--check` fails on drift.
 
 mod helpers;
+mod hooks;
 mod maps;
 mod progs;
 
@@ -35,6 +36,7 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<(), String> {
     let progs = load(root, "prog_types")?;
     let variants = progs::Variants::new(&progs)?;
     write(&out.join("progs.rs"), &progs::table(&progs, &load(root, "uapi")?, &variants)?, check)?;
+    write(&out.join("hooks.rs"), &hooks::table(&load(root, "btf_hooks")?)?, check)?;
     write(&out.join("helpers.rs"), &helpers::table(&load(root, "helpers")?, &variants)?, check)?;
     write(
         &out.join("maps.rs"),

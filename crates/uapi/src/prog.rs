@@ -104,6 +104,12 @@ pub enum CtxClass {
     TpBuffer,
     /// Trusted pointer to this kernel structure.
     TrustedBtf(&'static str),
+    /// The same, or null.
+    TrustedBtfOrNull(&'static str),
+    /// Pointer to this kernel structure without trust, or null.
+    BtfOrNull(&'static str),
+    RdonlyBufOrNull,
+    BufOrNull,
 }
 
 /// What `size` bytes at `off` of the context hold; `None` if they cannot be read or written so.
@@ -222,4 +228,20 @@ pub struct MapTypeFacts {
 /// What is known of a map type.
 pub fn map_type_facts(map_type: crate::MapType) -> &'static MapTypeFacts {
     &crate::MAP_TYPES[map_type as usize - 1]
+}
+
+/// A kernel iterator that programs may run on.
+#[derive(Clone, Copy, Debug)]
+pub struct Iterator {
+    /// `task`, `bpf_map_elem`, …: what follows `bpf_iter_`.
+    pub name: &'static str,
+    /// What each 8-byte slot of the context holds.
+    pub slots: &'static [CtxClass],
+    /// Its programs may sleep.
+    pub sleepable: bool,
+}
+
+/// The iterator with this name, without prefix.
+pub fn iterator(name: &str) -> Option<&'static Iterator> {
+    crate::ITERATORS.iter().find(|i| i.name == name)
 }

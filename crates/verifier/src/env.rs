@@ -1,10 +1,11 @@
 //! Everything one verification holds: the input, what the passes found, the path being walked.
 
 use isa::Op;
-use uapi::MapDef;
+use uapi::{MapDef, ProgVariant};
 
 use crate::input::{MapInfo, Policy, Program, World};
 use crate::log::Log;
+use crate::passes::{Attach, MapField};
 use crate::prune::Store;
 use crate::state::{FuncState, RegState, VerifierState};
 
@@ -75,6 +76,10 @@ pub(crate) struct Subprog {
     pub(crate) might_sleep: bool,
     /// Arguments of its prototype, once worked out; the error if it could not be.
     pub(crate) args: Option<Vec<SubprogArg>>,
+    /// Lowest stack offset of spills that fast calls make needless; 0 for none.
+    pub(crate) fastcall_stack_off: i16,
+    /// Those spills must stay.
+    pub(crate) keep_fastcall_stack: bool,
     /// Position of its first instruction in [`Env::postorder`].
     pub(crate) postorder_start: usize,
 }
@@ -153,6 +158,12 @@ pub(crate) struct Env<'a> {
     /// BPF_F_SLEEPABLE.
     pub(crate) sleepable: bool,
     pub(crate) exception_callback: Option<usize>,
+    /// The row of the program's type in the tables of `uapi`.
+    pub(crate) variant: Option<&'static ProgVariant>,
+    /// What the program attaches to.
+    pub(crate) attach: Attach,
+    /// Special fields of each map's value, by index in `World::maps`.
+    pub(crate) map_fields: Vec<Vec<MapField>>,
     /// The path being walked.
     pub(crate) state: VerifierState,
     pub(crate) insn_idx: usize,
@@ -201,6 +212,9 @@ impl<'a> Env<'a> {
             test_reg_invariants: has(F_TEST_REG_INVARIANTS),
             sleepable: has(F_SLEEPABLE),
             exception_callback: None,
+            variant: None,
+            attach: Attach::default(),
+            map_fields: Vec::new(),
             state: VerifierState::new(FuncState::new(-1, 0, 0), 0, has(F_SLEEPABLE)),
             insn_idx: 0,
             prev_insn_idx: 0,

@@ -4,11 +4,14 @@ mod enums;
 #[rustfmt::skip]
 mod helpers;
 #[rustfmt::skip]
+mod hooks;
+#[rustfmt::skip]
 mod maps;
 #[rustfmt::skip]
 mod progs;
 
 pub use enums::*;
 pub use helpers::*;
+pub use hooks::*;
 pub use maps::*;
 pub use progs::*;

@@ -1,0 +1,153 @@
+//! Subprograms: where they start, and that no jump leaves one.
+
+use btf::{Kind, TypeId};
+
+use crate::env::{Env, Subprog};
+use crate::error::{Checked, reject};
+use crate::log::say2;
+
+/// Most subprograms of a program (`BPF_MAX_SUBPROGS`).
+const MAX_SUBPROGS: usize = 256;
+/// Most kernel functions a program calls (`MAX_KFUNC_DESCS`).
+const MAX_KFUNCS: usize = 256;
+
+const CALL: u8 = 0x85;
+const LD_IMM64: u8 = 0x18;
+const PSEUDO_CALL: u8 = 1;
+const PSEUDO_KFUNC: u8 = 2;
+const PSEUDO_FUNC: u8 = 4;
+const TAIL_CALL: i32 = 12;
+
+/// Finds the targets of calls and of function addresses.
+pub(super) fn add(env: &mut Env<'_>) -> Checked {
+    let prog = env.prog;
+    let mut starts = vec![0];
+    let mut kfuncs = Vec::new();
+    for (at, insn) in prog.insns.iter().enumerate() {
+        let src = insn.src().0;
+        let to_subprog = (insn.code == CALL && src == PSEUDO_CALL)
+            || (insn.code == LD_IMM64 && src == PSEUDO_FUNC);
+        let to_kernel = insn.code == CALL && src == PSEUDO_KFUNC;
+        if !to_subprog && !to_kernel {
+            continue;
+        }
+        if !env.caps.bpf_capable {
+            return reject!(
+                EPERM,
+                "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN"
+            );
+        }
+        if to_subprog {
+            add_start(&mut starts, at as i64 + i64::from(insn.imm) + 1, prog.insns.len())?;
+        } else {
+            add_kfunc(env, &mut kfuncs, insn.imm, insn.off)?;
+        }
+    }
+    let exception = exception_callback(env)?;
+    if let Some(start) = exception {
+        add_start(&mut starts, start as i64, prog.insns.len())?;
+    }
+    for (n, &start) in starts.iter().enumerate() {
+        let end = starts.get(n + 1).copied().unwrap_or(prog.insns.len());
+        let is_exception_cb = exception == Some(start) && n != 0;
+        if is_exception_cb {
+            env.exception_callback = Some(n);
+        }
+        env.subprogs.push(Subprog { start, end, is_exception_cb, ..Subprog::default() });
+        say2!(env, "func#{n} @{start}\n");
+    }
+    Ok(())
+}
+
+/// Keeps `starts` sorted and without doubles.
+fn add_start(starts: &mut Vec<usize>, at: i64, len: usize) -> Checked {
+    let Some(at) = usize::try_from(at).ok().filter(|at| *at < len) else {
+        return reject!(EINVAL, "call to invalid destination");
+    };
+    if let Err(place) = starts.binary_search(&at) {
+        if starts.len() >= MAX_SUBPROGS {
+            return reject!(E2BIG, "too many subprograms");
+        }
+        starts.insert(place, at);
+    }
+    Ok(())
+}
+
+/// The rules of calls of kernel functions that need no look at their arguments.
+fn add_kfunc(env: &Env<'_>, seen: &mut Vec<(i32, i16)>, id: i32, off: i16) -> Checked {
+    if !uapi::gpl_compatible(&env.prog.license) {
+        return reject!(EINVAL, "cannot call kernel function from non-GPL compatible program");
+    }
+    if (id == 0 && off == 0) || seen.contains(&(id, off)) {
+        return Ok(()); // a weak function that was not found: refused if it is reached
+    }
+    if seen.len() >= MAX_KFUNCS {
+        return reject!(E2BIG, "too many different kernel function calls");
+    }
+    if let (0, Some(btf)) = (off, &env.world.kernel_btf)
+        && btf.kind(TypeId(id as u32)) != Some(Kind::Func)
+    {
+        return reject!(EINVAL, "kernel btf_id {id} is not a function");
+    }
+    seen.push((id, off));
+    Ok(())
+}
+
+/// First slot of the function that a tag on the main program names as exception callback.
+fn exception_callback(env: &Env<'_>) -> Checked<Option<usize>> {
+    let (Some(btf), Some(main)) = (&env.prog.btf, env.prog.func_info.first()) else {
+        return Ok(None);
+    };
+    let mut tags = btf.own_types().filter_map(|t| {
+        let on_main = t.decl_tag() == Some(-1) && t.size_or_type == main.type_id;
+        on_main.then(|| t.name.strip_prefix("exception_callback:"))?
+    });
+    let Some(name) = tags.next() else { return Ok(None) };
+    if tags.next().is_some() {
+        return reject!(EINVAL, "multiple exception callback tags for main subprog");
+    }
+    let Some(id) = btf.find_by_name(name, Kind::Func) else {
+        return reject!(ENOENT, "exception callback '{name}' could not be found in BTF");
+    };
+    if btf.ty(id).is_none_or(|t| t.vlen != 1) {
+        return reject!(EINVAL, "exception callback '{name}' must have global linkage");
+    }
+    match env.prog.func_info.iter().find(|f| f.type_id == id.0) {
+        Some(f) if f.insn_off == 0 => {
+            reject!(EINVAL, "invalid exception callback insn_off in func_info: 0")
+        }
+        Some(f) => Ok(Some(f.insn_off as usize)),
+        None => reject!(ENOENT, "exception callback '{name}' could not be found in BTF"),
+    }
+}
+
+/// Every jump stays in its subprogram, and none runs into the next.
+pub(super) fn check(env: &mut Env<'_>) -> Checked {
+    let insns = &env.prog.insns;
+    let mut cur = 0;
+    for (at, insn) in insns.iter().enumerate() {
+        let sub = &mut env.subprogs[cur];
+        let (class, op) = (insn.class(), insn.code & 0xf0);
+        if insn.code == CALL && insn.src().0 == 0 && insn.imm == TAIL_CALL {
+            sub.has_tail_call = true;
+            sub.tail_call_reachable = true;
+        }
+        if class == 0 && matches!(insn.code & 0xe0, 0x20 | 0x40) {
+            sub.has_ld_abs = true;
+        }
+        if matches!(class, 5 | 6) && !matches!(op, 0x80 | 0x90) {
+            let rel = if insn.code == 0x06 { insn.imm } else { i32::from(insn.off) };
+            let to = (at as i32).wrapping_add(rel).wrapping_add(1);
+            if to < sub.start as i32 || to >= sub.end as i32 {
+                return reject!(EINVAL, "jump out of range from insn {at} to {to}");
+            }
+        }
+        if at + 1 == sub.end {
+            if !matches!(insn.code, 0x95 | 0x05 | 0x06) {
+                return reject!(EINVAL, "last insn is not an exit or jmp");
+            }
+            cur += 1;
+        }
+    }
+    Ok(())
+}
