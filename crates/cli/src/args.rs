@@ -1,0 +1,195 @@
+//! What was typed: syntax only. `--help`, man pages and completions are derived from here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+/// eBPF in ring 3: verify and run BPF programs without root.
+#[derive(Debug, Parser)]
+#[command(name = "ring3", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Example:\n  ring3 run examples/hello.bpf.c --pcap examples/captures/web.pcap")]
+pub(crate) struct LowArgs {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Run(RunArgs),
+    Compile(CompileArgs),
+    Verify(VerifyArgs),
+    Disasm(DisasmArgs),
+    /// Write completions for a shell to standard output
+    #[command(after_help = "Example:\n  ring3 completions bash >~/.local/share/bash-completion/completions/ring3")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages into a folder
+    #[command(after_help = "Example:\n  ring3 man ~/.local/share/man/man1")]
+    Man {
+        /// The folder, made if it is missing
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
+}
+
+/// Run a program on the packets of a capture, or once on given bytes
+///
+/// The program is compiled if it is C, loaded, verified and run. Its trace lines come first, in the
+/// format of trace_pipe; then how often it gave which verdict; then its maps, by their types.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ring3 run hello.bpf.c --pcap web.pcap
+  ring3 run firewall.bpf.o --pcap in.pcapng --write passed.pcap
+  ring3 run hello.bpf.o --data-in packet.bin --repeat 1000000 --json
+
+Exit status: 0 if it ran, 1 if the program, the object or the capture was refused, 2 if it could
+not be tried (usage, a missing file, no clang).")]
+pub(crate) struct RunArgs {
+    /// BPF program: C source or ELF object
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// Run the program of this name; needed if the object has several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) prog: Option<String>,
+
+    /// Read packets from this capture, pcap or pcapng; `-` for standard input
+    #[arg(long, value_name = "IN", conflicts_with = "data_in", value_hint = ValueHint::FilePath)]
+    pub(crate) pcap: Option<PathBuf>,
+
+    /// Write the packets that pass, as the program changed them, with their time stamps
+    ///
+    /// XDP_PASS, XDP_TX and XDP_REDIRECT pass; dropped and aborted packets do not. Captures of
+    /// nanoseconds, and all pcapng, give nanoseconds.
+    #[arg(long, value_name = "OUT.pcap", requires = "pcap", value_hint = ValueHint::FilePath)]
+    pub(crate) write: Option<PathBuf>,
+
+    /// Run once on the bytes of this file, as BPF_PROG_TEST_RUN does; `-` for standard input
+    #[arg(long, value_name = "PACKET.bin", value_hint = ValueHint::FilePath)]
+    pub(crate) data_in: Option<PathBuf>,
+
+    /// Write the packet afterwards to this file
+    #[arg(long, value_name = "F", requires = "data_in", value_hint = ValueHint::FilePath)]
+    pub(crate) data_out: Option<PathBuf>,
+
+    /// Begin with the context in this file (struct xdp_md, struct __sk_buff)
+    #[arg(long, value_name = "F", conflicts_with = "pcap", value_hint = ValueHint::FilePath)]
+    pub(crate) ctx_in: Option<PathBuf>,
+
+    /// Write the context afterwards to this file
+    #[arg(long, value_name = "F", conflicts_with = "pcap", value_hint = ValueHint::FilePath)]
+    pub(crate) ctx_out: Option<PathBuf>,
+
+    /// Run this many times on the same bytes and give the mean time
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "pcap",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) repeat: u32,
+
+    /// Show all elements of all maps, not the first of each
+    #[arg(long)]
+    pub(crate) maps: bool,
+
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// What runs the program
+    #[arg(long, value_enum, default_value_t = Engine::Interp)]
+    pub(crate) engine: Engine,
+
+    /// Accept captures that are not of Ethernet: the program sees their packets as they are
+    #[arg(long, requires = "pcap")]
+    pub(crate) any_link_type: bool,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+}
+
+/// Compile C source to a BPF object
+///
+/// Runs clang as BPF programs need it: -g -O2 -target bpf, and the include path of this machine.
+/// The environment variable CLANG names another clang.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  ring3 compile hello.bpf.c -o hello.bpf.o\n
+Exit status: 0 if it compiled, 1 if clang refused the source, 2 if there is no clang or no source.")]
+pub(crate) struct CompileArgs {
+    /// C source
+    #[arg(value_name = "FILE.bpf.c", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// The object; without it, the source's name with .o for .c, in the current folder
+    #[arg(short, value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Say whether Linux would accept programs, and why not
+///
+/// Prints a line for each program: the verdict, and of a rejected one the error, Linux's message
+/// and the line of the source at fault.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ring3 verify hello.bpf.o
+  ring3 verify -v examples/mistakes
+  ring3 verify --json build/ | jq '.[] | select(.verdict != \"accept\")'
+
+Exit status: 0 if all programs are accepted, 1 if any is rejected, 2 if any file cannot be read.")]
+pub(crate) struct VerifyArgs {
+    /// C sources, ELF objects, and folders of both (*.bpf.c, *.o)
+    #[arg(value_name = "FILE|DIR", required = true, value_hint = ValueHint::AnyPath)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Print Linux's log too; twice: of every path
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    /// Print one JSON array instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+}
+
+/// Print programs as instructions, the source between them
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  ring3 disasm hello.bpf.o --style llvm")]
+pub(crate) struct DisasmArgs {
+    /// BPF program: C source or ELF object
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// Only the program of this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) prog: Option<String>,
+
+    /// Whose spelling
+    #[arg(long, value_enum, default_value_t = Style::Kernel)]
+    pub(crate) style: Style,
+}
+
+/// The kernel that programs are meant for.
+#[derive(Debug, Args)]
+pub(crate) struct TargetArgs {
+    /// BTF of the kernel that the program is meant for; read where the program refers to it
+    #[arg(long, value_name = "FILE", default_value = "/sys/kernel/btf/vmlinux",
+          value_hint = ValueHint::FilePath)]
+    pub(crate) btf: PathBuf,
+}
+
+/// What runs a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    /// The interpreter: every access checked
+    Interp,
+}
+
+/// How instructions are spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Style {
+    /// As bpftool and the verifier's log
+    Kernel,
+    /// As llvm-objdump
+    Llvm,
+}

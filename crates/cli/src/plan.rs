@@ -1,0 +1,172 @@
+//! What was typed means this: files named, choices made, nothing left to decide.
+
+use std::path::{Path, PathBuf};
+
+use crate::args::{CompileArgs, DisasmArgs, Engine, RunArgs, Style, VerifyArgs};
+use crate::failure::Failure;
+
+/// Elements of a map that are shown without `--maps`.
+const FEW: usize = 10;
+
+/// A run, on a capture or on bytes.
+#[derive(Debug)]
+pub(crate) struct RunPlan {
+    pub(crate) file: PathBuf,
+    pub(crate) prog: Option<String>,
+    pub(crate) work: Work,
+    /// Most elements shown of one map.
+    pub(crate) elements: usize,
+    pub(crate) json: bool,
+    pub(crate) engine: Engine,
+    pub(crate) kernel_btf: PathBuf,
+}
+
+/// What a program is run on.
+#[derive(Debug)]
+pub(crate) enum Work {
+    Capture(CaptureWork),
+    Once(OnceWork),
+}
+
+/// Packets in, packets out.
+#[derive(Debug)]
+pub(crate) struct CaptureWork {
+    pub(crate) input: PathBuf,
+    pub(crate) output: Option<PathBuf>,
+    pub(crate) any_link_type: bool,
+}
+
+/// A test run.
+#[derive(Debug)]
+pub(crate) struct OnceWork {
+    pub(crate) data_in: Option<PathBuf>,
+    pub(crate) data_out: Option<PathBuf>,
+    pub(crate) ctx_in: Option<PathBuf>,
+    pub(crate) ctx_out: Option<PathBuf>,
+    pub(crate) repeat: u32,
+}
+
+/// A compilation.
+#[derive(Debug)]
+pub(crate) struct CompilePlan {
+    pub(crate) source: PathBuf,
+    pub(crate) object: PathBuf,
+}
+
+/// Verdicts on many files.
+#[derive(Debug)]
+pub(crate) struct VerifyPlan {
+    pub(crate) files: Vec<PathBuf>,
+    /// `log_level`: 0, 1 or 2.
+    pub(crate) log: u32,
+    pub(crate) json: bool,
+    pub(crate) kernel_btf: PathBuf,
+}
+
+/// A listing.
+#[derive(Debug)]
+pub(crate) struct DisasmPlan {
+    pub(crate) file: PathBuf,
+    pub(crate) prog: Option<String>,
+    pub(crate) style: ring3::Style,
+}
+
+pub(crate) fn run(args: RunArgs) -> Result<RunPlan, Failure> {
+    let work = match args.pcap {
+        Some(input) => {
+            let output = args.write;
+            if output.as_deref().is_some_and(|output| same_file(&input, output)) {
+                let message = "--write: this is the capture that is being read; name another file";
+                return Err(Failure::unusable(format!("{}: {message}", input.display())));
+            }
+            if args.json && output.as_deref() == Some(Path::new("-")) {
+                return Err(Failure::unusable("--write -: standard output is taken by --json"));
+            }
+            Work::Capture(CaptureWork { input, output, any_link_type: args.any_link_type })
+        }
+        None => Work::Once(OnceWork {
+            data_in: args.data_in,
+            data_out: args.data_out,
+            ctx_in: args.ctx_in,
+            ctx_out: args.ctx_out,
+            repeat: args.repeat,
+        }),
+    };
+    Ok(RunPlan {
+        file: args.file,
+        prog: args.prog,
+        work,
+        elements: if args.maps { usize::MAX } else { FEW },
+        json: args.json,
+        engine: args.engine,
+        kernel_btf: args.target.btf,
+    })
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    real(a).is_some_and(|a| Some(a) == real(b)) && a.is_file()
+}
+
+pub(crate) fn compile(args: CompileArgs) -> CompilePlan {
+    let object = args.out.unwrap_or_else(|| {
+        let name = args.file.file_name().map(PathBuf::from).unwrap_or_default();
+        name.with_extension("o")
+    });
+    CompilePlan { source: args.file, object }
+}
+
+pub(crate) fn verify(args: VerifyArgs) -> Result<VerifyPlan, Failure> {
+    let mut files = Vec::new();
+    for path in args.files {
+        expand(path, &mut files)?;
+    }
+    Ok(VerifyPlan {
+        files,
+        log: u32::from(args.verbose).min(2),
+        json: args.json,
+        kernel_btf: args.target.btf,
+    })
+}
+
+/// A folder stands for the sources and objects in it, and in the folders below.
+fn expand(path: PathBuf, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    if !path.is_dir() {
+        files.push(path);
+        return Ok(());
+    }
+    let before = files.len();
+    walk(&path, files, 0)?;
+    if files.len() == before {
+        let message = "no *.bpf.c or *.o in this folder";
+        return Err(Failure::unusable(format!("{}: {message}", path.display())));
+    }
+    Ok(())
+}
+
+fn walk(dir: &Path, files: &mut Vec<PathBuf>, depth: u32) -> Result<(), Failure> {
+    /// Deeper than any tree of sources; ends loops of links.
+    const DEEPEST: u32 = 64;
+    let place = |error| Failure::unusable(format!("{}: {error}", dir.display()));
+    let entries = std::fs::read_dir(dir).map_err(place)?;
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>().map_err(place)?;
+    paths.sort();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && !path.is_symlink() && depth < DEEPEST {
+            walk(&path, files, depth + 1)?;
+        } else if name.ends_with(".bpf.c") || name.ends_with(".o") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn disasm(args: DisasmArgs) -> DisasmPlan {
+    let style = match args.style {
+        Style::Kernel => ring3::Style::Kernel,
+        Style::Llvm => ring3::Style::Llvm,
+    };
+    DisasmPlan { file: args.file, prog: args.prog, style }
+}

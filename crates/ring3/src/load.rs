@@ -1,0 +1,241 @@
+//! An object's maps and programs behind a door, in libbpf's order: BTF, maps and their first
+//! contents, programs, what maps refer to.
+
+use loader::{MapSpec, ProgramSpec, Slot, Spec};
+use runtime::door::{Bpf, BtfLoad, Fd, LogRequest, MapCreate, ProgLoad};
+use uapi::{Errno, MapType};
+
+use crate::error::Rejected;
+use crate::verdict::{func_info, kernel_name, line_info};
+use crate::{Error, Object, source_line};
+
+/// Descriptors of what was loaded; they are closed by whoever loads.
+#[derive(Clone, Debug, Default)]
+pub struct Fds {
+    /// The object's BTF.
+    pub btf: Option<Fd>,
+    /// One for each of [`Spec::maps`].
+    pub maps: Vec<Fd>,
+    /// One for each of [`Spec::programs`] that was loaded.
+    pub programs: Vec<Option<Fd>>,
+}
+
+/// Log level of the second try, after a rejection: what Linux's libbpf asks for.
+const LOG_LEVEL: u32 = 1;
+
+/// Loads the maps of `object` and those programs that `wanted` names, all if it is `None` and
+/// they load of themselves.
+pub fn load(door: &dyn Bpf, object: &Object, wanted: Option<&str>) -> Result<Fds, Error> {
+    let mut fds = Fds::default();
+    match Loading { door, object, fds: &mut fds }.run(wanted) {
+        Ok(()) => Ok(fds),
+        Err(error) => {
+            close(door, &fds);
+            Err(error)
+        }
+    }
+}
+
+/// Gives back every descriptor.
+pub fn close(door: &dyn Bpf, fds: &Fds) {
+    let programs = fds.programs.iter().flatten();
+    for fd in programs.chain(&fds.maps).chain(&fds.btf) {
+        // A descriptor that is gone already is no loss.
+        let _ = door.close(*fd);
+    }
+}
+
+struct Loading<'a> {
+    door: &'a dyn Bpf,
+    object: &'a Object,
+    fds: &'a mut Fds,
+}
+
+impl Loading<'_> {
+    fn spec(&self) -> &Spec {
+        self.object.spec()
+    }
+
+    fn run(&mut self, wanted: Option<&str>) -> Result<(), Error> {
+        self.load_btf()?;
+        let object = self.object;
+        for map in &object.spec().maps {
+            let fd = self.create_map(map)?;
+            self.fds.maps.push(fd);
+        }
+        for (map, &fd) in object.spec().maps.iter().zip(&self.fds.maps) {
+            self.fill(map, fd)?;
+        }
+        for program in &object.spec().programs {
+            let load = wanted.map_or(program.autoload, |name| program.name == name);
+            let fd = if load { Some(self.load_program(program)?) } else { None };
+            self.fds.programs.push(fd);
+        }
+        self.fill_programs()
+    }
+
+    fn load_btf(&mut self) -> Result<(), Error> {
+        let Some(btf) = &self.spec().btf else { return Ok(()) };
+        let load = BtfLoad { data: btf.bytes().to_vec(), log: LogRequest::default() };
+        match self.door.btf_load(&load) {
+            Ok(loaded) => {
+                self.fds.btf = Some(loaded.fd);
+                Ok(())
+            }
+            Err(source) => Err(Error::Btf { file: self.object.file().to_owned(), source }),
+        }
+    }
+
+    fn create_map(&self, map: &MapSpec) -> Result<Fd, Error> {
+        let mut def = map.def.clone();
+        if def.map_type == MapType::PerfEventArray && def.max_entries == 0 {
+            def.max_entries = self.door.possible_cpus();
+        }
+        let typed = has_btf(def.map_type) && def.btf_value_type_id != 0;
+        if !typed {
+            (def.btf_key_type_id, def.btf_value_type_id) = (0, 0);
+        }
+        let fail = |errno| self.map_error(map, "cannot be created", errno);
+        let inner = map.def.inner.as_deref().map(|inner| {
+            let mut inner = inner.clone();
+            (inner.btf_key_type_id, inner.btf_value_type_id) = (0, 0);
+            self.door.map_create(&MapCreate::from(inner))
+        });
+        let inner_map = inner.transpose().map_err(fail)?;
+        let create = MapCreate { def, btf: self.fds.btf.filter(|_| typed), inner_map };
+        let made = self.door.map_create(&create).map_err(fail);
+        if let Some(inner) = inner_map {
+            // It was only the model; the outer map keeps what it needs.
+            let _ = self.door.close(inner);
+        }
+        made
+    }
+
+    fn map_error(&self, map: &MapSpec, what: &'static str, errno: Errno) -> Error {
+        Error::Map { file: self.object.file().to_owned(), map: map.name.clone(), what, errno }
+    }
+
+    /// Writes the contents that the object gives, and freezes what is constant.
+    fn fill(&self, map: &MapSpec, fd: Fd) -> Result<(), Error> {
+        let key = 0u32.to_ne_bytes();
+        if let Some(value) = &map.initial {
+            self.door
+                .map_update(fd, &key, value, 0)
+                .map_err(|errno| self.map_error(map, "its contents are refused", errno))?;
+        }
+        for (at, slot) in &map.slots {
+            let Slot::Map(inner) = slot else { continue };
+            self.set_slot(map, fd, *at, self.fds.maps.get(*inner).copied())?;
+        }
+        if map.frozen {
+            self.door
+                .map_freeze(fd)
+                .map_err(|errno| self.map_error(map, "cannot be frozen", errno))?;
+        }
+        Ok(())
+    }
+
+    fn fill_programs(&self) -> Result<(), Error> {
+        for (map, &fd) in self.spec().maps.iter().zip(&self.fds.maps) {
+            for (at, slot) in &map.slots {
+                let Slot::Program(program) = slot else { continue };
+                let loaded = self.fds.programs.get(*program).copied().flatten();
+                self.set_slot(map, fd, *at, loaded)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a descriptor into an element; nothing if what it refers to was not loaded.
+    fn set_slot(&self, map: &MapSpec, fd: Fd, at: u32, to: Option<Fd>) -> Result<(), Error> {
+        let Some(to) = to else { return Ok(()) };
+        self.door
+            .map_update(fd, &at.to_ne_bytes(), &to.0.to_ne_bytes(), 0)
+            .map_err(|errno| self.map_error(map, "an element is refused", errno))
+    }
+
+    fn load_program(&self, program: &ProgramSpec) -> Result<Fd, Error> {
+        if program.prog_type.is_none() {
+            let message = format!(
+                "program '{}': section '{}' names no type of program",
+                program.name, program.section
+            );
+            return Err(Error::NoProgram { file: self.object.file().to_owned(), message });
+        }
+        let mut request = self.request(program);
+        match self.door.prog_load(&request) {
+            Ok(loaded) => return Ok(loaded.fd),
+            Err(error) if error.errno == Errno::EPERM => return Err(self.rejected(program, error)),
+            Err(_) => request.log.level = LOG_LEVEL,
+        }
+        match self.door.prog_load(&request) {
+            Ok(loaded) => Ok(loaded.fd),
+            Err(error) => Err(self.rejected(program, error)),
+        }
+    }
+
+    fn request(&self, program: &ProgramSpec) -> ProgLoad {
+        let spec = self.spec();
+        let fds: Vec<i32> = self.fds.maps.iter().map(|fd| fd.0).collect();
+        ProgLoad {
+            name: kernel_name(&program.name),
+            prog_type: program.prog_type,
+            expected_attach_type: program.expected_attach_type,
+            flags: program.flags,
+            license: spec.license.clone(),
+            insns: program.link(&fds),
+            btf: self.fds.btf,
+            func_info: program.func_info.iter().map(func_info).collect(),
+            line_info: program.line_info.iter().map(line_info).collect(),
+            attach_btf_id: program.attach_btf_id,
+            ..ProgLoad::default()
+        }
+    }
+
+    fn rejected(&self, program: &ProgramSpec, error: runtime::door::LoadError) -> Error {
+        let insn = error.rejection.as_ref().and_then(|rejection| rejection.insn);
+        let btf = self.spec().btf.as_deref();
+        let line = insn.and_then(|insn| source_line(btf?, program, insn));
+        let message = match &error.rejection {
+            Some(rejection) if !rejection.message.is_empty() => rejection.message.clone(),
+            _ => last_line(&error.log).to_owned(),
+        };
+        Error::Rejected(Box::new(Rejected {
+            file: self.object.file().to_owned(),
+            program: program.name.clone(),
+            errno: error.errno,
+            message,
+            insn,
+            source_line: line,
+            log: error.log,
+        }))
+    }
+}
+
+/// What a log without events ends in: the line before the statistics.
+fn last_line(log: &str) -> &str {
+    let said = log.lines().rfind(|line| !line.starts_with("processed ") && !line.is_empty());
+    said.unwrap_or("Linux gives no reason")
+}
+
+/// Whether Linux lets a map of this type have types of keys and values.
+fn has_btf(map_type: MapType) -> bool {
+    use MapType as T;
+    !matches!(
+        map_type,
+        T::PerfEventArray
+            | T::CgroupArray
+            | T::StackTrace
+            | T::ArrayOfMaps
+            | T::HashOfMaps
+            | T::Devmap
+            | T::DevmapHash
+            | T::Cpumap
+            | T::Xskmap
+            | T::Sockmap
+            | T::Sockhash
+            | T::Queue
+            | T::Stack
+            | T::Arena
+    )
+}

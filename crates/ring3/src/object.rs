@@ -1,0 +1,149 @@
+//! Objects: ELF files, or sources compiled to them.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use btf::Btf;
+use loader::{ProgramSpec, Spec};
+
+use crate::Error;
+use crate::compile::{compile, is_source};
+
+/// Largest file that is read, in bytes; a program of a million instructions with all its debug
+/// information is far smaller.
+const MAX_FILE: u64 = 256 << 20;
+
+/// A BPF object: programs, maps and types, not loaded anywhere.
+#[derive(Clone, Debug)]
+pub struct Object {
+    file: String,
+    warnings: String,
+    spec: Spec,
+}
+
+impl Object {
+    /// Reads the ELF object at `path`, or compiles the C source there.
+    pub fn open(path: impl AsRef<Path>) -> Result<Object, Error> {
+        let path = path.as_ref();
+        if is_source(path) {
+            let compiled = compile(path)?;
+            let mut object = Object::parse(&path.display().to_string(), &compiled.object)?;
+            object.warnings = compiled.warnings;
+            return Ok(object);
+        }
+        Object::parse(&path.display().to_string(), &read(path)?)
+    }
+
+    /// Takes the bytes of an ELF object; `file` names it in messages, and its last part up to the
+    /// first dot is the object's name.
+    pub fn parse(file: &str, bytes: &[u8]) -> Result<Object, Error> {
+        let name = loader::Object::name_of(file);
+        match loader::Object::parse_named(name, bytes) {
+            Ok(spec) => Ok(Object { file: file.to_owned(), warnings: String::new(), spec }),
+            Err(source) => Err(Error::Object { file: file.to_owned(), source }),
+        }
+    }
+
+    /// The file that messages name.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// What clang warned of.
+    pub fn warnings(&self) -> &str {
+        &self.warnings
+    }
+
+    /// Everything that the object holds.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The program called `name`.
+    pub fn program(&self, name: &str) -> Result<&ProgramSpec, Error> {
+        self.spec.program(name).ok_or_else(|| {
+            self.no_program(format!("no program '{name}' (it has {})", self.program_names()))
+        })
+    }
+
+    /// The only program of the object.
+    pub fn only_program(&self) -> Result<&ProgramSpec, Error> {
+        match self.spec.programs.as_slice() {
+            [program] => Ok(program),
+            [] => Err(self.no_program("no program: no function is in a section of its own".into())),
+            _ => Err(self.no_program(format!(
+                "several programs, choose one of {}",
+                self.program_names()
+            ))),
+        }
+    }
+
+    fn no_program(&self, message: String) -> Error {
+        Error::NoProgram { file: self.file.clone(), message }
+    }
+
+    fn program_names(&self) -> String {
+        list(self.spec.programs.iter().map(|program| program.name.as_str()))
+    }
+
+    /// Whether loading needs the BTF of the kernel that the programs are meant for.
+    pub fn needs_kernel_btf(&self) -> bool {
+        let program = |p: &ProgramSpec| !p.core_relos.is_empty() || p.attach_point.is_some();
+        self.spec.programs.iter().any(program) || !self.spec.externs.is_empty()
+    }
+}
+
+/// A few names for a message.
+pub(crate) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const MOST: usize = 12;
+    let mut names: Vec<_> = names.take(MOST + 1).collect();
+    if names.is_empty() {
+        return "none".into();
+    }
+    if names.len() > MOST {
+        names[MOST] = "…";
+    }
+    names.join(", ")
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let file = path.display().to_string();
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|open| open.take(MAX_FILE + 1).read_to_end(&mut bytes));
+    match read {
+        Err(source) => Err(Error::Read { file, source }),
+        Ok(_) if bytes.len() as u64 > MAX_FILE => Err(Error::TooLarge { file, limit: MAX_FILE }),
+        Ok(_) => Ok(bytes),
+    }
+}
+
+/// The BTF of a kernel, read when something first asks for it.
+#[derive(Debug, Default)]
+pub struct KernelBtf {
+    path: Option<PathBuf>,
+    btf: std::sync::OnceLock<Arc<Btf>>,
+}
+
+impl KernelBtf {
+    /// The BTF in the file at `path`; nothing is read yet.
+    pub fn at(path: impl Into<PathBuf>) -> KernelBtf {
+        KernelBtf { path: Some(path.into()), btf: Default::default() }
+    }
+
+    /// The types.
+    pub fn types(&self) -> Result<Arc<Btf>, Error> {
+        if let Some(btf) = self.btf.get() {
+            return Ok(btf.clone());
+        }
+        let Some(path) = &self.path else {
+            let message = "none was given".into();
+            return Err(Error::KernelBtf { file: "kernel".into(), message });
+        };
+        let bytes = read(path)?;
+        let bad = |message| Error::KernelBtf { file: path.display().to_string(), message };
+        let btf = Btf::parse(&bytes).map_err(|error| bad(error.to_string()))?;
+        Ok(self.btf.get_or_init(|| Arc::new(btf)).clone())
+    }
+}
