@@ -4,6 +4,11 @@ use std::sync::Arc;
 
 use isa::Insn;
 
+use crate::budget::Budget;
+use crate::elf::{Elf, Section, Symbol};
+use crate::error::LoadError;
+use crate::spec::{FuncInfo, LineInfo};
+
 /// Code of one symbol.
 #[derive(Clone, Debug)]
 pub(crate) struct Function {
@@ -17,6 +22,13 @@ pub(crate) struct Function {
     pub(crate) insns: Vec<Insn>,
     /// By slot.
     pub(crate) relocs: Vec<Reloc>,
+    /// CO-RE records, by slot in the function, with their number in the section's records.
+    pub(crate) core_relos: Vec<(usize, usize, btf::CoreRelo)>,
+    /// From .BTF.ext, in slots from the function's start.
+    pub(crate) func_info: Vec<FuncInfo>,
+    pub(crate) line_info: Vec<LineInfo>,
+    /// The function that handles this program's exceptions.
+    pub(crate) exception_callback: Option<usize>,
     pub(crate) autoload: bool,
     pub(crate) global: bool,
     /// Global but hidden: its FUNC is to be static for the verifier.
@@ -40,4 +52,88 @@ pub(crate) enum Target {
     FuncAddr { offset: u64 },
     ExternLoad { index: usize },
     ExternCall { index: usize },
+}
+
+/// The functions of an object, by section and offset.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Functions {
+    pub(crate) all: Vec<Function>,
+    /// ELF index of `.text`.
+    pub(crate) text: Option<usize>,
+}
+
+impl Functions {
+    /// Splits the code sections by their symbols.
+    pub(crate) fn collect(elf: &Elf<'_>, budget: &mut Budget) -> Result<Functions, LoadError> {
+        let code = |section: &Section<'_>| section.is_code();
+        let text = elf.sections.iter().position(|s| code(s) && s.name == ".text");
+        let mut all = Vec::new();
+        for symbol in elf.symbols.iter().filter(|symbol| symbol.is_func()) {
+            let Some(section) = elf.sections.get(symbol.section).filter(|s| code(s)) else {
+                continue;
+            };
+            if Some(symbol.section) != text && symbol.is_local() {
+                return Err(bad(section, symbol, "a static function outside .text"));
+            }
+            budget.take(symbol.size)?;
+            all.push(function(section, symbol)?);
+        }
+        all.sort_by_key(|function| (function.section_index, function.section_off));
+        Ok(Functions { all, text })
+    }
+
+    /// The function that holds a slot of a section.
+    pub(crate) fn find(&self, section: usize, slot: usize) -> Option<usize> {
+        let next = self.all.partition_point(|function| {
+            (function.section_index, function.section_off) <= (section, slot)
+        });
+        let found = next.checked_sub(1)?;
+        let function = &self.all[found];
+        let holds = slot - function.section_off.min(slot) < function.insns.len();
+        (function.section_index == section && holds).then_some(found)
+    }
+
+    /// Whether this function is called rather than loaded: it stands in `.text`, not alone.
+    pub(crate) fn is_subprog(&self, index: usize) -> bool {
+        Some(self.all[index].section_index) == self.text && self.all.len() > 1
+    }
+}
+
+fn function(section: &Section<'_>, symbol: &Symbol<'_>) -> Result<Function, LoadError> {
+    let end = symbol.value.checked_add(symbol.size).filter(|end| *end <= section.data.len() as u64);
+    let Some(end) = end else { return Err(bad(section, symbol, "crosses the section's end")) };
+    let code = &section.data[symbol.value as usize..end as usize];
+    let insns = Insn::slots(code).filter(|insns| !insns.is_empty() && symbol.value % 8 == 0);
+    let Some(insns) = insns else {
+        let message = format!("{} bytes are not a whole number of instructions", symbol.size);
+        return Err(bad(section, symbol, message));
+    };
+    let (name, autoload) = match section.name.strip_prefix('?') {
+        Some(name) => (name, false),
+        None => (section.name, true),
+    };
+    Ok(Function {
+        name: symbol.name.into(),
+        section: name.into(),
+        section_index: symbol.section,
+        section_off: symbol.value as usize / Insn::SIZE,
+        insns,
+        relocs: Vec::new(),
+        core_relos: Vec::new(),
+        func_info: Vec::new(),
+        line_info: Vec::new(),
+        exception_callback: None,
+        autoload,
+        global: !symbol.is_local(),
+        hidden: !symbol.is_local() && symbol.is_hidden(),
+    })
+}
+
+fn bad(section: &Section<'_>, symbol: &Symbol<'_>, message: impl Into<String>) -> LoadError {
+    LoadError::Symbol {
+        symbol: symbol.name.into(),
+        section: section.name.into(),
+        offset: symbol.value,
+        message: message.into(),
+    }
 }

@@ -8,11 +8,24 @@
 //! the same bytes give the same spec.
 #![forbid(unsafe_code)]
 
+mod assemble;
+mod btf_edit;
+mod budget;
+mod data;
+mod elf;
 mod error;
+mod externs;
+mod fixup;
 mod function;
+mod info;
+mod maps;
+mod object;
+mod reloc;
+mod section;
 mod spec;
 
 pub use error::LoadError;
+pub use object::Object;
 pub use spec::{
     AttachPoint, CoreSite, Extern, ExternKind, FuncInfo, KconfigType, LineInfo, MapKind, MapRef,
     MapSpec, Pin, ProgramSpec, Slot, Spec, Subprog,

@@ -6,7 +6,7 @@ use btf::{Btf, TypeId};
 use isa::Insn;
 use uapi::{MapDef, ProgType};
 
-use crate::function::Function;
+use crate::function::Functions;
 
 /// Source of a map load in `src` of `ld_imm64`: the map itself.
 pub(crate) const PSEUDO_MAP_FD: u8 = 1;
@@ -30,8 +30,7 @@ pub struct Spec {
     pub version: u32,
     /// Symbols that the kernel or its configuration defines.
     pub externs: Vec<Extern>,
-    pub(crate) functions: Vec<Function>,
-    pub(crate) text_section: Option<usize>,
+    pub(crate) functions: Functions,
 }
 
 /// One program: a function of a program section and the subprograms it needs.

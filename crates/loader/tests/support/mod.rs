@@ -1,0 +1,316 @@
+//! The oracle: what libbpf hands to bpf(2) for an object.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use loader::{MapKind, Object, ProgramSpec, Slot, Spec};
+
+/// One BPF_PROG_LOAD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Load {
+    pub name: String,
+    pub prog_type: u32,
+    pub attach_type: u32,
+    pub flags: u32,
+    pub attach_btf_id: u32,
+    pub insns: String,
+    pub func_info: String,
+    pub line_info: String,
+}
+
+/// What libbpf did with an object.
+#[derive(Debug, Default)]
+pub struct Answer {
+    pub open_error: Option<i32>,
+    pub load_error: Option<i32>,
+    /// Maps after opening, as `name type key value entries flags extra numa`.
+    pub maps: Vec<String>,
+    /// As `name section autoload`.
+    pub programs: Vec<String>,
+    /// As `name type key value entries flags extra numa key_type value_type`.
+    pub creates: Vec<String>,
+    pub updates: Vec<String>,
+    pub frozen: Vec<usize>,
+    pub loads: Vec<Load>,
+    pub btf: String,
+}
+
+/// The program that asks libbpf; `None`, with a visible line, where it cannot be built.
+///
+/// `RING3_LIBBPF_ORACLE` names one that is built already, say against another libbpf.
+pub fn oracle() -> Option<&'static Path> {
+    static ORACLE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    ORACLE.get_or_init(build).as_deref()
+}
+
+fn build() -> Option<PathBuf> {
+    if let Some(built) = std::env::var_os("RING3_LIBBPF_ORACLE") {
+        return Some(built.into());
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/oracle.c");
+    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("oracle-{}", std::process::id()));
+    let mut cc = Command::new("cc");
+    cc.args(["-O1", "-w", "-o"]).arg(&binary).arg(source).args(["-lbpf", "-lelf", "-lz"]);
+    let status = cc.status();
+    if status.is_ok_and(|status| status.success()) {
+        return Some(binary);
+    }
+    eprintln!("skipped: no C compiler or libbpf-dev here (comparison with libbpf)");
+    None
+}
+
+/// Asks libbpf; `None` without it.
+pub fn ask(object: &Path, name: &str) -> Option<Answer> {
+    let output = Command::new(oracle()?).arg(object).arg(name).output().expect("the oracle runs");
+    if !output.status.success() {
+        eprintln!("oracle on {}: {}", object.display(), output.status);
+        return None;
+    }
+    let mut answer = parse(&String::from_utf8_lossy(&output.stdout));
+    let own: Vec<String> = answer
+        .programs
+        .iter()
+        .map(|line| cut(line.split(' ').next().unwrap_or_default()))
+        .collect();
+    // What remains are libbpf's own trials of the kernel.
+    answer.loads.retain(|load| own.contains(&load.name));
+    let maps: Vec<String> =
+        answer.maps.iter().map(|line| cut(line.split(' ').next().unwrap_or_default())).collect();
+    answer.creates.retain(|line| maps.iter().any(|map| line.split(' ').next() == Some(map)));
+    Some(answer)
+}
+
+fn cut(name: &str) -> String {
+    name.chars().take(15).collect()
+}
+
+fn parse(text: &str) -> Answer {
+    let mut answer = Answer::default();
+    for line in text.lines() {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            "map" => answer.maps.push(rest.into()),
+            "program" => answer.programs.push(rest.into()),
+            "create" => answer.creates.push(rest.into()),
+            "update" => answer.updates.push(rest.into()),
+            "freeze" => answer.frozen.push(rest.parse().expect("index")),
+            "open-error" => answer.open_error = rest.parse().ok(),
+            "load-error" => answer.load_error = rest.parse().ok(),
+            "btf" => answer.btf = rest.into(),
+            "prog" => {
+                let part: Vec<&str> = rest.split(' ').collect();
+                let number = |at: usize| part[at].parse().expect("number");
+                answer.loads.push(Load {
+                    name: part[0].into(),
+                    prog_type: number(1),
+                    attach_type: number(2),
+                    flags: number(3),
+                    attach_btf_id: number(4),
+                    insns: part[5].into(),
+                    func_info: part[6].into(),
+                    line_info: part[7].into(),
+                });
+            }
+            other => panic!("the oracle says {other:?}"),
+        }
+    }
+    answer
+}
+
+/// What ring3 would hand over for a program.
+pub fn load_of(program: &ProgramSpec) -> Load {
+    let insns = program.insns.iter().flat_map(|insn| insn.to_bytes());
+    let funcs = program.func_info.iter().flat_map(|info| [info.insn_off, info.type_id.0]);
+    let lines = program.line_info.iter().flat_map(|info| {
+        [info.insn_off, info.file_name_off, info.line_off, info.line_col]
+    });
+    Load {
+        name: cut(&program.name),
+        prog_type: program.prog_type.map_or(0, |prog_type| prog_type.raw()),
+        attach_type: program.expected_attach_type,
+        flags: program.flags,
+        attach_btf_id: program.attach_btf_id,
+        insns: hex(insns),
+        func_info: hex(funcs.flat_map(u32::to_le_bytes)),
+        line_info: hex(lines.flat_map(u32::to_le_bytes)),
+    }
+}
+
+pub fn hex(bytes: impl IntoIterator<Item = u8>) -> String {
+    let text: String = bytes.into_iter().map(|byte| format!("{byte:02x}")).collect();
+    if text.is_empty() { "-".into() } else { text }
+}
+
+/// A map as the oracle prints it.
+pub fn map_line(map: &loader::MapSpec) -> String {
+    let def = &map.def;
+    format!(
+        "{} {} {} {} {} {} {} {}",
+        map.name,
+        def.map_type.raw(),
+        def.key_size,
+        def.value_size,
+        def.max_entries,
+        def.flags,
+        def.extra,
+        def.numa_node
+    )
+}
+
+/// The differences between libbpf's answer and ring3's, as lines; empty if there are none.
+pub fn differences(spec: &Spec, answer: &Answer) -> Vec<String> {
+    let mut found = Vec::new();
+    let maps: Vec<String> = spec.maps.iter().map(map_line).collect();
+    if maps != answer.maps {
+        found.push(format!("maps\n  ours   {maps:?}\n  libbpf {:?}", answer.maps));
+    }
+    let programs: Vec<String> = spec
+        .programs
+        .iter()
+        .map(|p| format!("{} {} {}", p.name, p.section, u8::from(p.autoload)))
+        .collect();
+    let theirs: Vec<&String> =
+        answer.programs.iter().filter(|line| line.split(' ').nth(1) != Some(".text")).collect();
+    if programs.iter().collect::<Vec<_>>() != theirs {
+        found.push(format!("programs\n  ours   {programs:?}\n  libbpf {theirs:?}"));
+    }
+    let loaded: Vec<&ProgramSpec> = spec.programs.iter().filter(|p| p.autoload).collect();
+    if answer.load_error.is_none() && loaded.len() != answer.loads.len() {
+        found.push(format!("{} loads, libbpf {}", loaded.len(), answer.loads.len()));
+    }
+    for (program, theirs) in loaded.iter().zip(&answer.loads) {
+        compare_load(&load_of(program), theirs, &mut found);
+    }
+    compare_creates(spec, answer, &mut found);
+    compare_updates(spec, answer, &mut found);
+    if let Some(btf) = &spec.btf {
+        let btf = hex(btf.bytes().iter().copied());
+        if btf != answer.btf {
+            let at = btf.bytes().zip(answer.btf.bytes()).position(|(a, b)| a != b);
+            let lens = (btf.len() / 2, answer.btf.len() / 2);
+            found.push(format!("BTF differs at byte {:?} (lengths {lens:?})", at.map(|at| at / 2)));
+        }
+    }
+    found
+}
+
+fn compare_load(ours: &Load, theirs: &Load, found: &mut Vec<String>) {
+    if ours == theirs {
+        return;
+    }
+    let head = |load: &Load| {
+        (load.name.clone(), load.prog_type, load.attach_type, load.flags, load.attach_btf_id)
+    };
+    if head(ours) != head(theirs) {
+        found.push(format!("load {:?}, libbpf {:?}", head(ours), head(theirs)));
+    }
+    let name = &ours.name;
+    if ours.insns.len() != theirs.insns.len() {
+        let lens = (ours.insns.len() / 16, theirs.insns.len() / 16);
+        found.push(format!("{name}: {} instructions, libbpf {}", lens.0, lens.1));
+    }
+    for at in 0..ours.insns.len().min(theirs.insns.len()) / 16 {
+        let insn = |load: &Load| load.insns[at * 16..at * 16 + 16].to_owned();
+        if insn(ours) != insn(theirs) {
+            found.push(format!("{name}: slot {at} {}, libbpf {}", insn(ours), insn(theirs)));
+        }
+    }
+    if ours.func_info != theirs.func_info {
+        found.push(format!("{name}: func_info\n {}\n {}", ours.func_info, theirs.func_info));
+    }
+    if ours.line_info != theirs.line_info {
+        found.push(format!("{name}: line_info\n {}\n {}", ours.line_info, theirs.line_info));
+    }
+}
+
+/// Map creation adds type ids, which the map's own line does not have.
+fn compare_creates(spec: &Spec, answer: &Answer, found: &mut Vec<String>) {
+    for (map, theirs) in spec.maps.iter().zip(&answer.creates) {
+        let def = &map.def;
+        let ids = format!("{} {}", def.btf_key_type_id, def.btf_value_type_id);
+        let theirs_ids: Vec<&str> = theirs.rsplitn(3, ' ').take(2).collect();
+        if [theirs_ids[1], theirs_ids[0]].join(" ") != ids {
+            found.push(format!("map {} types {ids}, libbpf: {theirs}", map.name));
+        }
+    }
+}
+
+fn compare_updates(spec: &Spec, answer: &Answer, found: &mut Vec<String>) {
+    let mut ours = Vec::new();
+    for (index, map) in spec.maps.iter().enumerate() {
+        if matches!(map.kind, MapKind::Btf | MapKind::Legacy | MapKind::StructOps) {
+            ours.extend(map.slots.iter().map(|(slot, target)| {
+                let target = match target {
+                    Slot::Map(map) => format!("map:{map}"),
+                    Slot::Program(program) => format!("prog:{program}"),
+                };
+                format!("{index} {} {target}", hex(slot.to_le_bytes()))
+            }));
+        } else {
+            let zeroes = || vec![0; map.def.value_size as usize];
+            let value = map.initial.clone().unwrap_or_else(zeroes);
+            ours.push(format!("{index} 00000000 {}", hex(value)));
+        }
+    }
+    let mut theirs = answer.updates.clone();
+    ours.sort();
+    theirs.sort();
+    // libbpf of old leaves out what is all zeroes.
+    let is_zero = |line: &String| line.ends_with(&"0".repeat(16));
+    ours.retain(|line| theirs.contains(line) || !is_zero(line));
+    if ours != theirs && answer.load_error.is_none() {
+        found.push(format!("contents\n  ours   {ours:?}\n  libbpf {theirs:?}"));
+    }
+    let frozen: Vec<usize> =
+        (0..spec.maps.len()).filter(|index| spec.maps[*index].frozen).collect();
+    if frozen != answer.frozen && answer.load_error.is_none() {
+        found.push(format!("frozen {frozen:?}, libbpf {:?}", answer.frozen));
+    }
+}
+
+/// Compiles a C file for BPF; `None`, with a visible line, without clang.
+pub fn compile(source: &Path, object: &Path) -> Option<()> {
+    let clang = ["clang-19", "clang"].into_iter().find(|clang| {
+        Command::new(clang).arg("--version").output().is_ok_and(|output| output.status.success())
+    });
+    let Some(clang) = clang else {
+        eprintln!("skipped: no clang here ({})", source.display());
+        return None;
+    };
+    let status = Command::new(clang)
+        .args(["-O2", "-g", "-target", "bpf", "-I/usr/include/x86_64-linux-gnu", "-c"])
+        .arg(source)
+        .arg("-o")
+        .arg(object)
+        .status()
+        .expect("clang runs");
+    status.success().then_some(())
+}
+
+/// Parses an object as libbpf would under this name.
+pub fn parse_file(path: &Path) -> Result<Spec, loader::LoadError> {
+    let bytes = std::fs::read(path).expect("readable");
+    Object::parse_named(Object::name_of(&path.to_string_lossy()), &bytes)
+}
+
+/// A folder of objects beside the repository; `None`, with a visible line, where it is missing.
+pub fn shared(folder: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(folder);
+    if path.is_dir() {
+        return Some(path);
+    }
+    eprintln!("skipped: no {folder} here");
+    None
+}
+
+/// The files of a folder with this ending, sorted.
+pub fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("readable folder");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("entry").path()).collect();
+    files.retain(|path| path.to_string_lossy().ends_with(ending));
+    files.sort();
+    files
+}

@@ -1,0 +1,243 @@
+/* What libbpf hands to bpf(2) for an object, as text lines; nothing reaches the kernel.
+ *
+ * cc oracle.c -lbpf -lelf -lz; ./a.out FILE.o [NAME]
+ *
+ * The executable's own syscall() takes the place of libc's, so libbpf's bpf(2) calls end here.
+ * Every command succeeds; loads of types answer with a memory file. In instructions, map
+ * descriptors are replaced by the index of the map.
+ */
+#define _GNU_SOURCE
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static struct bpf_object *object;
+
+static long raw(long nr, long a, long b, long c, long d, long e, long f)
+{
+	long ret;
+	register long r10 __asm__("r10") = d;
+	register long r8 __asm__("r8") = e;
+	register long r9 __asm__("r9") = f;
+
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
+			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	if (ret < 0 && ret > -4096) {
+		errno = -ret;
+		return -1;
+	}
+	return ret;
+}
+
+static int fake_fd(void)
+{
+	int fd = memfd_create("fake", 0);
+
+	if (fd >= 0 && ftruncate(fd, 1L << 30))
+		return -1;
+	return fd;
+}
+
+static int map_index(int fd)
+{
+	struct bpf_map *map;
+	int index = 0;
+
+	bpf_object__for_each_map(map, object) {
+		if (bpf_map__fd(map) == fd)
+			return index;
+		index++;
+	}
+	return -1;
+}
+
+static struct bpf_map *map_by_fd(int fd)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, object)
+		if (bpf_map__fd(map) == fd)
+			return map;
+	return NULL;
+}
+
+static int prog_index(int fd)
+{
+	struct bpf_program *prog;
+	int index = 0;
+
+	bpf_object__for_each_program(prog, object) {
+		if (bpf_program__fd(prog) == fd)
+			return index;
+		index++;
+	}
+	return -1;
+}
+
+static void hex(const void *data, size_t size)
+{
+	const unsigned char *byte = data;
+
+	putchar(' ');
+	if (!size)
+		putchar('-');
+	while (size--)
+		printf("%02x", *byte++);
+}
+
+static void prog_load(const union bpf_attr *attr)
+{
+	size_t size = attr->insn_cnt * 8ul;
+	struct bpf_insn *insns = malloc(size);
+
+	memcpy(insns, (void *)(long)attr->insns, size);
+	for (unsigned int i = 0; i < attr->insn_cnt; i++)
+		if (insns[i].code == 0x18 && (insns[i].src_reg == 1 || insns[i].src_reg == 2))
+			insns[i].imm = map_index(insns[i].imm);
+	printf("prog %s %u %u %u %u", attr->prog_name[0] ? attr->prog_name : "-", attr->prog_type,
+	       attr->expected_attach_type, attr->prog_flags, attr->attach_btf_id);
+	hex(insns, size);
+	hex((void *)(long)attr->func_info, attr->func_info_cnt * (size_t)attr->func_info_rec_size);
+	hex((void *)(long)attr->line_info, attr->line_info_cnt * (size_t)attr->line_info_rec_size);
+	putchar('\n');
+	free(insns);
+}
+
+static void map_create(const union bpf_attr *attr)
+{
+	printf("create %s %u %u %u %u %u %llu %u %u %u\n", attr->map_name[0] ? attr->map_name : "-",
+	       attr->map_type, attr->key_size, attr->value_size, attr->max_entries, attr->map_flags,
+	       (unsigned long long)attr->map_extra, attr->numa_node, attr->btf_key_type_id,
+	       attr->btf_value_type_id);
+}
+
+static void map_update(const union bpf_attr *attr)
+{
+	struct bpf_map *map = map_by_fd(attr->map_fd);
+	unsigned int fd;
+
+	if (!map)
+		return;
+	printf("update %d", map_index(attr->map_fd));
+	hex((void *)(long)attr->key, bpf_map__key_size(map));
+	switch (bpf_map__type(map)) {
+	case BPF_MAP_TYPE_PROG_ARRAY:
+		memcpy(&fd, (void *)(long)attr->value, 4);
+		printf(" prog:%d\n", prog_index(fd));
+		break;
+	case BPF_MAP_TYPE_ARRAY_OF_MAPS:
+	case BPF_MAP_TYPE_HASH_OF_MAPS:
+		memcpy(&fd, (void *)(long)attr->value, 4);
+		printf(" map:%d\n", map_index(fd));
+		break;
+	default:
+		hex((void *)(long)attr->value, bpf_map__value_size(map));
+		putchar('\n');
+	}
+}
+
+static long fake_bpf(int cmd, const union bpf_attr *attr)
+{
+	switch (cmd) {
+	case BPF_PROG_LOAD:
+		if (object)
+			prog_load(attr);
+		return fake_fd();
+	case BPF_MAP_CREATE:
+		if (object)
+			map_create(attr);
+		return fake_fd();
+	case BPF_BTF_LOAD:
+		return fake_fd();
+	case BPF_MAP_UPDATE_ELEM:
+		if (object)
+			map_update(attr);
+		return 0;
+	case BPF_MAP_FREEZE:
+		if (object && map_index(attr->map_fd) >= 0)
+			printf("freeze %d\n", map_index(attr->map_fd));
+		return 0;
+	case BPF_BTF_GET_NEXT_ID:
+		errno = ENOENT;
+		return -1;
+	case BPF_LINK_CREATE:
+		errno = EBADF;
+		return -1;
+	case BPF_OBJ_GET_INFO_BY_FD:
+	case BPF_OBJ_GET:
+	case BPF_OBJ_PIN:
+		errno = ENOENT;
+		return -1;
+	case BPF_PROG_BIND_MAP:
+		return 0;
+	default:
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+}
+
+long syscall(long nr, ...)
+{
+	long a[6];
+	va_list args;
+
+	va_start(args, nr);
+	for (int i = 0; i < 6; i++)
+		a[i] = va_arg(args, long);
+	va_end(args);
+	if (nr == __NR_bpf)
+		return fake_bpf(a[0], (union bpf_attr *)a[1]);
+	return raw(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+static void print_map(struct bpf_map *map)
+{
+	printf("map %s %u %u %u %u %u %llu %u\n", bpf_map__name(map), bpf_map__type(map),
+	       bpf_map__key_size(map), bpf_map__value_size(map), bpf_map__max_entries(map),
+	       bpf_map__map_flags(map), (unsigned long long)bpf_map__map_extra(map),
+	       bpf_map__numa_node(map));
+}
+
+int main(int argc, char **argv)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = argc > 2 ? argv[2] : NULL,
+		    .pin_root_path = "/nowhere");
+	struct bpf_program *prog;
+	struct bpf_map *map;
+	const void *types;
+	unsigned int size;
+	int err;
+
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	object = bpf_object__open_file(argv[1], &opts);
+	if (!object) {
+		printf("open-error %d\n", errno);
+		return 0;
+	}
+	bpf_object__for_each_map(map, object)
+		print_map(map);
+	bpf_object__for_each_program(prog, object)
+		printf("program %s %s %d\n", bpf_program__name(prog), bpf_program__section_name(prog),
+		       bpf_program__autoload(prog));
+	err = bpf_object__load(object);
+	if (err)
+		printf("load-error %d\n", -err);
+	if (bpf_object__btf(object)) {
+		types = btf__raw_data(bpf_object__btf(object), &size);
+		printf("btf");
+		hex(types, size);
+		putchar('\n');
+	}
+	return 0;
+}
