@@ -84,11 +84,22 @@ impl Btf {
     }
 
     fn build(bytes: &[u8], base: Option<Arc<Btf>>) -> Result<Btf, BtfError> {
+        let (btf, end) = Self::build_partly(bytes, base)?;
+        end.map(|()| btf)
+    }
+
+    /// The types before the first that cannot be walked over, and what is wrong with that one.
+    pub(crate) fn build_partly(
+        bytes: &[u8],
+        base: Option<Arc<Btf>>,
+    ) -> Result<(Btf, Result<(), BtfError>), BtfError> {
         let layout = Layout::parse(bytes, base.is_some())?;
         let first_id = base.as_ref().map_or(1, |base| base.type_count() + 1);
         let first_str = base.as_ref().map_or(0, |base| base.string_end());
-        let offsets = index_types(bytes, &layout, first_id)?;
-        Ok(Btf {
+        // Real BTF averages some 20-30 bytes per type; growth beyond is amortized.
+        let mut offsets = Vec::with_capacity(layout.types.len() / 24);
+        let end = index_types(bytes, &layout, first_id, &mut offsets);
+        let btf = Btf {
             data: bytes.into(),
             layout,
             offsets: offsets.into(),
@@ -96,7 +107,8 @@ impl Btf {
             first_id,
             first_str,
             names: OnceLock::new(),
-        })
+        };
+        Ok((btf, end))
     }
 
     /// The raw bytes as parsed.
@@ -226,9 +238,8 @@ impl Layout {
         if u32::try_from(bytes.len()).is_err() {
             return Err(BtfError::Limit("BTF length", u64::from(u32::MAX)));
         }
-        let header_len = check_header(bytes)?;
-        // Present: check_header saw HEADER_LEN bytes.
-        let field = |at| word(bytes, at).unwrap_or(0);
+        let (header, header_len) = check_header(bytes)?;
+        let field = |at| word(&header, at).unwrap_or(0);
         let types = section(bytes, "type", header_len, field(8), field(12))?;
         let strings = section(bytes, "string", header_len, field(16), field(20))?;
         if !types.start.is_multiple_of(4) {
@@ -242,31 +253,28 @@ impl Layout {
     }
 }
 
-fn check_header(bytes: &[u8]) -> Result<u32, BtfError> {
-    let &[m0, m1, version, flags, ..] = bytes else {
-        return Err(BtfError::Header("fewer than 24 bytes"));
+/// The header's fields, those beyond its stated length zero; and that length.
+fn check_header(bytes: &[u8]) -> Result<([u8; HEADER_LEN as usize], u32), BtfError> {
+    let header_len = word(bytes, 4).ok_or(BtfError::Header("hdr_len not found"))?;
+    let Some(given) = bytes.get(..header_len as usize) else {
+        return Err(BtfError::Header("btf_header not found"));
     };
+    let mut header = [0; HEADER_LEN as usize];
+    let (known, extra) = given.split_at(given.len().min(header.len()));
+    header[..known.len()].copy_from_slice(known);
+    if extra.iter().any(|&byte| byte != 0) {
+        return Err(BtfError::Unsupported("header length", header_len));
+    }
+    let [m0, m1, version, flags, ..] = header;
     match u16::from_le_bytes([m0, m1]) {
         MAGIC => {}
         swapped if swapped == MAGIC.swap_bytes() => return Err(BtfError::BigEndian),
-        _ => return Err(BtfError::Header("invalid magic")),
+        _ => return Err(BtfError::Header("Invalid magic")),
     }
-    if version != 1 {
-        return Err(BtfError::Header("unsupported version (not 1)"));
-    }
-    if flags != 0 {
-        return Err(BtfError::Header("unsupported flags (not 0)"));
-    }
-    let header_len = word(bytes, 4).ok_or(BtfError::Header("fewer than 24 bytes"))?;
-    let header = bytes
-        .get(..header_len as usize)
-        .ok_or(BtfError::Header("header is longer than the bytes"))?;
-    match header.get(HEADER_LEN as usize..) {
-        None => Err(BtfError::Header("fewer than 24 bytes")),
-        Some(extra) if extra.iter().any(|&byte| byte != 0) => {
-            Err(BtfError::Header("unknown header fields are not zero"))
-        }
-        Some(_) => Ok(header_len),
+    match (version, flags) {
+        (1, 0) => Ok((header, header_len)),
+        (1, _) => Err(BtfError::Unsupported("flags", u32::from(flags))),
+        _ => Err(BtfError::Unsupported("version", u32::from(version))),
     }
 }
 
@@ -299,11 +307,14 @@ fn check_strings(strings: &[u8], is_split: bool) -> Result<(), BtfError> {
 }
 
 /// Finds the start of each type; the only pass over the type section that parsing makes.
-fn index_types(bytes: &[u8], layout: &Layout, first_id: u32) -> Result<Vec<u32>, BtfError> {
+fn index_types(
+    bytes: &[u8],
+    layout: &Layout,
+    first_id: u32,
+    offsets: &mut Vec<u32>,
+) -> Result<(), BtfError> {
     let types = &bytes[..layout.types.end];
     let start = layout.types.start;
-    // Real BTF averages some 20-30 bytes per type; growth beyond is amortized.
-    let mut offsets = Vec::with_capacity(layout.types.len() / 24);
     let mut at = start;
     while at < types.len() {
         let offset = (at - start) as u32;
@@ -321,7 +332,7 @@ fn index_types(bytes: &[u8], layout: &Layout, first_id: u32) -> Result<Vec<u32>,
     if u64::from(first_id) + offsets.len() as u64 > u64::from(MAX_TYPES) {
         return Err(BtfError::Limit("number of types", u64::from(MAX_TYPES)));
     }
-    Ok(offsets)
+    Ok(())
 }
 
 /// More types than any kernel has; keeps id arithmetic in 32 bits over any chain of bases.

@@ -11,6 +11,9 @@ pub enum BtfError {
     /// The bytes are big-endian; only little-endian BTF is read.
     #[error("BTF header: big-endian BTF (magic 9f eb swapped) is not supported")]
     BigEndian,
+    /// The header asks for a version, flags or fields this crate does not know.
+    #[error("BTF header: unsupported {0} {1}")]
+    Unsupported(&'static str, u32),
     /// A section does not lie inside the bytes.
     #[error("BTF {section} section at {offset:#x}, {len} bytes, does not fit in {total} bytes")]
     Section {
@@ -35,7 +38,7 @@ pub enum BtfError {
         offset: u32,
     },
     /// A type record has a kind this crate does not know, so its length is unknown.
-    #[error("type [{id}] at {offset:#x}: unknown kind {kind}", id = id.0)]
+    #[error("type [{id}] at {offset:#x}: Invalid kind:{kind}", id = id.0)]
     UnknownKind {
         /// The type.
         id: TypeId,
@@ -65,6 +68,8 @@ pub enum BtfError {
         name: String,
         /// The rule, in the words the kernel's log uses.
         message: String,
+        /// The kernel's errno for it (positive).
+        errno: i32,
     },
     /// A `.BTF.ext` record breaks a rule.
     #[error(".BTF.ext {section} at {offset:#x}: {message}")]
@@ -98,9 +103,13 @@ impl BtfError {
         const ENOENT: i32 = 2;
         const E2BIG: i32 = 7;
         const EINVAL: i32 = 22;
+        // Has no name outside the kernel.
+        const ENOTSUPP: i32 = 524;
         match self {
-            Self::Limit(..) => E2BIG,
+            Self::Limit(..) | Self::Unsupported("header length", _) => E2BIG,
+            Self::Unsupported(..) => ENOTSUPP,
             Self::NoType(_) => ENOENT,
+            Self::Invalid { errno, .. } => *errno,
             _ => EINVAL,
         }
     }

@@ -14,6 +14,7 @@ mod names;
 pub mod print;
 mod resolve;
 mod ty;
+mod verify;
 pub mod write;
 
 pub use blob::Btf;

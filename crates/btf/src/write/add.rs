@@ -176,5 +176,5 @@ impl BtfBuilder {
 }
 
 pub(super) fn invalid(id: TypeId, message: &str) -> BtfError {
-    BtfError::Invalid { id, name: String::new(), message: message.to_owned() }
+    BtfError::Invalid { id, name: String::new(), message: message.to_owned(), errno: 22 }
 }
