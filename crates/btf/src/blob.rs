@@ -255,6 +255,9 @@ impl Layout {
 
 /// The header's fields, those beyond its stated length zero; and that length.
 fn check_header(bytes: &[u8]) -> Result<([u8; HEADER_LEN as usize], u32), BtfError> {
+    if bytes.starts_with(&MAGIC.to_be_bytes()) {
+        return Err(BtfError::BigEndian);
+    }
     let header_len = word(bytes, 4).ok_or(BtfError::Header("hdr_len not found"))?;
     let Some(given) = bytes.get(..header_len as usize) else {
         return Err(BtfError::Header("btf_header not found"));
@@ -266,10 +269,8 @@ fn check_header(bytes: &[u8]) -> Result<([u8; HEADER_LEN as usize], u32), BtfErr
         return Err(BtfError::Unsupported("header length", header_len));
     }
     let [m0, m1, version, flags, ..] = header;
-    match u16::from_le_bytes([m0, m1]) {
-        MAGIC => {}
-        swapped if swapped == MAGIC.swap_bytes() => return Err(BtfError::BigEndian),
-        _ => return Err(BtfError::Header("Invalid magic")),
+    if u16::from_le_bytes([m0, m1]) != MAGIC {
+        return Err(BtfError::Header("Invalid magic"));
     }
     match (version, flags) {
         (1, 0) => Ok((header, header_len)),
