@@ -3,5 +3,6 @@
 mod corpus;
 mod score;
 
+pub(crate) use corpus::last_message;
 pub use corpus::{Case, Corpus, CorpusError};
 pub use score::{Row, Totals, judge};
