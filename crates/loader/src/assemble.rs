@@ -168,25 +168,27 @@ impl<'s> Assembly<'s> {
         let insn = function.insns[at];
         let imm = i64::from(insn.imm);
         let found = function.relocs.binary_search_by_key(&at, |reloc| reloc.insn);
-        let slot = match found.ok().map(|found| function.relocs[found].target) {
+        let (section, slot) = match found.ok().map(|found| function.relocs[found].target) {
             Some(Target::ExternCall { .. }) => return Ok(None),
-            Some(Target::Call { offset }) => (offset / 8) as i64 + imm + 1,
-            Some(Target::FuncAddr { offset }) => (offset as i64).wrapping_add(imm) / 8,
+            Some(Target::Call { section, offset }) => (section, (offset / 8) as i64 + imm + 1),
+            Some(Target::FuncAddr { section, offset }) => {
+                (section, (offset as i64).wrapping_add(imm) / 8)
+            }
             Some(_) => return Err(bad(function, at, "unexpected relocation of a call")),
             None if insn.is_ld_imm64() => {
                 return Err(bad(function, at, "function address without a relocation"));
             }
-            None => (function.section_off + at) as i64 + imm + 1,
+            None => (function.section_index, (function.section_off + at) as i64 + imm + 1),
         };
-        let text = self.functions.text;
-        let text = text.ok_or_else(|| {
-            bad(function, at, "call of a function, but the object has no section .text")
-        })?;
-        usize::try_from(slot)
-            .ok()
-            .and_then(|slot| self.functions.find(text, slot))
-            .map(Some)
-            .ok_or_else(|| bad(function, at, format!("no function of .text holds slot {slot}")))
+        let callee = usize::try_from(slot).ok().and_then(|slot| self.functions.find(section, slot));
+        match callee {
+            Some(callee) if self.functions.is_subprog(callee) => Ok(Some(callee)),
+            Some(callee) => {
+                let name = &self.functions.all[callee].name;
+                Err(bad(function, at, format!("'{name}' is a program, not a function to call")))
+            }
+            None => Err(bad(function, at, format!("no function holds slot {slot} of the section"))),
+        }
     }
 
     /// Applies a relocation that does not depend on where functions are placed.

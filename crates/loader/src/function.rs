@@ -48,8 +48,8 @@ pub(crate) struct Reloc {
 pub(crate) enum Target {
     Map { map: usize },
     Value { map: usize, offset: u64 },
-    Call { offset: u64 },
-    FuncAddr { offset: u64 },
+    Call { section: usize, offset: u64 },
+    FuncAddr { section: usize, offset: u64 },
     ExternLoad { index: usize },
     ExternCall { index: usize },
 }
@@ -72,9 +72,6 @@ impl Functions {
             let Some(section) = elf.sections.get(symbol.section).filter(|s| code(s)) else {
                 continue;
             };
-            if Some(symbol.section) != text && symbol.is_local() {
-                return Err(bad(section, symbol, "a static function outside .text"));
-            }
             budget.take(symbol.size)?;
             all.push(function(section, symbol)?);
         }
@@ -93,9 +90,11 @@ impl Functions {
         (function.section_index == section && holds).then_some(found)
     }
 
-    /// Whether this function is called rather than loaded: it stands in `.text`, not alone.
+    /// Whether this function is called rather than loaded: it stands in `.text`, not alone, or is
+    /// static (which libbpf refuses elsewhere).
     pub(crate) fn is_subprog(&self, index: usize) -> bool {
-        Some(self.all[index].section_index) == self.text && self.all.len() > 1
+        let function = &self.all[index];
+        self.all.len() > 1 && (Some(function.section_index) == self.text || !function.global)
     }
 }
 

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod assemble;
+mod attach;
 mod btf_edit;
 mod budget;
 mod data;

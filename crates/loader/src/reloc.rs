@@ -75,12 +75,12 @@ impl Relocator<'_, '_> {
         let slot = offset as usize / Insn::SIZE;
         // A weak function that another object's has replaced leaves its relocations behind.
         let Some(found) = functions.find(section_index, slot) else { return Ok(()) };
-        let text = functions.text;
-        let function = &mut functions.all[found];
+        let function = &functions.all[found];
         let insn = slot - function.section_off;
         let target = self
-            .target(function, insn, relocation.symbol, symbol, text)
+            .target(function, insn, relocation.symbol, symbol)
             .map_err(|message| self.bad(section, offset, symbol, message))?;
+        let function = &mut functions.all[found];
         if matches!(target, Target::FuncAddr { .. }) {
             let load = &mut function.insns[insn];
             *load = Insn::new(load.code, load.dst().0, PSEUDO_FUNC, load.off, load.imm);
@@ -110,7 +110,6 @@ impl Relocator<'_, '_> {
         at: usize,
         number: usize,
         symbol: &Symbol<'_>,
-        text: Option<usize>,
     ) -> Result<Target, String> {
         let insn = function.insns[at];
         let is_call = insn.code == CALL;
@@ -129,26 +128,34 @@ impl Relocator<'_, '_> {
             });
         }
         if is_call {
-            return call_target(insn, symbol, text);
+            return self.call_target(insn, symbol);
         }
-        self.load_target(insn, symbol, text)
+        self.load_target(insn, symbol)
     }
 
-    fn load_target(
-        &self,
-        insn: Insn,
-        symbol: &Symbol<'_>,
-        text: Option<usize>,
-    ) -> Result<Target, String> {
+    fn call_target(&self, insn: Insn, symbol: &Symbol<'_>) -> Result<Target, String> {
+        if insn.src().0 != PSEUDO_CALL {
+            return Err("the call is not one of a function of the object".into());
+        }
+        let (section, offset) = (symbol.section, symbol.value);
+        if !self.elf.sections.get(section).is_some_and(Section::is_code) {
+            return Err("the function called is in no code section of the object".into());
+        }
+        match offset % 8 {
+            0 => Ok(Target::Call { section, offset }),
+            _ => Err(format!("offset {offset:#x} is not an instruction's")),
+        }
+    }
+
+    fn load_target(&self, insn: Insn, symbol: &Symbol<'_>) -> Result<Target, String> {
         let Some(section) = self.elf.sections.get(symbol.section).filter(|_| symbol.section > 0)
         else {
             return Err("the symbol is in no section (an uninitialised global?)".into());
         };
         let offset = symbol.value;
-        let is_function = symbol.is_section() || (symbol.is_global() && symbol.is_func());
-        if Some(symbol.section) == text && is_function {
+        if section.is_code() && (symbol.is_section() || symbol.is_func()) {
             return match (offset % 8, insn.imm % 8) {
-                (0, 0) => Ok(Target::FuncAddr { offset }),
+                (0, 0) => Ok(Target::FuncAddr { section: symbol.section, offset }),
                 _ => Err(format!("address {offset:#x}+{} is not an instruction's", insn.imm)),
             };
         }
@@ -166,19 +173,6 @@ impl Relocator<'_, '_> {
         let map = self.maps.defined.get(&(symbol.section, offset));
         map.map(|map| Target::Map { map: *map })
             .ok_or_else(|| format!("no map is defined at offset {offset:#x} of '{}'", section.name))
-    }
-}
-
-fn call_target(insn: Insn, symbol: &Symbol<'_>, text: Option<usize>) -> Result<Target, String> {
-    if insn.src().0 != PSEUDO_CALL {
-        return Err("the call is not one of a function of the object".into());
-    }
-    if symbol.section == 0 || Some(symbol.section) != text {
-        return Err("functions called must be in section .text".into());
-    }
-    match symbol.value % 8 {
-        0 => Ok(Target::Call { offset: symbol.value }),
-        _ => Err(format!("offset {:#x} is not an instruction's", symbol.value)),
     }
 }
 

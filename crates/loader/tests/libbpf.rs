@@ -8,6 +8,7 @@ use loader::Object;
 
 /// Compares all objects, and fails with all differences.
 fn compare(objects: &[std::path::PathBuf]) {
+    let Some(kernel) = support::kernel() else { return };
     let mut report = String::new();
     let (mut compared, mut programs) = (0, 0);
     for path in objects {
@@ -17,7 +18,11 @@ fn compare(objects: &[std::path::PathBuf]) {
             eprintln!("{}: libbpf cannot open it: {:?}", path.display(), answer.open_error);
             continue;
         }
-        let spec = match support::parse_file(path) {
+        let resolved = support::parse_file(path).and_then(|mut spec| {
+            spec.resolve_attach(kernel)?;
+            Ok(spec)
+        });
+        let spec = match resolved {
             Ok(spec) => spec,
             Err(error) => {
                 report += &format!("{}: {error}\n", path.display());

@@ -10,38 +10,38 @@ use loader::{MapKind, Object, ProgramSpec, Slot, Spec};
 
 /// One BPF_PROG_LOAD.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Load {
-    pub name: String,
-    pub prog_type: u32,
-    pub attach_type: u32,
-    pub flags: u32,
-    pub attach_btf_id: u32,
-    pub insns: String,
-    pub func_info: String,
-    pub line_info: String,
+pub(crate) struct Load {
+    pub(crate) name: String,
+    pub(crate) prog_type: u32,
+    pub(crate) attach_type: u32,
+    pub(crate) flags: u32,
+    pub(crate) attach_btf_id: u32,
+    pub(crate) insns: String,
+    pub(crate) func_info: String,
+    pub(crate) line_info: String,
 }
 
 /// What libbpf did with an object.
 #[derive(Debug, Default)]
-pub struct Answer {
-    pub open_error: Option<i32>,
-    pub load_error: Option<i32>,
+pub(crate) struct Answer {
+    pub(crate) open_error: Option<i32>,
+    pub(crate) load_error: Option<i32>,
     /// Maps after opening, as `name type key value entries flags extra numa`.
-    pub maps: Vec<String>,
+    pub(crate) maps: Vec<String>,
     /// As `name section autoload`.
-    pub programs: Vec<String>,
+    pub(crate) programs: Vec<String>,
     /// As `name type key value entries flags extra numa key_type value_type`.
-    pub creates: Vec<String>,
-    pub updates: Vec<String>,
-    pub frozen: Vec<usize>,
-    pub loads: Vec<Load>,
-    pub btf: String,
+    pub(crate) creates: Vec<String>,
+    pub(crate) updates: Vec<String>,
+    pub(crate) frozen: Vec<usize>,
+    pub(crate) loads: Vec<Load>,
+    pub(crate) btf: String,
 }
 
 /// The program that asks libbpf; `None`, with a visible line, where it cannot be built.
 ///
 /// `RING3_LIBBPF_ORACLE` names one that is built already, say against another libbpf.
-pub fn oracle() -> Option<&'static Path> {
+pub(crate) fn oracle() -> Option<&'static Path> {
     static ORACLE: OnceLock<Option<PathBuf>> = OnceLock::new();
     ORACLE.get_or_init(build).as_deref()
 }
@@ -63,7 +63,7 @@ fn build() -> Option<PathBuf> {
 }
 
 /// Asks libbpf; `None` without it.
-pub fn ask(object: &Path, name: &str) -> Option<Answer> {
+pub(crate) fn ask(object: &Path, name: &str) -> Option<Answer> {
     let output = Command::new(oracle()?).arg(object).arg(name).output().expect("the oracle runs");
     if !output.status.success() {
         eprintln!("oracle on {}: {}", object.display(), output.status);
@@ -121,7 +121,7 @@ fn parse(text: &str) -> Answer {
 }
 
 /// What ring3 would hand over for a program.
-pub fn load_of(program: &ProgramSpec) -> Load {
+pub(crate) fn load_of(program: &ProgramSpec) -> Load {
     let insns = program.insns.iter().flat_map(|insn| insn.to_bytes());
     let funcs = program.func_info.iter().flat_map(|info| [info.insn_off, info.type_id.0]);
     let lines = program.line_info.iter().flat_map(|info| {
@@ -139,13 +139,13 @@ pub fn load_of(program: &ProgramSpec) -> Load {
     }
 }
 
-pub fn hex(bytes: impl IntoIterator<Item = u8>) -> String {
+pub(crate) fn hex(bytes: impl IntoIterator<Item = u8>) -> String {
     let text: String = bytes.into_iter().map(|byte| format!("{byte:02x}")).collect();
     if text.is_empty() { "-".into() } else { text }
 }
 
 /// A map as the oracle prints it.
-pub fn map_line(map: &loader::MapSpec) -> String {
+pub(crate) fn map_line(map: &loader::MapSpec) -> String {
     let def = &map.def;
     format!(
         "{} {} {} {} {} {} {} {}",
@@ -161,7 +161,7 @@ pub fn map_line(map: &loader::MapSpec) -> String {
 }
 
 /// The differences between libbpf's answer and ring3's, as lines; empty if there are none.
-pub fn differences(spec: &Spec, answer: &Answer) -> Vec<String> {
+pub(crate) fn differences(spec: &Spec, answer: &Answer) -> Vec<String> {
     let mut found = Vec::new();
     let maps: Vec<String> = spec.maps.iter().map(map_line).collect();
     if maps != answer.maps {
@@ -272,7 +272,7 @@ fn compare_updates(spec: &Spec, answer: &Answer, found: &mut Vec<String>) {
 }
 
 /// Compiles a C file for BPF; `None`, with a visible line, without clang.
-pub fn compile(source: &Path, object: &Path) -> Option<()> {
+pub(crate) fn compile(source: &Path, object: &Path) -> Option<()> {
     let clang = ["clang-19", "clang"].into_iter().find(|clang| {
         Command::new(clang).arg("--version").output().is_ok_and(|output| output.status.success())
     });
@@ -291,13 +291,13 @@ pub fn compile(source: &Path, object: &Path) -> Option<()> {
 }
 
 /// Parses an object as libbpf would under this name.
-pub fn parse_file(path: &Path) -> Result<Spec, loader::LoadError> {
+pub(crate) fn parse_file(path: &Path) -> Result<Spec, loader::LoadError> {
     let bytes = std::fs::read(path).expect("readable");
     Object::parse_named(Object::name_of(&path.to_string_lossy()), &bytes)
 }
 
 /// A folder of objects beside the repository; `None`, with a visible line, where it is missing.
-pub fn shared(folder: &str) -> Option<PathBuf> {
+pub(crate) fn shared(folder: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(folder);
     if path.is_dir() {
         return Some(path);
@@ -307,10 +307,24 @@ pub fn shared(folder: &str) -> Option<PathBuf> {
 }
 
 /// The files of a folder with this ending, sorted.
-pub fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("readable folder");
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("entry").path()).collect();
     files.retain(|path| path.to_string_lossy().ends_with(ending));
     files.sort();
     files
+}
+
+/// The running kernel's BTF; `None`, with a visible line, where it is missing.
+pub(crate) fn kernel() -> Option<&'static btf::Btf> {
+    static KERNEL: OnceLock<Option<btf::Btf>> = OnceLock::new();
+    KERNEL
+        .get_or_init(|| {
+            let Ok(bytes) = std::fs::read("/sys/kernel/btf/vmlinux") else {
+                eprintln!("skipped: no /sys/kernel/btf/vmlinux here");
+                return None;
+            };
+            Some(btf::Btf::parse(&bytes).expect("the kernel's BTF"))
+        })
+        .as_ref()
 }

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -49,27 +50,45 @@ static int fake_fd(void)
 	return fd;
 }
 
-static int map_index(int fd)
-{
-	struct bpf_map *map;
-	int index = 0;
+/* Maps created so far, by the inode of their file: libbpf moves descriptors about. */
+static struct created {
+	ino_t inode;
+	char name[BPF_OBJ_NAME_LEN];
+} created[1024];
+static unsigned int created_count;
 
-	bpf_object__for_each_map(map, object) {
-		if (bpf_map__fd(map) == fd)
-			return index;
-		index++;
-	}
-	return -1;
+static ino_t inode(int fd)
+{
+	struct stat file;
+
+	return fstat(fd, &file) ? 0 : file.st_ino;
 }
 
-static struct bpf_map *map_by_fd(int fd)
+static struct bpf_map *find_map(int fd, int *index)
 {
 	struct bpf_map *map;
+	ino_t wanted = inode(fd);
 
-	bpf_object__for_each_map(map, object)
-		if (bpf_map__fd(map) == fd)
-			return map;
+	for (unsigned int i = 0; i < created_count; i++) {
+		if (created[i].inode != wanted)
+			continue;
+		*index = 0;
+		bpf_object__for_each_map(map, object) {
+			if (!strncmp(bpf_map__name(map), created[i].name, BPF_OBJ_NAME_LEN - 1))
+				return map;
+			++*index;
+		}
+	}
+	*index = -1;
 	return NULL;
+}
+
+static int map_index(int fd)
+{
+	int index;
+
+	find_map(fd, &index);
+	return index;
 }
 
 static int prog_index(int fd)
@@ -114,22 +133,30 @@ static void prog_load(const union bpf_attr *attr)
 	free(insns);
 }
 
-static void map_create(const union bpf_attr *attr)
+static int map_create(const union bpf_attr *attr)
 {
+	int fd = fake_fd();
+
+	if (!object || created_count == 1024)
+		return fd;
 	printf("create %s %u %u %u %u %u %llu %u %u %u\n", attr->map_name[0] ? attr->map_name : "-",
 	       attr->map_type, attr->key_size, attr->value_size, attr->max_entries, attr->map_flags,
 	       (unsigned long long)attr->map_extra, attr->numa_node, attr->btf_key_type_id,
 	       attr->btf_value_type_id);
+	created[created_count].inode = inode(fd);
+	memcpy(created[created_count++].name, attr->map_name, BPF_OBJ_NAME_LEN);
+	return fd;
 }
 
 static void map_update(const union bpf_attr *attr)
 {
-	struct bpf_map *map = map_by_fd(attr->map_fd);
+	int index;
+	struct bpf_map *map = find_map(attr->map_fd, &index);
 	unsigned int fd;
 
 	if (!map)
 		return;
-	printf("update %d", map_index(attr->map_fd));
+	printf("update %d", index);
 	hex((void *)(long)attr->key, bpf_map__key_size(map));
 	switch (bpf_map__type(map)) {
 	case BPF_MAP_TYPE_PROG_ARRAY:
@@ -155,9 +182,7 @@ static long fake_bpf(int cmd, const union bpf_attr *attr)
 			prog_load(attr);
 		return fake_fd();
 	case BPF_MAP_CREATE:
-		if (object)
-			map_create(attr);
-		return fake_fd();
+		return map_create(attr);
 	case BPF_BTF_LOAD:
 		return fake_fd();
 	case BPF_MAP_UPDATE_ELEM:
