@@ -28,8 +28,8 @@ pub(crate) struct Frame {
 pub(crate) enum Exit {
     /// With this r0.
     Done(u64),
-    /// In another program.
-    Tail { name: u64, ctx: u64 },
+    /// In another program, by a call at slot `pc`.
+    Tail { name: u64, ctx: u64, pc: usize },
 }
 
 /// Runs from slot `entry` until the frame it starts in exits.
@@ -120,7 +120,7 @@ pub(crate) fn execute<O: Observer>(
                 if let Some(name) = next {
                     let ctx = regs[R::R1];
                     if vm.frames.len() == floor {
-                        return Ok(Exit::Tail { name, ctx });
+                        return Ok(Exit::Tail { name, ctx, pc: pc - 1 });
                     }
                     regs[R::R0] = replace_frame(vm, host, name, ctx, observer)
                         .map_err(|trap| located(trap, pc - 1))?;

@@ -1,7 +1,5 @@
 //! A run: entry, tail calls, and the way back from helpers.
 
-use std::sync::Arc;
-
 use crate::{
     Callback, Host, Observer, Program, Region, Trap, TrapKind,
     code::{R, Regs},
@@ -124,16 +122,13 @@ impl Vm {
         loop {
             match exit {
                 Exit::Done(value) => return Ok(value),
-                Exit::Tail { name, ctx } => {
-                    let next = self.successor(host, name)?;
+                Exit::Tail { name, ctx, pc } => {
+                    let unknown = Trap { pc, kind: TrapKind::NoProgram(name) };
+                    let next = host.program(name).ok_or(unknown)?;
                     exit = self.enter(host, &next, 0, [ctx, 0, 0, 0, 0], observer)?;
                 }
             }
         }
-    }
-
-    fn successor(&mut self, host: &mut dyn Host, name: u64) -> Result<Arc<Program>, Trap> {
-        host.program(name).ok_or(Trap::here(TrapKind::NoProgram(name)))
     }
 
     fn enter(
