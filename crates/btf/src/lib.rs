@@ -12,6 +12,7 @@ mod ext;
 mod kind;
 mod names;
 pub mod print;
+pub mod raw;
 mod resolve;
 mod ty;
 mod verify;
