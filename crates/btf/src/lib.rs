@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod blob;
+pub mod c;
 mod error;
 mod ext;
 mod kind;
