@@ -20,8 +20,8 @@ const PSEUDO_KFUNC_CALL: u8 = 2;
 const PSEUDO_BTF_ID: u8 = 3;
 /// Helper number that stands for an unresolved kernel function, plus the extern's number.
 const POISON_KFUNC: i32 = 2_002_000_000;
-/// Slots that all programs of an object may take together.
-const MAX_SLOTS: usize = 8_000_000;
+/// Slots, and records about them, that all programs of an object may take together.
+const MAX_SLOTS: usize = 4_000_000;
 
 /// Puts each program of `spec` together anew, from its functions as they stand.
 pub(crate) fn assemble(spec: &mut Spec) -> Result<(), LoadError> {
@@ -87,13 +87,14 @@ impl<'s> Assembly<'s> {
     fn place(&mut self, index: usize) -> Result<usize, LoadError> {
         let function = &self.functions.all[index];
         let base = self.program.insns.len();
-        let slots = function.insns.len() + function.line_info.len();
+        let records = function.relocs.len() + function.core_relos.len() * 2;
+        let slots = function.insns.len() + function.line_info.len() + records;
         *self.left = self.left.checked_sub(slots).ok_or_else(|| LoadError::Limit {
             what: format!("instructions in all programs together (at '{}')", self.program.name),
             limit: MAX_SLOTS as u64,
         })?;
         self.add_info(function, base)?;
-        self.program.insns.extend_from_slice(&function.insns);
+        self.program.insns.extend_from_slice(function.code());
         self.program.subprogs.push(Subprog {
             name: function.name.clone(),
             section: function.section.clone(),
@@ -101,8 +102,11 @@ impl<'s> Assembly<'s> {
             section_insn_off: function.section_off,
             len: function.insns.len(),
         });
-        for (insn, _, relo) in &function.core_relos {
+        for (insn, relo) in &function.core_relos {
             self.program.core_relos.push(CoreSite { insn: base + insn, relo: *relo });
+        }
+        for (insn, text) in &function.unresolved {
+            self.program.unresolved.push((base + insn, text.clone()));
         }
         for reloc in &function.relocs {
             self.relocate(base, reloc);
@@ -147,7 +151,8 @@ impl<'s> Assembly<'s> {
         while let Some((index, next)) = self.open.pop() {
             let function = &self.functions.all[index];
             let base = self.placed[&index];
-            let Some(at) = (next..function.insns.len()).find(|at| refers(function.insns[*at]))
+            let code = function.code();
+            let Some(at) = (next..code.len()).find(|at| refers(code[*at]))
             else {
                 continue;
             };
@@ -165,7 +170,7 @@ impl<'s> Assembly<'s> {
 
     /// The function that a call or address refers to; `None` for what is not the object's.
     fn callee(&self, function: &Function, at: usize) -> Result<Option<usize>, LoadError> {
-        let insn = function.insns[at];
+        let insn = function.code()[at];
         let imm = i64::from(insn.imm);
         let found = function.relocs.binary_search_by_key(&at, |reloc| reloc.insn);
         let (section, slot) = match found.ok().map(|found| function.relocs[found].target) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use btf::CoreRelo;
 use isa::Insn;
 
 use crate::budget::Budget;
@@ -22,8 +23,12 @@ pub(crate) struct Function {
     pub(crate) insns: Vec<Insn>,
     /// By slot.
     pub(crate) relocs: Vec<Reloc>,
-    /// CO-RE records, by slot in the function, with their number in the section's records.
-    pub(crate) core_relos: Vec<(usize, usize, btf::CoreRelo)>,
+    /// The slots after CO-RE; empty before.
+    pub(crate) patched: Vec<Insn>,
+    /// Slots that CO-RE made unusable, and what they ask.
+    pub(crate) unresolved: Vec<(usize, Arc<str>)>,
+    /// CO-RE records, by slot.
+    pub(crate) core_relos: Vec<(usize, CoreRelo)>,
     /// From .BTF.ext, in slots from the function's start.
     pub(crate) func_info: Vec<FuncInfo>,
     pub(crate) line_info: Vec<LineInfo>,
@@ -60,6 +65,26 @@ pub(crate) struct Functions {
     pub(crate) all: Vec<Function>,
     /// ELF index of `.text`.
     pub(crate) text: Option<usize>,
+    /// All CO-RE records, in the order of .BTF.ext.
+    pub(crate) core: Vec<CoreRecord>,
+}
+
+/// A CO-RE relocation of a function.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CoreRecord {
+    pub(crate) function: usize,
+    /// Slot in the function.
+    pub(crate) insn: usize,
+    /// Its number among its section's records.
+    pub(crate) number: usize,
+    pub(crate) relo: CoreRelo,
+}
+
+impl Function {
+    /// The slots as they are to be put into programs.
+    pub(crate) fn code(&self) -> &[Insn] {
+        if self.patched.is_empty() { &self.insns } else { &self.patched }
+    }
 }
 
 impl Functions {
@@ -76,7 +101,7 @@ impl Functions {
             all.push(function(section, symbol)?);
         }
         all.sort_by_key(|function| (function.section_index, function.section_off));
-        Ok(Functions { all, text })
+        Ok(Functions { all, text, core: Vec::new() })
     }
 
     /// The function that holds a slot of a section.
@@ -118,6 +143,8 @@ fn function(section: &Section<'_>, symbol: &Symbol<'_>) -> Result<Function, Load
         section_off: symbol.value as usize / Insn::SIZE,
         insns,
         relocs: Vec::new(),
+        patched: Vec::new(),
+        unresolved: Vec::new(),
         core_relos: Vec::new(),
         func_info: Vec::new(),
         line_info: Vec::new(),

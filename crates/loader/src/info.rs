@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use crate::budget::Budget;
 use crate::elf::Elf;
 use crate::error::LoadError;
-use crate::function::{Function, Functions};
+use crate::function::{CoreRecord, Function, Functions};
 use crate::spec::{FuncInfo, LineInfo};
 
 /// Bytes of the largest record, for the bound on memory.
@@ -96,7 +96,9 @@ fn attach_core_relos(
             // A weak function that another object's has replaced leaves its records behind.
             let Some(found) = functions.find(index, slot) else { continue };
             let function = &mut functions.all[found];
-            function.core_relos.push((slot - function.section_off, number, *relo));
+            let insn = slot - function.section_off;
+            function.core_relos.push((insn, *relo));
+            functions.core.push(CoreRecord { function: found, insn, number, relo: *relo });
         }
     }
     Ok(())

@@ -12,6 +12,7 @@ mod assemble;
 mod attach;
 mod btf_edit;
 mod budget;
+mod core;
 mod data;
 mod elf;
 mod error;

@@ -66,6 +66,8 @@ pub struct ProgramSpec {
     pub map_refs: Vec<MapRef>,
     /// Instructions that CO-RE relocates.
     pub core_relos: Vec<CoreSite>,
+    /// Slots that CO-RE made unusable, and what they ask of the kernel's types.
+    pub unresolved: Vec<(usize, Arc<str>)>,
 }
 
 /// Where a function stands in a program and in the object.

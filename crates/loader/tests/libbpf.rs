@@ -19,6 +19,7 @@ fn compare(objects: &[std::path::PathBuf]) {
             continue;
         }
         let resolved = support::parse_file(path).and_then(|mut spec| {
+            spec.relocate_core(&[kernel])?;
             spec.resolve_attach(kernel)?;
             Ok(spec)
         });
