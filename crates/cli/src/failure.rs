@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use ring3::packet::CaptureError;
+
 /// Input that was refused: a broken object, a rejected program, a damaged capture.
 pub(crate) const REFUSED: u8 = 1;
 /// A request that cannot be tried: usage, no such file, no clang.
@@ -14,6 +16,8 @@ pub(crate) const UNUSABLE: u8 = 2;
 pub(crate) struct Failure {
     pub(crate) message: String,
     pub(crate) status: u8,
+    /// Standard output failed: there is nothing more to show.
+    of_output: bool,
     /// The reader of our output went away: no error of ours.
     quiet: bool,
 }
@@ -21,12 +25,17 @@ pub(crate) struct Failure {
 impl Failure {
     /// The input was read and refused.
     pub(crate) fn refused(message: impl fmt::Display) -> Failure {
-        Failure { message: message.to_string(), status: REFUSED, quiet: false }
+        Failure { message: message.to_string(), status: REFUSED, of_output: false, quiet: false }
     }
 
     /// The request cannot be tried.
     pub(crate) fn unusable(message: impl fmt::Display) -> Failure {
-        Failure { message: message.to_string(), status: UNUSABLE, quiet: false }
+        Failure { message: message.to_string(), status: UNUSABLE, of_output: false, quiet: false }
+    }
+
+    /// Whether standard output is what failed.
+    pub(crate) fn is_of_output(&self) -> bool {
+        self.of_output
     }
 }
 
@@ -34,7 +43,7 @@ impl From<io::Error> for Failure {
     /// An error of writing to standard output.
     fn from(error: io::Error) -> Failure {
         let quiet = error.kind() == io::ErrorKind::BrokenPipe;
-        Failure { message: format!("standard output: {error}"), status: UNUSABLE, quiet }
+        Failure { message: format!("standard output: {error}"), status: UNUSABLE, of_output: true, quiet }
     }
 }
 
@@ -44,9 +53,12 @@ impl From<ring3::Error> for Failure {
     }
 }
 
-impl From<ring3::packet::CaptureError> for Failure {
-    fn from(error: ring3::packet::CaptureError) -> Failure {
-        Failure::refused(error)
+impl From<CaptureError> for Failure {
+    fn from(error: CaptureError) -> Failure {
+        match error {
+            CaptureError::Open { .. } => Failure::unusable(error),
+            _ => Failure::refused(error),
+        }
     }
 }
 

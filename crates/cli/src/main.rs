@@ -10,6 +10,7 @@ mod docs;
 mod failure;
 mod plan;
 mod printer;
+mod progress;
 
 use std::process::ExitCode;
 

@@ -9,8 +9,10 @@ mod pcap;
 mod pcapng;
 mod reader;
 mod writer;
+mod xdp;
 
 pub use error::CaptureError;
 pub use link::LinkType;
 pub use reader::{CaptureReader, Packet, Timestamp};
 pub use writer::{CaptureWriter, Precision};
+pub use xdp::{RunError, XdpRunner};

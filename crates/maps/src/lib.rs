@@ -22,6 +22,12 @@ pub use raw::View;
 
 use uapi::{MapDef, MapType};
 
+/// Linux's answer to BPF_MAP_CREATE with these attributes, without making the map: the
+/// attributes as it would have them, or the refusal. ENOTSUPP for types that are not modelled.
+pub fn check(def: &MapDef, env: &Env) -> Result<MapDef, uapi::Errno> {
+    check::check(def, env)
+}
+
 /// Whether values have one copy a CPU.
 pub fn is_per_cpu(t: MapType) -> bool {
     use MapType::{LruPercpuHash, PercpuArray, PercpuCgroupStorage, PercpuHash};

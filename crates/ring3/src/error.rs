@@ -104,7 +104,7 @@ pub enum Error {
 #[derive(Debug, Error)]
 #[error("{file}: program '{program}' is rejected: {errno}{}: {message}{}",
     .insn.map_or(String::new(), |insn| format!(" at instruction {insn}")),
-    .source_line.as_ref().map_or(String::new(), |line| format!("\n  {}:{}: {}", line.file, line.line, line.text)))]
+    .source_line.as_ref().map_or(String::new(), |line| format!("\n  {}:{}: {}", line.file, line.line, line.text.trim_start())))]
 pub struct Rejected {
     /// The file.
     pub file: String,

@@ -58,12 +58,13 @@ impl<'a> Listing<'a> {
             }
             while let Some(info) = lines.next_if(|info| info.insn_off as usize <= pc) {
                 let line = self.spec.btf.as_deref().and_then(|btf| line_of(btf, info));
-                if let Some(line) = line.filter(|line| Some(line) != last.as_ref()) {
+                let place = line.as_ref().map(|line| (line.file.clone(), line.line));
+                if let Some(line) = line.filter(|_| place != last) {
                     match self.style {
                         Style::Kernel => writeln!(out, "; {line}")?,
                         Style::Llvm => writeln!(out, "; {}", line.text)?,
                     }
-                    last = Some(line);
+                    last = place;
                 }
             }
             pc += self.insn(out, pc)?;

@@ -27,7 +27,8 @@ const LOG_LEVEL: u32 = 1;
 /// they load of themselves.
 pub fn load(door: &dyn Bpf, object: &Object, wanted: Option<&str>) -> Result<Fds, Error> {
     let mut fds = Fds::default();
-    match Loading { door, object, fds: &mut fds }.run(wanted) {
+    let mut loading = Loading { door, object, fds: &mut fds };
+    match loading.run(wanted) {
         Ok(()) => Ok(fds),
         Err(error) => {
             close(door, &fds);

@@ -88,6 +88,18 @@ impl Object {
         list(self.spec.programs.iter().map(|program| program.name.as_str()))
     }
 
+    /// Fits the programs to the kernel that they are meant for: targets in its BTF. Nothing is
+    /// read from `kernel` for programs that do not refer to it.
+    pub fn resolve(&mut self, kernel: &KernelBtf) -> Result<(), Error> {
+        if !self.needs_kernel_btf() {
+            return Ok(());
+        }
+        let types = kernel.types()?;
+        let Object { file, spec, .. } = self;
+        spec.resolve_attach(&types)
+            .map_err(|source| Error::Object { file: file.clone(), source })
+    }
+
     /// Whether loading needs the BTF of the kernel that the programs are meant for.
     pub fn needs_kernel_btf(&self) -> bool {
         let program = |p: &ProgramSpec| !p.core_relos.is_empty() || p.attach_point.is_some();

@@ -15,14 +15,14 @@ pub struct SourceLine {
     pub line: u32,
     /// From 1; 0 if unknown.
     pub column: u32,
-    /// The line, without white space around it.
+    /// The line, with the white space before it.
     pub text: String,
 }
 
 impl fmt::Display for SourceLine {
     /// As Linux's verifier log has it: `text @ file:line`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} @ {}:{}", self.text, self.file, self.line)
+        write!(f, "{} @ {}:{}", self.text.trim_start(), self.file, self.line)
     }
 }
 
@@ -37,7 +37,7 @@ pub fn source_line(btf: &Btf, program: &ProgramSpec, insn: usize) -> Option<Sour
 pub(crate) fn line_of(btf: &Btf, info: &LineInfo) -> Option<SourceLine> {
     let path = text(btf, info.file_name_off);
     let file = path.rsplit('/').next().unwrap_or(&path).to_owned();
-    let text = text(btf, info.line_off).trim().to_owned();
+    let text = text(btf, info.line_off).trim_end().to_owned();
     let (line, column) = (info.line_col >> 10, info.line_col & 0x3ff);
     Some(SourceLine { file, line, column, text }).filter(|at| !at.text.is_empty())
 }

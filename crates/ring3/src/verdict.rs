@@ -111,9 +111,12 @@ pub(crate) fn line_info(info: &loader::LineInfo) -> verifier::LineInfo {
     }
 }
 
-/// Linux's answer to creating a map of `object`, before any program is looked at.
-pub fn map_error(object: &Object) -> Option<(String, Errno)> {
-    object.spec().maps.iter().find_map(|map| {
-        maps::check(&map.def).err().map(|errno| (map.name.clone(), errno))
+/// The first map of `object` that Linux would refuse to create, and its error.
+pub fn map_error(object: &Object) -> Option<(&str, Errno)> {
+    let env = maps::Env::new(1, 0);
+    object.spec().maps.iter().find_map(|map| match maps::check(&map.def, &env) {
+        // ENOTSUPP: a type that is not modelled, of which nothing can be said.
+        Ok(_) | Err(Errno::ENOTSUPP) => None,
+        Err(errno) => Some((map.name.as_str(), errno)),
     })
 }

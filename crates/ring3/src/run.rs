@@ -1,0 +1,165 @@
+//! Running a loaded program.
+
+use std::sync::Arc;
+
+use hooks::packet::XdpRunner;
+use loader::ProgramSpec;
+use runtime::Runtime;
+use runtime::door::{Bpf, Fd, TestRun, TestRunOut};
+use uapi::{Errno, ProgType};
+
+use crate::machine::Loaded;
+use crate::{Error, action};
+
+/// A program in a [`crate::Machine`].
+#[derive(Clone, Copy)]
+pub struct Program<'a> {
+    pub(crate) loaded: &'a Loaded,
+    pub(crate) spec: &'a ProgramSpec,
+    pub(crate) fd: Fd,
+}
+
+/// What a run on bytes gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// What the program returned: its verdict.
+    pub retval: u32,
+    /// The bytes as it left them.
+    pub data: Vec<u8>,
+}
+
+/// Room that a program can add to a packet, in bytes.
+const GROWTH: u32 = 4096;
+
+impl<'a> Program<'a> {
+    /// Its name.
+    pub fn name(&self) -> &'a str {
+        &self.spec.name
+    }
+
+    /// Its type as bpftool prints it: `xdp`.
+    pub fn type_name(&self) -> String {
+        self.spec.prog_type.map_or_else(|| "unspec".into(), action::prog_type_name)
+    }
+
+    /// Runs it once on the bytes of a packet.
+    pub fn run(&self, packet: &[u8]) -> Result<Ran, Error> {
+        let room = u32::try_from(packet.len()).unwrap_or(u32::MAX).saturating_add(GROWTH);
+        let request = TestRun {
+            data_in: Some(packet.to_vec()),
+            data_out: Some(room),
+            ..TestRun::default()
+        };
+        let out = self.test_run(&request)?;
+        Ok(Ran { retval: out.retval, data: out.data_out })
+    }
+
+    /// Runs it as BPF_PROG_TEST_RUN does.
+    pub fn test_run(&self, request: &TestRun) -> Result<TestRunOut, Error> {
+        self.loaded.test_run(self.fd, request).map_err(|errno| {
+            let why = match (errno, &request.data_in) {
+                (Errno::EINVAL, Some(data)) if data.len() < ETH_HLEN => {
+                    format!("{errno}: a packet of {} bytes is shorter than its header", data.len())
+                }
+                _ => format!("{errno}: a test run on this input is refused"),
+            };
+            self.error(why)
+        })
+    }
+
+    /// Makes it ready to run on packet after packet.
+    pub fn runner(&self) -> Result<PacketRunner, Error> {
+        let made = self.loaded.runner(self.spec.prog_type, self.fd);
+        made.map_err(|errno| self.error(format!("{errno}: it cannot be made ready to run")))
+    }
+
+    /// What a value that it returned is called: `XDP_PASS`; the number where there is no name.
+    pub fn verdict_name(&self, value: u32) -> String {
+        action::verdict_name(self.spec.prog_type, value)
+    }
+
+    /// Whether a packet goes on after this verdict.
+    pub fn passes(&self, value: u32) -> bool {
+        action::passes(self.spec.prog_type, value)
+    }
+
+    /// Whether it runs on the bytes of a packet, rather than on a context alone.
+    pub fn takes_packets(&self) -> bool {
+        use ProgType as T;
+        matches!(
+            self.spec.prog_type,
+            Some(
+                T::Xdp
+                    | T::SchedCls
+                    | T::SchedAct
+                    | T::SocketFilter
+                    | T::CgroupSkb
+                    | T::LwtIn
+                    | T::LwtOut
+                    | T::LwtXmit
+                    | T::LwtSeg6local
+                    | T::FlowDissector
+            )
+        )
+    }
+
+    /// An error of a run, with the place of the program.
+    pub fn error(&self, message: String) -> Error {
+        let file = self.loaded.object().file().to_owned();
+        Error::Run { file, program: self.spec.name.clone(), message }
+    }
+}
+
+/// Bytes of an Ethernet header, the least that Linux test-runs on.
+const ETH_HLEN: usize = 14;
+
+/// A program that is ready for packets, with a buffer that is used again.
+pub struct PacketRunner {
+    kind: Kind,
+}
+
+enum Kind {
+    Xdp(Box<XdpRunner>),
+    /// Other types go through the door each time.
+    Door { runtime: Arc<Runtime>, fd: Fd, out: Vec<u8> },
+}
+
+impl PacketRunner {
+    pub(crate) fn new(
+        runtime: &Arc<Runtime>,
+        prog_type: Option<ProgType>,
+        fd: Fd,
+    ) -> Result<PacketRunner, Errno> {
+        let kind = match prog_type {
+            Some(ProgType::Xdp) => Kind::Xdp(Box::new(XdpRunner::new(runtime.runner(fd)?)?)),
+            _ => Kind::Door { runtime: runtime.clone(), fd, out: Vec::new() },
+        };
+        Ok(PacketRunner { kind })
+    }
+
+    /// Runs the program on a packet; the value is its verdict, the error says why it was stopped.
+    pub fn run(&mut self, packet: &[u8]) -> Result<u32, String> {
+        match &mut self.kind {
+            Kind::Xdp(xdp) => xdp.run(packet).map_err(|error| error.to_string()),
+            Kind::Door { runtime, fd, out } => {
+                let room = u32::try_from(packet.len()).unwrap_or(u32::MAX).saturating_add(GROWTH);
+                let request = TestRun {
+                    data_in: Some(packet.to_vec()),
+                    data_out: Some(room),
+                    ..TestRun::default()
+                };
+                let ran = runtime.test_run(*fd, &request).map_err(|errno| errno.to_string())?;
+                *out = ran.data_out;
+                Ok(ran.retval)
+            }
+        }
+    }
+
+    /// The last packet as the program left it.
+    pub fn packet(&mut self) -> &[u8] {
+        match &mut self.kind {
+            Kind::Xdp(xdp) => xdp.packet(),
+            Kind::Door { out, .. } => out,
+        }
+    }
+}
