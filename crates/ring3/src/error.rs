@@ -39,6 +39,14 @@ pub enum Error {
         /// What is wrong, and where.
         source: loader::LoadError,
     },
+    /// The text of a program is none.
+    #[error("program '{program}': {message}")]
+    Assemble {
+        /// The program.
+        program: String,
+        /// What is wrong, and in which line.
+        message: String,
+    },
     /// The BTF of the target kernel cannot be used.
     #[error("{file}: the kernel's BTF: {message}")]
     KernelBtf {

@@ -1,4 +1,43 @@
 //! eBPF in ring 3: load, verify and run BPF programs without root.
+//!
+//! [`Object`] is an ELF object, or C source that clang compiles to one. A [`Machine`] loads it:
+//! it makes the maps, verifies the programs as Linux does and gives back [`Loaded`], whose
+//! programs run on bytes and whose maps can be read and written.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), ring3::Error> {
+//! let object = ring3::Object::open("examples/hello.bpf.c")?;
+//! let machine = ring3::Machine::new();
+//! let loaded = machine.load(&object)?;
+//! let ran = loaded.program("hello")?.run(&[0; 64])?;
+//! assert_eq!(ran.retval, 2);
+//! print!("{}", machine.take_trace());
+//! println!("{}", loaded.map("hello.bss")?.to_json()?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Programs may call Rust functions that the embedder registers; the verifier checks those calls
+//! too. Here in instructions, `static long (*host_add)(long, long) = (void *)4096;` in C:
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut machine = ring3::Machine::new();
+//! let number = machine.register("host_add", |a: u64, b: u64| a + b);
+//! assert_eq!(number, ring3::FIRST_HOST_HELPER);
+//! let program = "r1 = 40\nr2 = 2\ncall 4096\nexit";
+//! let loaded = machine.load(&ring3::Object::assemble("sum", "xdp", program)?)?;
+//! assert_eq!(loaded.program("sum")?.run(&[0; 64])?.retval, 42);
+//!
+//! let careless = ring3::Object::assemble("sum", "xdp", "r1 = 40\ncall 4096\nexit")?;
+//! let error = machine.load(&careless).err().expect("r2 is not set");
+//! assert!(error.to_string().contains("R2 !read_ok"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Verifier`] gives verdicts without loading anything, [`listing`] shows instructions with their
+//! source, [`packet`] reads and writes captures.
 #![forbid(unsafe_code)]
 
 mod action;

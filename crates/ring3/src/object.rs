@@ -46,6 +46,33 @@ impl Object {
         }
     }
 
+    /// A program of one function, out of the text of its instructions (kernel style), under a GPL
+    /// licence; `section` says its type, as in C.
+    pub fn assemble(name: &str, section: &str, text: &str) -> Result<Object, Error> {
+        let wrong = |message| Error::Assemble { program: name.to_owned(), message };
+        let Some((def, _)) = uapi::section(section) else {
+            return Err(wrong(format!("section '{section}' names no type of program")));
+        };
+        let insns = isa::asm::assemble(text).map_err(|error| wrong(error.to_string()))?;
+        let program = ProgramSpec {
+            name: name.to_owned(),
+            section: section.to_owned(),
+            prog_type: Some(def.prog_type),
+            expected_attach_type: def.attach,
+            flags: def.flags,
+            autoload: true,
+            insns,
+            ..ProgramSpec::default()
+        };
+        let spec = Spec {
+            name: name.to_owned(),
+            programs: vec![program],
+            license: "GPL".into(),
+            ..Spec::default()
+        };
+        Ok(Object { file: name.to_owned(), warnings: String::new(), spec })
+    }
+
     /// The file that messages name.
     pub fn file(&self) -> &str {
         &self.file

@@ -1,5 +1,7 @@
 //! What the tests of the command share.
-#![allow(dead_code, reason = "no test file uses all of it")]
+#![allow(dead_code, unreachable_pub, reason = "shared: no test file uses all of it")]
+
+pub mod elf;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
