@@ -56,6 +56,12 @@ pub trait Callback {
     /// the helper returns.
     fn grant(&mut self, region: Region);
 
+    /// The region of the run's own memory (stack, grants) that holds `addr`.
+    fn region(&self, addr: u64) -> Option<Region> {
+        let _ = addr;
+        None
+    }
+
     /// Replaces the running program by `prog` (a name that [`Host::program`] knows) when the
     /// helper returns; `false` after the 33rd time, and then nothing happens.
     fn tail_call(&mut self, prog: u64) -> bool;

@@ -172,6 +172,14 @@ impl Memory {
         self.granted.push(region);
     }
 
+    /// The live stack or a grant, whichever holds `addr`.
+    pub(crate) fn own_region(&self, addr: u64) -> Option<Region> {
+        let end = self.stack.addr() as u64 + (FRAME * FRAMES) as u64;
+        let live = Region { start: self.live.start, end, writable: true };
+        let mut all = std::iter::once(&live).chain(&self.granted);
+        all.find(|r| (r.start..r.end).contains(&addr)).copied()
+    }
+
     /// Forgets what the host said, and all grants but the first `grants`.
     #[inline]
     pub(crate) fn forget(&mut self, grants: usize) {

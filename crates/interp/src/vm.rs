@@ -189,6 +189,10 @@ impl<O: Observer> Callback for Reentry<'_, O> {
         self.vm.memory.grant(region);
     }
 
+    fn region(&self, addr: u64) -> Option<Region> {
+        self.vm.memory.own_region(addr)
+    }
+
     fn tail_call(&mut self, prog: u64) -> bool {
         let allowed = self.vm.tail_calls < MAX_TAIL_CALLS;
         if allowed {

@@ -36,7 +36,8 @@ pub struct XdpBuff {
 }
 
 /// Behind `struct __sk_buff`. Addresses are host addresses; fields named as in the UAPI hold what
-/// a program reads, byte order included.
+/// a program reads, byte order included. Of `pkt_type` one byte counts, of `protocol`, `vlan_tci`,
+/// `vlan_proto`, `family`, `local_port`, `gso_segs` and `gso_size` two, as in Linux.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 #[allow(missing_docs, reason = "the names are those of the UAPI")]

@@ -80,3 +80,13 @@ pub(crate) const fn size_of_access(code: u8) -> u32 {
         _ => 8,
     }
 }
+
+/// The size bits of an access of `bytes`.
+pub(crate) const fn size_code(bytes: u32) -> u8 {
+    match bytes {
+        1 => B,
+        2 => H,
+        4 => W,
+        _ => DW,
+    }
+}

@@ -6,7 +6,7 @@ use verifier::Access;
 use crate::{
     TranslateError,
     ctx::{Field, Kind},
-    operand::{CLASS, DW, H, SIZE, jge, load, mov32, size_of_access},
+    operand::{CLASS, DW, SIZE, jge, load, mov32, size_code, size_of_access},
 };
 
 /// Mode of a guarded zero-extending load: where the memory is not there, the register becomes
@@ -65,26 +65,24 @@ fn context(insn: Insn, at: usize, fields: &[Field]) -> Result<Vec<Insn>, Transla
     })
 }
 
-/// Hosts are little-endian, so a narrow load is a load of the same bytes.
+/// Hosts are little-endian, so a narrow load is a load of some of the bytes.
 fn context_load(insn: Insn, field: &Field, inner: u32, size: u32) -> Insn {
     let (dst, src) = (insn.dst().0, insn.src().0);
-    let target = field.target as i16;
-    let target_size = u32::from(field.target_size);
+    let (target, width) = (field.target as i16, u32::from(field.width));
     match field.kind {
         Kind::Pointer => load(DW, dst, src, target),
-        _ if inner + size <= target_size => Insn { off: target + inner as i16, ..insn },
-        // Ours is narrower: what it lacks reads zero.
-        _ if inner == 0 && target_size == 2 => load(H, dst, src, target),
+        Kind::Bytes => Insn { off: target + inner as i16, ..insn },
+        _ if size >= width => load(size_code(width), dst, src, target),
+        _ if inner + size <= width => Insn { off: target + inner as i16, ..insn },
         _ => mov32(dst, 0),
     }
 }
 
 fn context_store(insn: Insn, field: &Field, inner: u32, size: u32) -> Vec<Insn> {
-    let target = field.target as i16;
-    let fits = inner + size <= u32::from(field.target_size);
-    let store = match fits {
+    let (target, width) = (field.target as i16, u32::from(field.width));
+    let store = match inner + size <= width {
         true => Insn { off: target + inner as i16, ..insn },
-        false => Insn { off: target, code: insn.code & !SIZE | H, ..insn },
+        false => Insn { off: target, code: insn.code & !SIZE | size_code(width), ..insn },
     };
     match field.kind {
         Kind::Below0xffff if insn.code & CLASS == CLASS_STX => {

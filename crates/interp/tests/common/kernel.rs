@@ -80,6 +80,15 @@ impl Loaded {
 
     /// Runs a program on a packet; its r0 and the packet afterwards.
     pub(crate) fn run_packet(&self, packet: &[u8]) -> io::Result<(u32, Vec<u8>)> {
+        self.run_packet_with(packet, &mut [])
+    }
+
+    /// Like [`Loaded::run_packet`] with a context, which the program may change.
+    pub(crate) fn run_packet_with(
+        &self,
+        packet: &[u8],
+        ctx: &mut [u8],
+    ) -> io::Result<(u32, Vec<u8>)> {
         let mut out = vec![0_u8; packet.len() + 256];
         let mut attr = Attr([0; 30]);
         attr.0[0] = self.0.as_raw_fd() as u32;
@@ -87,6 +96,12 @@ impl Loaded {
         attr.0[3] = out.len() as u32;
         attr.set_u64(4, packet.as_ptr() as u64);
         attr.set_u64(6, out.as_mut_ptr() as u64);
+        if !ctx.is_empty() {
+            attr.0[10] = ctx.len() as u32;
+            attr.0[11] = ctx.len() as u32;
+            attr.set_u64(12, ctx.as_mut_ptr() as u64);
+            attr.set_u64(14, ctx.as_mut_ptr() as u64);
+        }
         bpf(PROG_TEST_RUN, &mut attr)?;
         out.truncate(attr.0[3] as usize);
         Ok((attr.0[1], out))

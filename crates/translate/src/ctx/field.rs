@@ -3,11 +3,14 @@
 /// How a field of the UAPI maps to a field of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The same bytes; where ours is narrower, the rest reads zero and stores are cut.
-    Plain,
+    /// A number as wide as Linux keeps it, which may be less than the UAPI shows: stores are cut,
+    /// and a load of that width or more gives the number wherever in the field it starts.
+    Number,
+    /// The same bytes.
+    Bytes,
     /// 32 bits that stand for an address of 64.
     Pointer,
-    /// Plain, but values from 0xffff on are not stored (Linux's NO_QUEUE_MAPPING).
+    /// A number, but values from 0xffff on are not stored (Linux's NO_QUEUE_MAPPING).
     Below0xffff,
 }
 
@@ -20,8 +23,8 @@ pub(crate) struct Field {
     pub(crate) size: u16,
     /// Byte offset in ours.
     pub(crate) target: u16,
-    /// Bytes there.
-    pub(crate) target_size: u16,
+    /// Bytes that count there.
+    pub(crate) width: u16,
     pub(crate) kind: Kind,
 }
 
