@@ -8,7 +8,8 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(btf) = btf::Btf::parse(data) {
         for id in 1..=btf.type_count().min(1000) {
             let id = btf::TypeId(id);
-            let _ = btf.size_of(btf.resolve(id));
+            let _ = (btf.resolve(id), btf.size_of(id));
         }
+        let _ = btf.verify();
     }
 });
