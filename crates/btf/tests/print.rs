@@ -6,16 +6,6 @@ use btf::print::{Form, JsonText};
 use btf::{Btf, Kind, TypeId, print};
 use serde_json::Value;
 
-/// Recorded cases by name, from Debian's bpftool 7.1.
-fn case(name: &str, file: &str) -> Option<String> {
-    let path = common::golden(file)?;
-    let text = std::fs::read_to_string(path).expect("readable cases");
-    let wanted = format!("{{\"id\": \"{name}\"");
-    let line = text.lines().find(|line| line.starts_with(&wanted)).expect("a case of that name");
-    let case: Value = serde_json::from_str(line).expect("JSON");
-    Some(case["stdout"].as_str().expect("text").to_owned())
-}
-
 /// The type of member `field` (a pointer) of the map variable `map`.
 fn map_type(btf: &Btf, map: &str, field: &str) -> TypeId {
     let var = btf.ty(btf.find_by_name(map, Kind::Var).expect("the map")).expect("its type");
@@ -45,7 +35,7 @@ fn parts(dump: &str) -> (Vec<u8>, Vec<u8>, String) {
 
 #[test]
 fn prints_every_field_form_as_recorded() {
-    let Some(dump) = case("map.dump.types.j", "cases-new.jsonl") else { return };
+    let Some(dump) = common::case("map.dump.types.j", "cases-new.jsonl") else { return };
     let objects = common::objects();
     let object = objects.iter().find(|path| path.ends_with("maps_zoo.bpf.o")).expect("the object");
     let btf = Btf::parse(&common::section(object, ".BTF").expect("BTF")).expect("clang's BTF");
@@ -62,7 +52,7 @@ fn prints_every_field_form_as_recorded() {
     let upto = |text: &str| text.split_once("\"f\":").expect("the float").0.to_owned();
     assert_eq!(upto(text.as_str()), upto(&formatted));
     for (file, form) in [("cases-7.1.jsonl", Form::PLAIN_OLD), ("cases-new.jsonl", Form::PLAIN)] {
-        let Some(dump) = case("map.dump.types", file) else { return };
+        let Some(dump) = common::case("map.dump.types", file) else { return };
         let mut text = JsonText::new(form);
         text.begin_array();
         text.begin_object();
@@ -89,7 +79,9 @@ fn prints_data_sections_as_recorded() {
     let Some(object) = objects.iter().find(|path| path.ends_with("hello_map.bpf.o")) else {
         return;
     };
-    let Some(dump) = case("map.dump.hm/hello_ma_rodata.j", "cases-7.1.jsonl") else { return };
+    let Some(dump) = common::case("map.dump.hm/hello_ma_rodata.j", "cases-7.1.jsonl") else {
+        return;
+    };
     let btf = Btf::parse(&common::section(object, ".BTF").expect("BTF")).expect("clang's BTF");
     let (_, value, formatted) = parts(&dump);
     let id = btf.find_by_name(".rodata", Kind::Datasec).expect("a data section");

@@ -11,7 +11,7 @@ mod order;
 mod pad;
 mod sort;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::blob::Btf;
 use crate::error::BtfError;
@@ -21,8 +21,9 @@ use crate::ty::{Type, TypeId};
 /// Deepest nesting that is followed; each level takes stack.
 const MAX_NESTING: u32 = 400;
 /// Types one dump visits at most, and bytes it writes: hostile BTF can ask for 2^32 of either.
-const MAX_STEPS: u32 = 1 << 26;
-const MAX_TEXT: usize = 64 << 20;
+/// Linux' own takes 1/10 of each.
+const MAX_STEPS: u32 = 1 << 24;
+const MAX_TEXT: usize = 32 << 20;
 
 /// Which bpftool to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,20 +187,21 @@ impl<'a> Dumper<'a> {
     /// Prototypes of the functions tagged as callable from BPF.
     fn kfuncs(&mut self) -> Result<(), BtfError> {
         self.push("\n/* BPF kfuncs */\n#ifndef BPF_NO_KFUNC_PROTOTYPES\n");
-        let tags = || self.btf.types().filter(|ty| ty.kind == Kind::DeclTag);
-        let fastcall: Vec<u32> =
-            tags().filter(|tag| tag.name == "bpf_fastcall").map(|tag| tag.size_or_type).collect();
-        let tagged: Vec<Type<'a>> = tags()
-            .filter(|tag| tag.name == "bpf_kfunc")
-            .filter_map(|tag| self.btf.ty(TypeId(tag.size_or_type)))
-            .filter(|func| func.kind == Kind::Func)
-            .collect();
-        for func in tagged {
+        let btf = self.btf;
+        let tagged = |wanted: &'static str| {
+            btf.types()
+                .filter(move |tag| tag.kind == Kind::DeclTag && tag.name == wanted)
+                .filter(|tag| tag.decl_tag() == Some(-1))
+                .filter_map(|tag| btf.ty(TypeId(tag.size_or_type)))
+                .filter(|func| func.kind == Kind::Func)
+        };
+        let fast: FxHashSet<TypeId> = tagged("bpf_fastcall").map(|func| func.id).collect();
+        let mut funcs: Vec<Type<'a>> = tagged("bpf_kfunc").collect();
+        funcs.sort_by_key(|func| func.name);
+        for func in funcs {
             self.push("extern ");
+            self.push(if fast.contains(&func.id) { "__bpf_fastcall " } else { "" });
             self.declare(TypeId(func.size_or_type), func.name, 0, 0)?;
-            if fastcall.contains(&func.id.0) {
-                self.push(" __bpf_fastcall");
-            }
             self.push(" __weak __ksym;\n");
         }
         self.push("#endif\n\n");

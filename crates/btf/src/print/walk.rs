@@ -40,7 +40,7 @@ pub(crate) trait Sink {
 }
 
 /// Values one walk visits at most: bounds output for arrays of empty structs.
-const MAX_VALUES: u32 = 1 << 24;
+const MAX_VALUES: u32 = 1 << 22;
 
 pub(crate) fn walk(
     btf: &Btf,

@@ -31,6 +31,16 @@ pub(crate) fn golden(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// Recorded cases by name, of the file for one version of bpftool.
+pub(crate) fn case(name: &str, file: &str) -> Option<String> {
+    let path = golden(file)?;
+    let text = std::fs::read_to_string(path).expect("readable cases");
+    let wanted = format!("{{\"id\": \"{name}\"");
+    let line = text.lines().find(|line| line.starts_with(&wanted)).expect("a case of that name");
+    let case: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    Some(case["stdout"].as_str().expect("text").to_owned())
+}
+
 /// All recorded objects, or a visible skip.
 pub(crate) fn objects() -> Vec<PathBuf> {
     let Some(folder) = golden("objects") else { return Vec::new() };

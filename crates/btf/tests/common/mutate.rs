@@ -1,4 +1,5 @@
 //! Random changes to BTF bytes that keep most of the structure.
+#![allow(dead_code, reason = "each test binary uses some of them")]
 
 use btf::write::NewMember;
 use btf::{Btf, BtfBuilder, Encoding, Kind, Linkage, SecInfo, TypeId};
