@@ -34,10 +34,12 @@ pub(crate) fn assemble(spec: &mut Spec) -> Result<(), LoadError> {
 
 fn assemble_all(spec: &Spec, functions: &Functions) -> Result<Vec<ProgramSpec>, LoadError> {
     let mut left = MAX_SLOTS;
-    let entries = (0..functions.all.len()).filter(|index| !functions.is_subprog(*index));
-    entries
-        .map(|entry| {
-            let mut assembly = Assembly::new(spec, functions, entry, &mut left);
+    functions
+        .entries()
+        .enumerate()
+        .map(|(number, entry)| {
+            let program = describe(&functions.all[entry], spec.programs.get(number));
+            let mut assembly = Assembly::new(spec, functions, program, &mut left);
             assembly.place(entry)?;
             assembly.run()?;
             if let Some(callback) = functions.all[entry].exception_callback
@@ -68,19 +70,11 @@ impl<'s> Assembly<'s> {
     fn new(
         spec: &'s Spec,
         functions: &'s Functions,
-        entry: usize,
+        program: ProgramSpec,
         left: &'s mut usize,
     ) -> Assembly<'s> {
-        let function = &functions.all[entry];
-        let program = describe(function, spec.programs.iter().find(|old| old.name == *function.name));
-        Assembly {
-            spec,
-            functions,
-            program,
-            placed: FxHashMap::default(),
-            open: Vec::new(),
-            left,
-        }
+        let (placed, open) = (FxHashMap::default(), Vec::new());
+        Assembly { spec, functions, program, placed, open, left }
     }
 
     /// Appends a function's code and what belongs to it, and opens it.

@@ -8,7 +8,7 @@ use isa::Insn;
 use crate::budget::Budget;
 use crate::elf::{Elf, Section, Symbol};
 use crate::error::LoadError;
-use crate::spec::{FuncInfo, LineInfo};
+use crate::spec::{FuncInfo, LineInfo, ProgramSpec};
 
 /// Code of one symbol.
 #[derive(Clone, Debug)]
@@ -113,6 +113,19 @@ impl Functions {
         let function = &self.all[found];
         let holds = slot - function.section_off.min(slot) < function.insns.len();
         (function.section_index == section && holds).then_some(found)
+    }
+
+    /// Takes over which programs are to be loaded.
+    pub(crate) fn set_autoload(&mut self, programs: &[ProgramSpec]) {
+        let entries: Vec<usize> = self.entries().collect();
+        for (entry, program) in entries.into_iter().zip(programs) {
+            self.all[entry].autoload = program.autoload;
+        }
+    }
+
+    /// The functions that programs start with, in the order of programs.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.all.len()).filter(|index| !self.is_subprog(*index))
     }
 
     /// Whether this function is called rather than loaded: it stands in `.text`, not alone, or is

@@ -4,7 +4,7 @@
 //! subprograms appended and calls relocated as libbpf does it, maps with their initial contents,
 //! and BTF as it is to be loaded. What depends on the kernel comes after, from the caller's data:
 //! [`Spec::relocate_core`], [`Spec::resolve_kconfig`], [`Spec::resolve_ksyms`],
-//! [`Spec::resolve_attach`]. [`ProgramSpec::link`] puts map descriptors in. Nothing here does I/O:
+//! [`Spec::resolve_attach`], [`Spec::resolve_struct_ops`]. [`ProgramSpec::link`] puts map descriptors in. Nothing here does I/O:
 //! the same bytes give the same spec.
 #![forbid(unsafe_code)]
 
@@ -20,13 +20,17 @@ mod externs;
 mod fixup;
 mod function;
 mod info;
+mod kconfig;
+mod ksyms;
 mod maps;
 mod object;
 mod reloc;
 mod section;
 mod spec;
+mod struct_ops;
 
 pub use error::LoadError;
+pub use kconfig::{KernelFacts, config_value};
 pub use object::Object;
 pub use spec::{
     AttachPoint, CoreSite, Extern, ExternKind, FuncInfo, KconfigType, LineInfo, MapKind, MapRef,

@@ -93,6 +93,8 @@ pub(crate) fn empty(name: &str, kind: MapKind, section: &str, offset: u64) -> Ma
         pin: Pin::None,
         slots: Vec::new(),
         arena_data_offset: 0,
+        autocreate: true,
+        struct_type: TypeId::VOID,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::error::LoadError;
 use crate::function::Functions;
 use crate::reloc::{MapIndex, Relocator};
 use crate::spec::{Extern, MapKind, Spec};
-use crate::{data, externs, fixup, info, maps, reloc};
+use crate::{data, externs, fixup, info, maps, reloc, struct_ops};
 
 /// `BTF_FUNC_STATIC`.
 const STATIC: u32 = 0;
@@ -160,6 +160,7 @@ fn collect_maps(
     if size > 0 {
         spec.maps.push(data::internal_map(&spec.name, ".kconfig", MapKind::Kconfig, size, btf));
     }
+    spec.maps.extend(struct_ops::struct_ops_maps(elf, btf, functions, budget)?);
     Ok(index)
 }
 
@@ -168,9 +169,8 @@ fn programs<'a>(
     elf: &Elf<'a>,
     functions: &Functions,
 ) -> FxHashMap<&'a str, (usize, usize, u64)> {
-    let entries = (0..functions.all.len()).filter(|index| !functions.is_subprog(*index));
     let numbers: FxHashMap<&str, usize> =
-        entries.enumerate().map(|(number, index)| (&*functions.all[index].name, number)).collect();
+        functions.entries().enumerate().map(|(number, index)| (&*functions.all[index].name, number)).collect();
     let symbols = elf.symbols.iter().filter(|symbol| symbol.is_func());
     symbols
         .filter_map(|symbol| {

@@ -161,10 +161,15 @@ pub struct MapSpec {
     pub frozen: bool,
     /// Whether it is pinned.
     pub pin: Pin,
-    /// Elements to set before programs are loaded (maps) or after (programs).
+    /// Elements to set before programs are loaded (maps) or after (programs), by key; in a
+    /// struct_ops map the byte of the value that holds the function's pointer.
     pub slots: Vec<(u32, Slot)>,
     /// Offset of an arena's globals in the arena, in bytes.
     pub arena_data_offset: u64,
+    /// Whether it is created unless told otherwise; not so in `?.struct_ops`.
+    pub autocreate: bool,
+    /// The struct that a struct_ops variable is, in the object's BTF.
+    pub struct_type: TypeId,
 }
 
 /// Where a map comes from.

@@ -18,13 +18,13 @@ fn compare(objects: &[std::path::PathBuf]) {
             eprintln!("{}: libbpf cannot open it: {:?}", path.display(), answer.open_error);
             continue;
         }
-        let resolved = support::parse_file(path).and_then(|mut spec| {
-            spec.relocate_core(&[kernel])?;
-            spec.resolve_attach(kernel)?;
-            Ok(spec)
+        let resolved = support::parse_file(path).and_then(|opened| {
+            let mut spec = opened.clone();
+            support::resolve(&mut spec, kernel)?;
+            Ok((opened, spec))
         });
-        let spec = match resolved {
-            Ok(spec) => spec,
+        let (opened, spec) = match resolved {
+            Ok(specs) => specs,
             Err(error) => {
                 report += &format!("{}: {error}\n", path.display());
                 continue;
@@ -32,7 +32,7 @@ fn compare(objects: &[std::path::PathBuf]) {
         };
         compared += 1;
         programs += answer.loads.len();
-        for difference in support::differences(&spec, &answer) {
+        for difference in support::differences(&opened, &spec, &answer) {
             report += &format!("{}: {difference}\n", path.display());
         }
         if answer.load_error.is_some() {
@@ -69,6 +69,32 @@ fn compare_sources(folder: &Path) {
         if support::compile(&source, &object).is_some() {
             objects.push(object);
         }
+    }
+    compare(&objects);
+}
+
+/// Package libbpf-tools: each tool holds its object.
+#[test]
+fn libbpf_tools_load_as_libbpf_loads_them() {
+    let out = tempfile::tempdir().expect("temporary folder");
+    let mut objects = Vec::new();
+    for folder in ["/usr/sbin", "/usr/bin"] {
+        for tool in support::files(Path::new(folder), "") {
+            // Larger binaries are compilers and the like.
+            if !tool.metadata().is_ok_and(|file| file.is_file() && file.len() < 16 << 20) {
+                continue;
+            }
+            let Ok(bytes) = std::fs::read(&tool) else { continue };
+            for (number, object) in support::embedded(&bytes).into_iter().enumerate() {
+                let name = tool.file_name().expect("file name").to_string_lossy();
+                let path = out.path().join(format!("{name}_{number}.o"));
+                std::fs::write(&path, object).expect("written");
+                objects.push(path);
+            }
+        }
+    }
+    if objects.is_empty() {
+        eprintln!("skipped: no tools with BPF objects here (package libbpf-tools)");
     }
     compare(&objects);
 }

@@ -42,10 +42,11 @@ impl Spec {
     /// default do not fail it.
     pub fn relocate_core(&mut self, targets: &[&Btf]) -> Result<(), LoadError> {
         let Some(local) = self.btf.clone() else { return Ok(()) };
-        let functions = &mut self.functions;
-        if functions.core.is_empty() {
+        if self.functions.core.is_empty() {
             return Ok(());
         }
+        self.functions.set_autoload(&self.programs);
+        let functions = &mut self.functions;
         let mut session = Session {
             local: &local,
             targets,
@@ -83,6 +84,16 @@ impl Spec {
         let access = Access::parse(btf, relo.kind, relo.type_id, relo.access(btf)?);
         access.ok().map(|access| access.describe())
     }
+}
+
+/// Whether two types have the same kind in depth.
+pub(crate) fn compatible(
+    local: &Btf,
+    local_id: TypeId,
+    target: &Btf,
+    target_id: TypeId,
+) -> Result<bool, String> {
+    compat::types_compatible(local, local_id, target, target_id, &mut Steps(MAX_STEPS))
 }
 
 /// A type that a local one may stand for.

@@ -161,13 +161,18 @@ pub(crate) fn map_line(map: &loader::MapSpec) -> String {
 }
 
 /// The differences between libbpf's answer and ring3's, as lines; empty if there are none.
-pub(crate) fn differences(spec: &Spec, answer: &Answer) -> Vec<String> {
+///
+/// `opened` is the spec before it was resolved.
+pub(crate) fn differences(opened: &Spec, spec: &Spec, answer: &Answer) -> Vec<String> {
     let mut found = Vec::new();
-    let maps: Vec<String> = spec.maps.iter().map(map_line).collect();
+    if answer.open_error.is_some() {
+        return found;
+    }
+    let maps: Vec<String> = opened.maps.iter().map(map_line).collect();
     if maps != answer.maps {
         found.push(format!("maps\n  ours   {maps:?}\n  libbpf {:?}", answer.maps));
     }
-    let programs: Vec<String> = spec
+    let programs: Vec<String> = opened
         .programs
         .iter()
         .map(|p| format!("{} {} {}", p.name, p.section, u8::from(p.autoload)))
@@ -176,6 +181,11 @@ pub(crate) fn differences(spec: &Spec, answer: &Answer) -> Vec<String> {
         answer.programs.iter().filter(|line| line.split(' ').nth(1) != Some(".text")).collect();
     if programs.iter().collect::<Vec<_>>() != theirs {
         found.push(format!("programs\n  ours   {programs:?}\n  libbpf {theirs:?}"));
+    }
+    for (program, line) in spec.programs.iter().zip(&answer.programs) {
+        if program.flags & !0x30 != 0 {
+            found.push(format!("flags of {line}: {:#x}", program.flags));
+        }
     }
     let loaded: Vec<&ProgramSpec> = spec.programs.iter().filter(|p| p.autoload).collect();
     if answer.load_error.is_none() && loaded.len() != answer.loads.len() {
@@ -241,7 +251,10 @@ fn compare_creates(spec: &Spec, answer: &Answer, found: &mut Vec<String>) {
 fn compare_updates(spec: &Spec, answer: &Answer, found: &mut Vec<String>) {
     let mut ours = Vec::new();
     for (index, map) in spec.maps.iter().enumerate() {
-        if matches!(map.kind, MapKind::Btf | MapKind::Legacy | MapKind::StructOps) {
+        if map.kind == MapKind::StructOps {
+            continue;
+        }
+        if matches!(map.kind, MapKind::Btf | MapKind::Legacy) {
             ours.extend(map.slots.iter().map(|(slot, target)| {
                 let target = match target {
                     Slot::Map(map) => format!("map:{map}"),
@@ -327,4 +340,75 @@ pub(crate) fn kernel() -> Option<&'static btf::Btf> {
             Some(btf::Btf::parse(&bytes).expect("the kernel's BTF"))
         })
         .as_ref()
+}
+
+/// The BPF objects embedded in a binary: libbpf's skeletons hold theirs whole.
+pub(crate) fn embedded(binary: &[u8]) -> Vec<&[u8]> {
+    const MAGIC: &[u8] = b"\x7fELF\x02\x01\x01";
+    let mut found = Vec::new();
+    let mut at = 1;
+    while let Some(next) = binary.get(at..).and_then(|rest| memfind(rest, MAGIC)) {
+        at += next;
+        let object = &binary[at..];
+        at += 1;
+        let number = |at: usize, len: usize| {
+            let bytes = object.get(at..at + len).unwrap_or(&[0]);
+            bytes.iter().rev().fold(0_usize, |value, byte| value << 8 | usize::from(*byte))
+        };
+        // Relocatable, BPF; the section headers come last.
+        let end = number(40, 8) + number(58, 2) * number(60, 2);
+        if number(16, 2) == 1 && number(18, 2) == 247 && end <= object.len() {
+            found.push(&object[..end]);
+        }
+    }
+    found
+}
+
+fn memfind(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += bytes.get(at..)?.iter().position(|byte| *byte == wanted[0])?;
+        if bytes[at..].starts_with(wanted) {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
+/// Resolves all that the running kernel decides; programs whose target it lacks are not loaded.
+pub(crate) fn resolve(spec: &mut Spec, kernel: &btf::Btf) -> Result<(), loader::LoadError> {
+    for program in spec.programs.iter_mut().filter(|program| program.autoload) {
+        program.autoload = program.resolve_attach(kernel).is_ok();
+    }
+    spec.resolve_struct_ops(kernel, &[])?;
+    spec.relocate_core(&[kernel])?;
+    spec.resolve_kconfig(&loader::KernelFacts {
+        version: kernel_version(),
+        has_syscall_wrapper: true,
+        has_bpf_cookie: true,
+        config: &|name| loader::config_value(&kernel_config(), name).map(str::to_owned),
+    })?;
+    let kallsyms = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    spec.resolve_ksyms(kernel, &[], &|name| {
+        let found = kallsyms.lines().find(|line| line.split(' ').nth(2) == Some(name))?;
+        u64::from_str_radix(found.split(' ').next()?, 16).ok()
+    })
+}
+
+/// As `KERNEL_VERSION` counts: the patch level stops at 255.
+fn kernel_version() -> u32 {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut parts = release.split(|c: char| !c.is_ascii_digit());
+    let mut part = || parts.next().and_then(|part| part.parse::<u32>().ok()).unwrap_or(0);
+    let (major, minor, patch) = (part(), part(), part());
+    major << 16 | minor << 8 | patch.min(255)
+}
+
+fn kernel_config() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    if let Ok(config) = std::fs::read_to_string(format!("/boot/config-{}", release.trim())) {
+        return config;
+    }
+    let zcat = Command::new("zcat").arg("/proc/config.gz").output();
+    zcat.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }

@@ -85,8 +85,15 @@ static struct bpf_map *find_map(int fd, int *index)
 
 static int map_index(int fd)
 {
-	int index;
+	struct bpf_map *map;
+	int index = 0;
 
+	/* Descriptors are known once all maps are made; names cut to 15 bytes can coincide. */
+	bpf_object__for_each_map(map, object) {
+		if (bpf_map__fd(map) == fd)
+			return index;
+		index++;
+	}
 	find_map(fd, &index);
 	return index;
 }
@@ -255,6 +262,16 @@ int main(int argc, char **argv)
 	bpf_object__for_each_program(prog, object)
 		printf("program %s %s %d\n", bpf_program__name(prog), bpf_program__section_name(prog),
 		       bpf_program__autoload(prog));
+	/* Programs whose target this kernel lacks would fail the others. */
+	bpf_object__for_each_program(prog, object) {
+		const char *target = strchr(bpf_program__section_name(prog), '/');
+		enum bpf_prog_type type = bpf_program__type(prog);
+
+		if (!target || (type != BPF_PROG_TYPE_TRACING && type != BPF_PROG_TYPE_LSM))
+			continue;
+		if (libbpf_find_vmlinux_btf_id(target + 1, bpf_program__expected_attach_type(prog)) < 0)
+			bpf_program__set_autoload(prog, false);
+	}
 	err = bpf_object__load(object);
 	if (err)
 		printf("load-error %d\n", -err);
