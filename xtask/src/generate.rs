@@ -36,7 +36,11 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<(), String> {
     let progs = load(root, "prog_types")?;
     let variants = progs::Variants::new(&progs)?;
     write(&out.join("progs.rs"), &progs::table(&progs, &load(root, "uapi")?, &variants)?, check)?;
-    write(&out.join("hooks.rs"), &hooks::table(&load(root, "btf_hooks")?)?, check)?;
+    write(
+        &out.join("hooks.rs"),
+        &hooks::table(&load(root, "btf_hooks")?, &load(root, "tp_btf_args")?)?,
+        check,
+    )?;
     write(&out.join("helpers.rs"), &helpers::table(&load(root, "helpers")?, &variants)?, check)?;
     write(
         &out.join("maps.rs"),

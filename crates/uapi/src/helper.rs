@@ -192,6 +192,8 @@ pub struct HelperFacts {
     pub avail: u128,
     /// Of `avail`, the variants that no run of Linux has shown: taken from its documentation.
     pub unprobed: u128,
+    /// Variants that have it, but where a check of its own refuses every call.
+    pub refused: u128,
     /// Contracts that differ from the first one, with the variants they hold for.
     pub others: &'static [(u128, HelperProto)],
     /// Variants whose loader must hold CAP_PERFMON to call it.

@@ -21,7 +21,7 @@ pub use map_def::{MapDef, map_flags};
 pub use prog::{
     CtxClass, CtxField, CtxTable, Iterator, MapTypeFacts, PointeeTable, ProgTypeFacts, ProgVariant,
     SectionDef, ctx_access, gpl_compatible, iterator, map_type_facts, pointee_access,
-    prog_type_facts, prog_variant, section, struct_ops_variant,
+    prog_type_facts, prog_variant, section, struct_ops_variant, tracepoint_argument,
 };
 
 /// Longest program, in slots, for a loader with CAP_BPF.

@@ -245,3 +245,9 @@ pub struct Iterator {
 pub fn iterator(name: &str) -> Option<&'static Iterator> {
     crate::ITERATORS.iter().find(|i| i.name == name)
 }
+
+/// Whether argument `index` of a tracepoint may be null, and whether it may be an error.
+pub fn tracepoint_argument(name: &str, index: u32) -> (bool, bool) {
+    let row = crate::TRACEPOINT_ARGS.iter().find(|(n, i, _)| *n == name && *i == index);
+    row.map_or((false, false), |(_, _, error)| (!error, *error))
+}

@@ -258,9 +258,10 @@ fn info(row: &Value, variants: &Variants, lists: &mut Lists) -> Result<String, S
             fastcall = variants.bits(labels)?;
         }
     }
+    let refused = variants.bits(&names("refused_by_extra_check"))?;
     let maps: Vec<String> = names("maps").iter().map(|m| format!("M::{}", camel(m))).collect();
     Ok(format!(
-        "    HelperFacts {{\n        since: \"{}\",\n        avail: {:#x},\n        unprobed: {unprobed:#x},\n        others: &[{}],\n        needs_perfmon: {perfmon:#x},\n        fastcall: {fastcall:#x},\n        maps: &[{}],\n    }},\n",
+        "    HelperFacts {{\n        since: \"{}\",\n        avail: {:#x},\n        unprobed: {unprobed:#x},\n        refused: {refused:#x},\n        others: &[{}],\n        needs_perfmon: {perfmon:#x},\n        fastcall: {fastcall:#x},\n        maps: &[{}],\n    }},\n",
         text(row, "since")?,
         probed | unprobed,
         others.join(", "),

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{head, list};
 
-pub(super) fn table(facts: &Value) -> Result<String, String> {
-    let mut out = head("Kernel iterators.", "btf_hooks");
+pub(super) fn table(facts: &Value, tracepoints: &Value) -> Result<String, String> {
+    let mut out = head("Kernel iterators, tracepoints' arguments.", "btf_hooks and tp_btf_args");
     out.push_str("use crate::{CtxClass as C, Iterator};\n\n/// Kernel iterators, by name.\npub static ITERATORS: &[Iterator] = &[\n");
     let rows = facts["iterators"].as_object().ok_or("btf_hooks.json: no iterators")?;
     for (name, row) in rows {
@@ -23,8 +23,23 @@ pub(super) fn table(facts: &Value) -> Result<String, String> {
             row["sleepable"] == true
         );
     }
-    out.push_str("];\n");
+    out.push_str("];\n\n");
+    out.push_str(&arguments(tracepoints)?);
     Ok(out)
+}
+
+fn arguments(facts: &Value) -> Result<String, String> {
+    let mut rows = Vec::new();
+    for (name, args) in facts["args"].as_object().ok_or("tp_btf_args.json: no args")? {
+        for (index, what) in args.as_object().ok_or("tp_btf_args.json: no arguments")? {
+            rows.push(format!("    (\"{name}\", {index}, {}),", what == "error"));
+        }
+    }
+    rows.sort();
+    Ok(format!(
+        "/// Tracepoint, argument, and whether it may be an error; otherwise it may be null.\npub static TRACEPOINT_ARGS: &[(&str, u32, bool)] = &[\n{}\n];\n",
+        rows.join("\n")
+    ))
 }
 
 /// The register class that the verifier printed.
