@@ -4,9 +4,12 @@
 //! the verifier nor the translation. Memory outside the stack and all helpers belong to the
 //! [`Host`]. [`Program::new`] decodes once into a dense form; [`Vm::run`] runs it.
 
+#![deny(unsafe_code)]
+
 mod arith;
 mod code;
 mod host;
+#[allow(unsafe_code, reason = "the one module that touches memory by address")]
 mod memory;
 mod observer;
 mod program;

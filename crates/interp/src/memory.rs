@@ -53,6 +53,12 @@ macro_rules! word {
 }
 word! { u8, 0; u16, 1; u32, 2; u64, 3; }
 
+/// A word at any alignment. Other threads' programs may use a map's value meanwhile, as in Linux
+/// without any order, so it is accessed as volatile: once, as it is there.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+struct Shared<T>(T);
+
 /// A region ready for one comparison a check: an access of 2^k bytes at `addr` lies inside if
 /// `addr - start < room[k]`.
 #[derive(Clone, Copy, Default)]
@@ -159,9 +165,12 @@ impl Memory {
     }
 
     pub(crate) fn set_frames(&mut self, frames: usize) {
-        self.frames = frames;
         let end = self.stack.addr() as u64 + (FRAME * FRAMES) as u64;
-        self.live = Span::new(end - (FRAME * frames) as u64, end);
+        let live = (FRAME * frames) as u64;
+        self.frames = frames;
+        // What `Span::new` gives, without its care for short regions.
+        let room = if frames == 0 { [0; 4] } else { [live, live - 1, live - 3, live - 7] };
+        self.live = Span { start: end - live, room };
     }
 
     pub(crate) fn grants(&self) -> usize {
@@ -184,8 +193,10 @@ impl Memory {
     #[inline]
     pub(crate) fn forget(&mut self, grants: usize) {
         self.granted.truncate(grants);
-        self.readable = Cache::default();
-        self.writable = Cache::default();
+        if self.readable.next | self.writable.next != 0 {
+            self.readable = Cache::default();
+            self.writable = Cache::default();
+        }
     }
 
     #[inline(always)]
@@ -196,8 +207,9 @@ impl Memory {
         {
             return Err(Outside);
         }
+        let at = ptr::with_exposed_provenance::<Shared<T>>(addr as usize);
         // SAFETY: `addr` lies in the stack, or in a region that the host vouches is valid now.
-        Ok(unsafe { ptr::with_exposed_provenance::<T>(addr as usize).read_unaligned() })
+        Ok(unsafe { at.read_volatile() }.0)
     }
 
     #[inline(always)]
@@ -208,8 +220,9 @@ impl Memory {
         value: T,
     ) -> Result<(), Outside> {
         self.check_write::<T>(host, addr)?;
+        let at = ptr::with_exposed_provenance_mut::<Shared<T>>(addr as usize);
         // SAFETY: as in `load`, and the region is writable.
-        unsafe { ptr::with_exposed_provenance_mut::<T>(addr as usize).write_unaligned(value) };
+        unsafe { at.write_volatile(Shared(value)) };
         Ok(())
     }
 

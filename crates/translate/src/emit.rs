@@ -2,7 +2,7 @@
 
 use isa::Insn;
 
-use crate::TranslateError;
+use crate::{TranslateError, Translated};
 
 /// Where an instruction keeps the relative slot of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,9 +57,8 @@ impl Output {
         self.push(&[insn], from);
     }
 
-    /// Slots and origins with all targets resolved, and the targets of calls and function
-    /// addresses among them.
-    pub(crate) fn finish(mut self) -> Result<(Vec<Insn>, Vec<u32>, Vec<u32>), TranslateError> {
+    /// The program with all targets resolved.
+    pub(crate) fn finish(mut self) -> Result<Translated, TranslateError> {
         if u32::try_from(self.insns.len()).is_err() {
             return Err(TranslateError::TooLarge);
         }
@@ -83,7 +82,7 @@ impl Output {
         }
         starts.sort_unstable();
         starts.dedup();
-        Ok((self.insns, self.origin, starts))
+        Ok(Translated { insns: self.insns, origin: self.origin, starts })
     }
 }
 

@@ -96,8 +96,7 @@ pub fn translate(input: Input<'_>) -> Result<Translated, TranslateError> {
         }
         pc += slots;
     }
-    let (insns, origin, starts) = translator.out.finish()?;
-    Ok(Translated { insns, origin, starts })
+    translator.out.finish()
 }
 
 struct Translator<'a> {
