@@ -228,6 +228,9 @@ fn commands_answer_as_linux() {
                 batches(t, &row, want);
                 continue;
             }
+            if t == MapType::LruPercpuHash && APPROXIMATE.contains(&what.as_str()) {
+                continue;
+            }
             let Some(mut got) = case.step(what) else { continue };
             let mut want = want.clone();
             if what == "get_next_key walk" && hashed(t) {
@@ -246,6 +249,10 @@ fn commands_answer_as_linux() {
     }
     assert!(steps > 100, "{steps}");
 }
+
+/// They depend on which keys Linux happened to evict.
+const APPROXIMATE: [&str; 3] =
+    ["lookup_and_delete key0", "delete key1", "lookup key past end (99)"];
 
 fn list_len(list: &Value) -> Value {
     list.as_array().unwrap().len().into()

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use isa::Insn;
+pub use maps::Batch;
 use uapi::{Errno, MapDef, ProgType};
 use verifier::{FuncInfo, LineInfo, Rejection, Stats};
 
@@ -180,21 +181,6 @@ pub struct TestRunOut {
     pub ctx_size_out: u32,
     /// The room was too small: the call itself answers ENOSPC.
     pub truncated: bool,
-}
-
-/// How far a batch came: `count` elements, then the error that ended it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// Where the next call goes on.
-    pub next: Vec<u8>,
-    /// Keys, one after the other.
-    pub keys: Vec<u8>,
-    /// Values in user layout, one after the other.
-    pub values: Vec<u8>,
-    /// Elements done.
-    pub count: u32,
-    /// ENOENT after the last element.
-    pub errno: Option<Errno>,
 }
 
 /// BPF_OBJ_GET_INFO_BY_FD of a program.

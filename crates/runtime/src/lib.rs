@@ -1,10 +1,39 @@
 //! The objects: ids, programs, maps, BTF, test runs, trace pipe, the bodies of helpers.
 //!
-//! [`Bpf`] is the door that everything else is written against.
+//! [`Bpf`] is the door that everything else is written against; [`Runtime`] is the in-process
+//! kernel behind it. Unsafe code is in `helpers` only.
 
+mod btf_obj;
+mod clock;
+mod core;
+mod cpus;
 pub mod door;
+mod fds;
+mod format;
+mod helpers;
+mod load;
+mod map_obj;
+mod objects;
+mod packet;
+mod prog;
+mod run;
+mod runner;
+mod runtime;
+mod sha256;
+mod task;
+mod test_run;
+mod trace;
 
+pub use crate::core::{Config, Deterministic, HostFn};
+pub use crate::runtime::{HOST_HELPER_BASE, Runtime};
+pub use clock::ClockKind;
 pub use door::{
-    Batch, Bpf, BtfInfo, BtfLoad, Fd, LoadError, Loaded, LogRequest, MapCreate, MapInfo, ObjKind,
+    Bpf, BtfInfo, BtfLoad, Fd, LoadError, Loaded, LogRequest, MapCreate, MapInfo, ObjKind,
     ProgInfo, ProgLoad, TestRun, TestRunOut,
 };
+pub use interp::{Trap, TrapKind};
+pub use maps::Batch;
+pub use packet::{PacketBuf, XDP_HEADROOM};
+pub use runner::Runner;
+pub use task::Task;
+pub use trace::TraceSink;

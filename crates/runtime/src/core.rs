@@ -1,0 +1,117 @@
+//! What all objects and runs of one runtime share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use btf::Btf;
+use parking_lot::RwLock;
+use uapi::HelperProto;
+use verifier::Policy;
+
+use crate::btf_obj::BtfObj;
+use crate::clock::{Clock, Random};
+use crate::cpus::Cpus;
+use crate::map_obj::MapObj;
+use crate::objects::Ids;
+use crate::prog::Prog;
+use crate::trace::TracePipe;
+
+/// Settings of a [`crate::Runtime`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Logical CPUs; 0 takes the machine's.
+    pub cpus: u32,
+    /// What the loader may do.
+    pub policy: Policy,
+    /// The kernel's BTF.
+    pub kernel_btf: Option<Arc<Btf>>,
+    /// Bytes that one map may take; 0 takes the machine's memory.
+    pub map_memory: u64,
+    /// Clock and random numbers repeat from run to run, starting at `now_ns`, one microsecond a
+    /// question.
+    pub deterministic: Option<Deterministic>,
+    /// Instructions that one run may take.
+    pub fuel: u64,
+}
+
+/// A repeatable run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deterministic {
+    /// The first answer of the clock, in nanoseconds.
+    pub now_ns: u64,
+    /// Seed of random numbers and hashes.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            cpus: 0,
+            policy: Policy::default(),
+            kernel_btf: None,
+            map_memory: 0,
+            deterministic: None,
+            fuel: interp::Limits::default().fuel,
+        }
+    }
+}
+
+/// A function of the embedder that programs may call.
+pub type HostFn = Arc<dyn Fn([u64; 5]) -> u64 + Send + Sync>;
+
+/// A registered host helper.
+#[derive(Clone)]
+pub(crate) struct HostHelper {
+    pub(crate) proto: HelperProto,
+    pub(crate) body: HostFn,
+}
+
+/// Shared by all.
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    pub(crate) trace: TracePipe,
+    pub(crate) cpus: Arc<Cpus>,
+    pub(crate) env: maps::Env,
+    pub(crate) progs: Ids<Prog>,
+    pub(crate) maps: Ids<MapObj>,
+    pub(crate) btfs: Ids<BtfObj>,
+    pub(crate) host_helpers: RwLock<Vec<HostHelper>>,
+    pub(crate) stats: AtomicBool,
+}
+
+impl Core {
+    pub(crate) fn new(mut config: Config) -> Core {
+        if config.cpus == 0 {
+            config.cpus = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+        }
+        let seed = config.deterministic.map_or_else(Random::fresh_seed, |d| d.seed);
+        let clock = match config.deterministic {
+            Some(d) => Clock::Set { now: d.now_ns.into(), step: 1000 },
+            None => Clock::Machine,
+        };
+        let random = Random::new(seed);
+        let mut env = maps::Env::new(config.cpus, random.next() as u32);
+        if config.map_memory != 0 {
+            env.mem_limit = config.map_memory;
+        }
+        Core {
+            clock,
+            random,
+            trace: TracePipe::default(),
+            cpus: Cpus::new(config.cpus),
+            env,
+            progs: Ids::default(),
+            maps: Ids::default(),
+            btfs: Ids::default(),
+            host_helpers: RwLock::default(),
+            stats: AtomicBool::new(false),
+            config,
+        }
+    }
+
+    pub(crate) fn stats_on(&self) -> bool {
+        self.stats.load(Relaxed)
+    }
+}

@@ -1,0 +1,93 @@
+//! Descriptors of one runtime.
+
+use std::sync::Arc;
+
+use maps::Perms;
+use parking_lot::Mutex;
+use uapi::Errno;
+
+use crate::btf_obj::BtfObj;
+use crate::door::{Fd, ObjKind};
+use crate::map_obj::MapObj;
+use crate::prog::Prog;
+
+/// Descriptors that one runtime hands out.
+const MAX_FDS: usize = 1 << 16;
+/// The first number: 0 to 2 look like a process's standard streams.
+const FIRST: usize = 3;
+
+/// What a descriptor holds.
+#[derive(Clone)]
+pub(crate) enum Object {
+    Prog(Arc<Prog>),
+    Map(Arc<MapObj>, Perms),
+    Btf(Arc<BtfObj>),
+}
+
+impl Object {
+    pub(crate) fn kind(&self) -> ObjKind {
+        match self {
+            Object::Prog(_) => ObjKind::Prog,
+            Object::Map(..) => ObjKind::Map,
+            Object::Btf(_) => ObjKind::Btf,
+        }
+    }
+}
+
+/// The table: lowest free number first, as open(2) does.
+#[derive(Default)]
+pub(crate) struct Fds {
+    slots: Mutex<Vec<Option<Object>>>,
+}
+
+impl Fds {
+    pub(crate) fn open(&self, object: Object) -> Result<Fd, Errno> {
+        let mut slots = self.slots.lock();
+        let free = slots.iter().position(Option::is_none).unwrap_or(slots.len());
+        if free >= MAX_FDS {
+            return Err(Errno::EMFILE);
+        }
+        if free == slots.len() {
+            slots.push(None);
+        }
+        slots[free] = Some(object);
+        Ok(Fd((free + FIRST) as i32))
+    }
+
+    pub(crate) fn get(&self, fd: Fd) -> Result<Object, Errno> {
+        let slot = usize::try_from(fd.0).ok().and_then(|n| n.checked_sub(FIRST));
+        let slots = self.slots.lock();
+        slot.and_then(|s| slots.get(s)).cloned().flatten().ok_or(Errno::EBADF)
+    }
+
+    pub(crate) fn close(&self, fd: Fd) -> Result<(), Errno> {
+        let slot = usize::try_from(fd.0).ok().and_then(|n| n.checked_sub(FIRST));
+        // Dropped after the lock is released: objects hold other objects.
+        let object = {
+            let mut slots = self.slots.lock();
+            slot.and_then(|s| slots.get_mut(s)).and_then(Option::take)
+        };
+        object.map(drop).ok_or(Errno::EBADF)
+    }
+
+    pub(crate) fn prog(&self, fd: Fd) -> Result<Arc<Prog>, Errno> {
+        match self.get(fd)? {
+            Object::Prog(prog) => Ok(prog),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    pub(crate) fn map(&self, fd: Fd) -> Result<(Arc<MapObj>, Perms), Errno> {
+        match self.get(fd)? {
+            Object::Map(map, perms) => Ok((map, perms)),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    pub(crate) fn btf(&self, fd: Fd) -> Result<Arc<BtfObj>, Errno> {
+        match self.get(fd)? {
+            Object::Btf(btf) => Ok(btf),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+}

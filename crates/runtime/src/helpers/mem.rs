@@ -1,0 +1,42 @@
+//! Reading and writing what memory arguments name.
+//!
+//! The addresses come out of argument registers of verified calls, so the memory is there and of
+//! the size that the contract gives; nothing else may call these functions.
+
+use maps::View;
+
+/// `len` bytes at `addr`.
+pub(super) fn view(addr: u64, len: usize) -> View<'static> {
+    // SAFETY: a verified memory argument; the view is used within the call.
+    unsafe { View::new(addr, len) }
+}
+
+/// Copies `bytes` to `addr`.
+pub(super) fn write(addr: u64, bytes: &[u8]) {
+    let to = std::ptr::with_exposed_provenance_mut::<u8>(addr as usize);
+    // SAFETY: a verified writable memory argument of at least that size, which no Rust reference
+    // covers.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) }
+}
+
+/// Moves `len` bytes between two places of one packet, which may overlap.
+pub(super) fn shift(from: u64, to: u64, len: usize) {
+    let source = std::ptr::with_exposed_provenance::<u8>(from as usize);
+    let target = std::ptr::with_exposed_provenance_mut::<u8>(to as usize);
+    // SAFETY: the callers keep both ranges within the packet's buffer.
+    unsafe { std::ptr::copy(source, target, len) }
+}
+
+/// Zeroes `len` bytes at `addr`.
+pub(super) fn zero(addr: u64, len: usize) {
+    let to = std::ptr::with_exposed_provenance_mut::<u8>(addr as usize);
+    // SAFETY: as in `write`.
+    unsafe { std::ptr::write_bytes(to, 0, len) }
+}
+
+/// The bytes at `addr`, copied.
+pub(super) fn copy(addr: u64, len: usize) -> Vec<u8> {
+    let mut out = vec![0; len];
+    view(addr, len).copy_to(&mut out);
+    out
+}

@@ -1,0 +1,232 @@
+//! BPF_PROG_LOAD: verify, translate, decode.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use isa::{Imm64, Op};
+use uapi::{Errno, MapType, OBJ_NAME_LEN};
+use verifier::{LogOptions, Outcome, Program, Rejection, World};
+
+use crate::clock::ClockKind;
+use crate::core::{Core, HostHelper};
+use crate::door::{Fd, LoadError, LogRequest, ProgLoad};
+use crate::fds::Fds;
+use crate::helpers;
+use crate::map_obj::MapObj;
+use crate::prog::{Prog, tag};
+
+/// Bytes of log kept when the request names no size.
+const LOG_SIZE: usize = 16 << 20;
+
+/// Whether a name is one that Linux takes.
+pub(crate) fn check_name(name: &str) -> Result<(), Errno> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'.';
+    if name.len() < OBJ_NAME_LEN && name.bytes().all(good) { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+/// An accepted program, its log, and the verifier's work.
+pub(crate) struct Accepted {
+    pub(crate) prog: Arc<Prog>,
+    pub(crate) log: String,
+    pub(crate) stats: verifier::Stats,
+}
+
+/// Loads a program whose descriptors are `fds`'.
+pub(crate) fn load(core: &Core, fds: &Fds, req: &ProgLoad) -> Result<Accepted, LoadError> {
+    check_name(&req.name)?;
+    if req.insns.is_empty() || req.insns.len() > uapi::MAX_INSNS {
+        return Err(Errno::E2BIG.into());
+    }
+    if req.attach_prog.is_some() || req.ifindex != 0 || !req.core_relos.is_empty() {
+        return Err(missing("programs attached to programs, offload and in-kernel relocation"));
+    }
+    let btf = req.btf.map(|fd| fds.btf(fd)).transpose()?;
+    let maps = named_maps(fds, req);
+    let hosts = core.host_helpers.read().clone();
+    let program = program(req, btf.as_ref().map(|b| b.btf.clone()));
+    let world = World {
+        maps: maps.iter().map(|(fd, m)| map_info(*fd, m)).collect(),
+        kernel_btf: core.config.kernel_btf.clone(),
+        host_helpers: hosts.iter().map(|h| h.proto.clone()).collect(),
+    };
+    let start = Instant::now();
+    let mut outcome = verify(core, req.log, &program, &world);
+    outcome.stats.time = start.elapsed();
+    let facts = match outcome.verdict {
+        Ok(facts) => facts,
+        Err(rejection) => return Err(refused(rejection, outcome.log, req.log)),
+    };
+    let missing_body = facts.used_helpers.iter().find(|id| !has_body(**id, &hosts));
+    if let Some(&id) = missing_body {
+        return Err(missing(&format!("helper {}", helper_name(id))));
+    }
+    let (translated, code) = engine(req, &facts, &maps).map_err(|why| broken(&why))?;
+    let used = facts.used_maps.iter().filter_map(|i| maps.get(*i)).map(|(_, m)| m.clone());
+    let used: Vec<_> = if facts.insns.is_empty() {
+        maps.iter().map(|(_, m)| m.clone()).collect()
+    } else {
+        used.collect()
+    };
+    let prog_type = req.prog_type.ok_or(Errno::EINVAL)?;
+    let prog = core.progs.add(|id| Prog {
+        id,
+        prog_type,
+        attach_type: req.expected_attach_type,
+        name: req.name.clone(),
+        tag: tag(req),
+        gpl: uapi::gpl_compatible(&req.license),
+        uid: rustix::process::getuid().as_raw(),
+        load_time: core.clock.ns(ClockKind::Boot),
+        verified_insns: outcome.stats.processed_insns,
+        translated,
+        code: Arc::new(code),
+        maps: used,
+        bound: Default::default(),
+        btf,
+        func_info: req.func_info.clone(),
+        line_info: req.line_info.clone(),
+        attach_btf_id: req.attach_btf_id,
+        host_helpers: hosts,
+        stats: Default::default(),
+    });
+    Ok(Accepted { prog, log: outcome.log, stats: outcome.stats })
+}
+
+fn verify(core: &Core, log: LogRequest, program: &Program, world: &World) -> Outcome {
+    let capacity = if log.size == 0 { LOG_SIZE } else { log.size as usize };
+    let options = LogOptions { level: log.level, capacity };
+    verifier::verify(program, world, &core.config.policy, &options)
+}
+
+fn engine(
+    req: &ProgLoad,
+    facts: &verifier::Facts,
+    maps: &[(i32, Arc<MapObj>)],
+) -> Result<(translate::Translated, interp::Program), String> {
+    let addrs: Vec<_> = maps.iter().map(|(fd, m)| address(*fd, m)).collect();
+    let fd_array: Vec<i32> = req.fd_array.iter().map(|fd| fd.0).collect();
+    let translated = translate::translate(translate::Input {
+        insns: &req.insns,
+        facts,
+        prog_type: req.prog_type,
+        attach_type: req.expected_attach_type,
+        maps: &addrs,
+        fd_array: &fd_array,
+        vars: &[],
+    })
+    .map_err(|e| e.to_string())?;
+    let code = interp::Program::new(&translated).map_err(|e| e.to_string())?;
+    Ok((translated, code))
+}
+
+fn address(fd: i32, map: &MapObj) -> translate::MapAddr {
+    let value = map.map.ops().direct_value(0).unwrap_or(0);
+    translate::MapAddr { fd, object: map.handle(), value }
+}
+
+fn program(req: &ProgLoad, btf: Option<Arc<btf::Btf>>) -> Program {
+    Program {
+        name: req.name.clone(),
+        prog_type: req.prog_type,
+        expected_attach_type: req.expected_attach_type,
+        flags: req.flags,
+        license: req.license.clone(),
+        insns: req.insns.clone(),
+        btf,
+        func_info: req.func_info.clone(),
+        line_info: req.line_info.clone(),
+        attach_btf_id: req.attach_btf_id,
+        fd_array: req.fd_array.iter().map(|fd| fd.0).collect(),
+    }
+}
+
+/// The maps that the slots name, each once; a descriptor that is no map is left to the verifier.
+fn named_maps(fds: &Fds, req: &ProgLoad) -> Vec<(i32, Arc<MapObj>)> {
+    let mut maps: Vec<(i32, Arc<MapObj>)> = Vec::new();
+    for pc in 0..req.insns.len() {
+        let Some(fd) = named_fd(req, pc) else { continue };
+        if maps.iter().all(|(known, _)| *known != fd)
+            && let Ok((map, _)) = fds.map(Fd(fd))
+        {
+            maps.push((fd, map));
+        }
+    }
+    maps
+}
+
+fn named_fd(req: &ProgLoad, pc: usize) -> Option<i32> {
+    if !req.insns[pc].is_ld_imm64() {
+        return None;
+    }
+    let at = |idx: i32| {
+        let idx = usize::try_from(idx).ok()?;
+        req.fd_array.get(idx).map(|fd| fd.0)
+    };
+    match isa::decode(&req.insns, pc).ok()? {
+        Op::LdImm64 { imm: Imm64::MapFd(fd) | Imm64::MapValue { fd, .. }, .. } => Some(fd),
+        Op::LdImm64 { imm: Imm64::MapIdx(i) | Imm64::MapIdxValue { idx: i, .. }, .. } => at(i),
+        _ => None,
+    }
+}
+
+fn map_info(fd: i32, map: &MapObj) -> verifier::MapInfo {
+    let frozen = map.map.is_frozen();
+    let constant = frozen
+        && map.map.def().map_type == MapType::Array
+        && map.map.def().flags & uapi::map_flags::RDONLY_PROG != 0;
+    verifier::MapInfo {
+        fd,
+        def: map.map.def().clone(),
+        btf: map.btf.as_ref().map(|b| b.btf.clone()),
+        frozen,
+        value: if constant { constant_value(map) } else { None },
+    }
+}
+
+fn constant_value(map: &MapObj) -> Option<Vec<u8>> {
+    let mut value = vec![0; map.map.user_value_size()];
+    map.map.ops().user_lookup(&[0; 4], &mut value).ok()?;
+    Some(value)
+}
+
+fn has_body(id: u32, hosts: &[HostHelper]) -> bool {
+    helpers::body(id).is_some() || hosts.iter().any(|h| h.proto.id == id)
+}
+
+fn helper_name(id: u32) -> String {
+    match uapi::helper(id) {
+        Some(proto) => format!("{}#{id}", proto.name),
+        None => format!("#{id}"),
+    }
+}
+
+fn refused(rejection: Rejection, log: String, req: LogRequest) -> LoadError {
+    LoadError {
+        errno: rejection.errno,
+        log_true_size: true_size(&log, req),
+        log,
+        rejection: Some(rejection),
+    }
+}
+
+/// Something that this runtime lacks, said as a rejection.
+fn missing(what: &str) -> LoadError {
+    broken(&format!("{what}: not available in this runtime"))
+}
+
+fn broken(why: &str) -> LoadError {
+    let message = why.to_owned();
+    let rejection =
+        Rejection { errno: Errno::EINVAL, message: message.clone(), insn: None, needs: None };
+    LoadError {
+        errno: Errno::EINVAL,
+        log: format!("{message}\n"),
+        log_true_size: message.len() as u32 + 2,
+        rejection: Some(rejection),
+    }
+}
+
+/// Bytes of a log with its closing zero; none where none was asked for.
+pub(crate) fn true_size(log: &str, req: LogRequest) -> u32 {
+    if req.level == 0 { 0 } else { log.len() as u32 + 1 }
+}

@@ -1,0 +1,111 @@
+//! Packet buffers: a packet with room before and behind it.
+
+use maps::View;
+use maps::raw::Slab;
+use uapi::Errno;
+
+/// Room before a packet that XDP programs may take.
+pub const XDP_HEADROOM: usize = 256;
+/// What Linux keeps at a frame's end (`struct skb_shared_info`).
+pub(crate) const FRAME_TAIL: usize = 320;
+/// A frame.
+pub(crate) const FRAME: usize = 4096;
+
+/// A packet buffer, reused from packet to packet.
+pub struct PacketBuf {
+    slab: Slab,
+    /// Offset of the metadata, of the packet, and after it.
+    pub(crate) meta: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// Offset after the tail room.
+    pub(crate) limit: usize,
+    /// Bytes behind the linear part.
+    pub(crate) frags: Vec<u8>,
+    /// Interface it came in by.
+    pub ingress_ifindex: u32,
+    /// Receive queue.
+    pub rx_queue_index: u32,
+}
+
+impl PacketBuf {
+    /// An empty buffer of one page.
+    pub fn new() -> Result<PacketBuf, Errno> {
+        Ok(PacketBuf {
+            slab: Slab::new(FRAME)?,
+            meta: XDP_HEADROOM,
+            start: XDP_HEADROOM,
+            end: XDP_HEADROOM,
+            limit: FRAME - FRAME_TAIL,
+            frags: Vec::new(),
+            ingress_ifindex: 0,
+            rx_queue_index: 0,
+        })
+    }
+
+    /// Puts a packet in, 256 bytes of head room before it; ENOMEM if it is too large to hold.
+    pub fn set(&mut self, packet: &[u8]) -> Result<(), Errno> {
+        self.place(XDP_HEADROOM, packet)
+    }
+
+    /// Puts a packet in at offset `headroom`.
+    pub(crate) fn place(&mut self, headroom: usize, packet: &[u8]) -> Result<(), Errno> {
+        let need = headroom + packet.len() + FRAME_TAIL;
+        if need > self.slab.len() {
+            self.slab = Slab::new(need.next_multiple_of(FRAME))?;
+        }
+        (self.meta, self.start) = (headroom, headroom);
+        self.end = headroom + packet.len();
+        self.limit = self.slab.len() - FRAME_TAIL;
+        self.frags.clear();
+        self.slab.write(headroom, View::from(packet));
+        Ok(())
+    }
+
+    /// Bytes of the packet.
+    pub fn len(&self) -> usize {
+        self.end - self.start + self.frags.len()
+    }
+
+    /// No bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The packet as it is now, appended to `out`.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        let at = out.len();
+        out.resize(at + (self.end - self.start), 0);
+        self.slab.read(self.start, &mut out[at..]);
+        out.extend_from_slice(&self.frags);
+    }
+
+    /// The packet as it is now.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.append_to(&mut out);
+        out
+    }
+
+    /// Host address of offset `off`.
+    pub(crate) fn addr(&self, off: usize) -> u64 {
+        self.slab.addr(off)
+    }
+
+    /// Offset of a host address that programs moved; cut to the buffer.
+    pub(crate) fn offset(&self, addr: u64) -> usize {
+        (addr.saturating_sub(self.slab.addr(0)) as usize).min(self.slab.len())
+    }
+
+    /// Metadata and packet as they are now.
+    pub(crate) fn with_meta(&self) -> Vec<u8> {
+        let mut out = vec![0; self.end - self.meta];
+        self.slab.read(self.meta, &mut out);
+        out.extend_from_slice(&self.frags);
+        out
+    }
+
+    pub(crate) fn slab(&self) -> &Slab {
+        &self.slab
+    }
+}

@@ -1,0 +1,90 @@
+//! A loaded program.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+use uapi::ProgType;
+
+use crate::btf_obj::BtfObj;
+use crate::core::HostHelper;
+use crate::door::{ProgInfo, ProgLoad};
+use crate::map_obj::MapObj;
+
+/// A program object.
+pub(crate) struct Prog {
+    pub(crate) id: u32,
+    pub(crate) prog_type: ProgType,
+    pub(crate) attach_type: u32,
+    pub(crate) name: String,
+    pub(crate) tag: [u8; 8],
+    pub(crate) gpl: bool,
+    pub(crate) uid: u32,
+    /// Nanoseconds since boot.
+    pub(crate) load_time: u64,
+    pub(crate) verified_insns: u32,
+    pub(crate) translated: translate::Translated,
+    pub(crate) code: Arc<interp::Program>,
+    /// Maps that the code names, in order of first use.
+    pub(crate) maps: Vec<Arc<MapObj>>,
+    /// Maps bound besides (BPF_PROG_BIND_MAP).
+    pub(crate) bound: Mutex<Vec<Arc<MapObj>>>,
+    pub(crate) btf: Option<Arc<BtfObj>>,
+    pub(crate) func_info: Vec<verifier::FuncInfo>,
+    pub(crate) line_info: Vec<verifier::LineInfo>,
+    pub(crate) attach_btf_id: u32,
+    pub(crate) host_helpers: Vec<HostHelper>,
+    pub(crate) stats: Stats,
+}
+
+/// Counted while statistics are on.
+#[derive(Default)]
+pub(crate) struct Stats {
+    pub(crate) runs: AtomicU64,
+    pub(crate) ns: AtomicU64,
+}
+
+impl Prog {
+    pub(crate) fn info(&self) -> ProgInfo {
+        let bound = self.bound.lock();
+        ProgInfo {
+            prog_type: self.prog_type.raw(),
+            id: self.id,
+            tag: self.tag,
+            name: self.name.clone(),
+            load_time: self.load_time,
+            created_by_uid: self.uid,
+            map_ids: self.maps.iter().chain(bound.iter()).map(|m| m.id).collect(),
+            gpl_compatible: self.gpl,
+            btf_id: self.btf.as_ref().map_or(0, |b| b.id),
+            xlated: self.translated.insns.clone(),
+            jited: Vec::new(),
+            func_info: self.func_info.clone(),
+            line_info: self.line_info.clone(),
+            verified_insns: self.verified_insns,
+            run_time_ns: self.stats.ns.load(Relaxed),
+            run_cnt: self.stats.runs.load(Relaxed),
+            recursion_misses: 0,
+            attach_btf_id: self.attach_btf_id,
+            attach_btf_obj_id: 0,
+            memlock: (self.translated.insns.len() * 8).next_multiple_of(4096) as u64,
+        }
+    }
+}
+
+/// The tag of Linux 6.18: the start of SHA-256 over the slots as loaded, map descriptors zeroed.
+pub(crate) fn tag(req: &ProgLoad) -> [u8; 8] {
+    let mut bytes = Vec::with_capacity(req.insns.len() * 8);
+    let mut was_map = false;
+    for insn in &req.insns {
+        let is_map = insn.is_ld_imm64() && matches!(insn.src().0, 1 | 2);
+        let clear = is_map || (was_map && insn.code == 0 && insn.regs == 0 && insn.off == 0);
+        let shown = if clear { isa::Insn { imm: 0, ..*insn } } else { *insn };
+        bytes.extend_from_slice(&shown.to_bytes());
+        was_map = is_map;
+    }
+    let digest = crate::sha256::sha256(&bytes);
+    let mut tag = [0; 8];
+    tag.copy_from_slice(&digest[..8]);
+    tag
+}

@@ -1,0 +1,324 @@
+//! The in-process kernel: objects behind descriptors.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use btf::{Btf, TypeId};
+use maps::{Map, Perms};
+use parking_lot::Mutex;
+use uapi::{Errno, HelperProto, MapType, map_flags};
+
+use crate::btf_obj::BtfObj;
+use crate::core::{Config, Core, HostFn, HostHelper};
+use crate::door::{
+    Batch, Bpf, BtfInfo, BtfLoad, Fd, LoadError, Loaded, MapCreate, MapInfo, ObjKind, ProgInfo,
+    ProgLoad, TestRun, TestRunOut,
+};
+use crate::fds::{Fds, Object};
+use crate::load;
+use crate::map_obj::MapObj;
+use crate::runner::Runner;
+use crate::test_run::test_run;
+use crate::trace::TraceSink;
+
+/// Numbers of host helpers start here; Linux's own end far below.
+pub const HOST_HELPER_BASE: u32 = 4096;
+/// Longest path of a pin.
+const PATH_MAX: usize = 4096;
+/// Largest BTF blob that Linux takes.
+const BTF_MAX: usize = 16 << 20;
+
+/// eBPF's objects in this process; many may exist side by side.
+pub struct Runtime {
+    core: Arc<Core>,
+    fds: Fds,
+    pins: Mutex<BTreeMap<String, Object>>,
+}
+
+impl Default for Runtime {
+    fn default() -> Runtime {
+        Runtime::new(Config::default())
+    }
+}
+
+impl Runtime {
+    /// An empty runtime.
+    pub fn new(config: Config) -> Runtime {
+        Runtime { core: Arc::new(Core::new(config)), fds: Fds::default(), pins: Mutex::default() }
+    }
+
+    /// Its settings, with the machine's filled in.
+    pub fn config(&self) -> &Config {
+        &self.core.config
+    }
+
+    /// Registers a function that programs loaded from now on may call by the number in its
+    /// contract, [`HOST_HELPER_BASE`] or above; a second one of that number replaces the first.
+    pub fn register_helper(&self, proto: HelperProto, body: HostFn) {
+        let mut helpers = self.core.host_helpers.write();
+        helpers.retain(|h| h.proto.id != proto.id);
+        helpers.push(HostHelper { proto, body });
+    }
+
+    /// The lines that programs printed since the last call, as trace_pipe shows them.
+    pub fn take_trace(&self) -> Vec<String> {
+        self.core.trace.take()
+    }
+
+    /// Sends each printed line to `sink` from now on, or back to the buffer.
+    pub fn set_trace_sink(&self, sink: Option<TraceSink>) {
+        self.core.trace.set_sink(sink);
+    }
+
+    /// Counts runs and their time in [`ProgInfo`] from now on.
+    pub fn enable_stats(&self, on: bool) {
+        self.core.stats.store(on, Relaxed);
+    }
+
+    /// A program made ready to run many times on this thread.
+    pub fn runner(&self, prog: Fd) -> Result<Runner, Errno> {
+        Ok(Runner::new(self.core.clone(), self.fds.prog(prog)?))
+    }
+
+    fn object(&self, kind: ObjKind, id: u32, perms: Perms) -> Option<Object> {
+        match kind {
+            ObjKind::Prog => self.core.progs.get(id).map(Object::Prog),
+            ObjKind::Map => self.core.maps.get(id).map(|m| Object::Map(m, perms)),
+            ObjKind::Btf => self.core.btfs.get(id).map(Object::Btf),
+            ObjKind::Link => None,
+        }
+    }
+}
+
+/// What open flags allow; EINVAL for others.
+fn perms(flags: u32) -> Result<Perms, Errno> {
+    const BOTH: u32 = map_flags::RDONLY | map_flags::WRONLY;
+    match flags & BOTH {
+        BOTH => Err(Errno::EINVAL),
+        _ => Ok(Perms {
+            read: flags & map_flags::WRONLY == 0,
+            write: flags & map_flags::RDONLY == 0,
+        }),
+    }
+}
+
+fn check_path(path: &str) -> Result<(), Errno> {
+    match path.len() {
+        0 => Err(Errno::ENOENT),
+        n if n >= PATH_MAX => Err(Errno::ENAMETOOLONG),
+        _ => Ok(()),
+    }
+}
+
+/// Key and value types exist in the BTF and have the map's sizes.
+fn check_map_types(req: &MapCreate, btf: &Btf) -> Result<(), Errno> {
+    let def = &req.def;
+    if def.btf_value_type_id == 0 {
+        return Err(Errno::EINVAL);
+    }
+    // These types have no keys or values of their own to describe.
+    use MapType::{Queue, Ringbuf, Stack};
+    let sized = |id: u32, want: u32| btf.size_of(TypeId(id)).is_ok_and(|size| size == want);
+    let key = match def.btf_key_type_id {
+        0 => def.key_size == 0,
+        id => sized(id, def.key_size),
+    };
+    let plain = matches!(def.map_type, Queue | Stack | Ringbuf);
+    let value = sized(def.btf_value_type_id, def.value_size);
+    if !plain && key && value { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+impl Bpf for Runtime {
+    fn possible_cpus(&self) -> u32 {
+        self.core.config.cpus
+    }
+
+    fn map_create(&self, req: &MapCreate) -> Result<Fd, Errno> {
+        let perms = perms(req.def.flags)?;
+        load::check_name(&req.def.name)?;
+        let btf = req.btf.map(|fd| self.fds.btf(fd)).transpose()?;
+        if req.def.btf_key_type_id != 0 || req.def.btf_value_type_id != 0 {
+            check_map_types(req, &btf.as_ref().ok_or(Errno::EBADF)?.btf)?;
+        }
+        let map = Map::create(&req.def, &self.core.env)?;
+        let map = self.core.maps.add(|id| MapObj { id, map, btf });
+        self.fds.open(Object::Map(map, perms))
+    }
+
+    fn map_lookup(&self, map: Fd, key: &[u8], value: &mut [u8], flags: u64) -> Result<(), Errno> {
+        let (map, perms) = self.fds.map(map)?;
+        map.map.lookup(perms, key, value, flags)
+    }
+
+    fn map_update(&self, map: Fd, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        let (map, perms) = self.fds.map(map)?;
+        map.map.update(perms, key, value, flags)
+    }
+
+    fn map_delete(&self, map: Fd, key: &[u8]) -> Result<(), Errno> {
+        let (map, perms) = self.fds.map(map)?;
+        map.map.delete(perms, key)
+    }
+
+    fn map_next_key(&self, map: Fd, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
+        let (map, perms) = self.fds.map(map)?;
+        map.map.next_key(perms, key, next)
+    }
+
+    fn map_take(&self, map: Fd, key: &[u8], value: &mut [u8], flags: u64) -> Result<(), Errno> {
+        let (map, perms) = self.fds.map(map)?;
+        map.map.take(perms, key, value, flags)
+    }
+
+    fn map_freeze(&self, map: Fd) -> Result<(), Errno> {
+        let (map, perms) = self.fds.map(map)?;
+        map.map.freeze(perms)
+    }
+
+    fn map_lookup_batch(
+        &self,
+        map: Fd,
+        from: Option<&[u8]>,
+        count: u32,
+        delete: bool,
+        elem_flags: u64,
+    ) -> Result<Batch, Errno> {
+        let (map, perms) = self.fds.map(map)?;
+        map.map.lookup_batch(perms, from, count, delete, elem_flags)
+    }
+
+    fn map_update_batch(
+        &self,
+        map: Fd,
+        keys: &[u8],
+        values: &[u8],
+        count: u32,
+        elem_flags: u64,
+    ) -> Result<Batch, Errno> {
+        let (map, perms) = self.fds.map(map)?;
+        map.map.update_batch(perms, keys, values, count, elem_flags)
+    }
+
+    fn map_delete_batch(
+        &self,
+        map: Fd,
+        keys: &[u8],
+        count: u32,
+        elem_flags: u64,
+    ) -> Result<Batch, Errno> {
+        let (map, perms) = self.fds.map(map)?;
+        map.map.delete_batch(perms, keys, count, elem_flags)
+    }
+
+    fn btf_load(&self, req: &BtfLoad) -> Result<Loaded, LoadError> {
+        if req.data.len() > BTF_MAX {
+            return Err(Errno::E2BIG.into());
+        }
+        let btf = Btf::parse(&req.data).map_err(|why| {
+            let log = if req.log.level == 0 { String::new() } else { format!("{why}\n") };
+            let log_true_size = load::true_size(&log, req.log);
+            LoadError { errno: Errno::EINVAL, log, log_true_size, rejection: None }
+        })?;
+        let object = self.core.btfs.add(|id| BtfObj {
+            id,
+            btf: Arc::new(btf),
+            data: req.data.as_slice().into(),
+        });
+        let fd = self.fds.open(Object::Btf(object))?;
+        Ok(Loaded { fd, log: String::new(), log_true_size: 0, stats: None })
+    }
+
+    fn prog_load(&self, req: &ProgLoad) -> Result<Loaded, LoadError> {
+        let accepted = load::load(&self.core, &self.fds, req)?;
+        let fd = self.fds.open(Object::Prog(accepted.prog))?;
+        let log_true_size = load::true_size(&accepted.log, req.log);
+        Ok(Loaded { fd, log: accepted.log, log_true_size, stats: Some(accepted.stats) })
+    }
+
+    fn test_run(&self, prog: Fd, req: &TestRun) -> Result<TestRunOut, Errno> {
+        test_run(&self.core, &self.fds.prog(prog)?, req)
+    }
+
+    fn bind_map(&self, prog: Fd, map: Fd) -> Result<(), Errno> {
+        let prog = self.fds.prog(prog)?;
+        let (map, _) = self.fds.map(map)?;
+        let mut bound = prog.bound.lock();
+        if prog.maps.iter().chain(bound.iter()).all(|m| m.id != map.id) {
+            bound.push(map);
+        }
+        Ok(())
+    }
+
+    fn obj_pin(&self, obj: Fd, path: &str) -> Result<(), Errno> {
+        check_path(path)?;
+        let object = self.fds.get(obj)?;
+        let mut pins = self.pins.lock();
+        if matches!(object, Object::Btf(_)) {
+            return Err(Errno::EINVAL);
+        }
+        if pins.contains_key(path) {
+            return Err(Errno::EEXIST);
+        }
+        pins.insert(path.to_owned(), object);
+        Ok(())
+    }
+
+    fn obj_get(&self, path: &str, file_flags: u32) -> Result<Fd, Errno> {
+        check_path(path)?;
+        let asked = perms(file_flags)?;
+        let pinned = self.pins.lock().get(path).cloned().ok_or(Errno::ENOENT)?;
+        let object = match pinned {
+            Object::Map(map, _) => Object::Map(map, asked),
+            other => other,
+        };
+        self.fds.open(object)
+    }
+
+    fn next_id(&self, kind: ObjKind, after: u32) -> Result<u32, Errno> {
+        match kind {
+            ObjKind::Prog => self.core.progs.next(after),
+            ObjKind::Map => self.core.maps.next(after),
+            ObjKind::Btf => self.core.btfs.next(after),
+            ObjKind::Link => Err(Errno::ENOENT),
+        }
+    }
+
+    fn fd_by_id(&self, kind: ObjKind, id: u32, open_flags: u32) -> Result<Fd, Errno> {
+        const KNOWN: u32 = map_flags::RDONLY | map_flags::WRONLY;
+        let known = if kind == ObjKind::Map { KNOWN } else { 0 };
+        if open_flags & !known != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let object = self.object(kind, id, perms(open_flags)?).ok_or(Errno::ENOENT)?;
+        self.fds.open(object)
+    }
+
+    fn kind(&self, fd: Fd) -> Result<ObjKind, Errno> {
+        Ok(self.fds.get(fd)?.kind())
+    }
+
+    fn prog_info(&self, prog: Fd) -> Result<ProgInfo, Errno> {
+        Ok(self.fds.prog(prog)?.info())
+    }
+
+    fn map_info(&self, map: Fd) -> Result<MapInfo, Errno> {
+        let (map, _) = self.fds.map(map)?;
+        Ok(MapInfo {
+            id: map.id,
+            def: map.map.def().clone(),
+            btf_id: map.btf.as_ref().map_or(0, |b| b.id),
+            frozen: map.map.is_frozen(),
+            memlock: map.map.ops().memlock(),
+        })
+    }
+
+    fn btf_info(&self, btf: Fd) -> Result<BtfInfo, Errno> {
+        let btf = self.fds.btf(btf)?;
+        Ok(BtfInfo { id: btf.id, data: btf.data.clone(), name: String::new(), kernel_btf: false })
+    }
+
+    fn close(&self, fd: Fd) -> Result<(), Errno> {
+        self.fds.close(fd)
+    }
+}
