@@ -141,12 +141,16 @@ fn damaged_btf_is_named() {
 #[test]
 fn a_missing_section_is_named() {
     let dir = Dir::new();
-    let file = dir.put("none.o", program(".text", "f", &[mov(2), EXIT].concat()));
-    let message = refused(&run(&file), 2);
-    assert!(message.contains("none.o: no program"), "{message}");
     let file = dir.put("odd.o", program("nonsense", "f", &[mov(2), EXIT].concat()));
     let message = refused(&run(&file), 2);
     assert!(message.contains("section 'nonsense' names no type of program"), "{message}");
+    let source = "int n; char LICENSE[] SEC(\"license\") = \"GPL\";";
+    if can_compile() {
+        let head = "#define SEC(name) __attribute__((section(name), used))\n";
+        let file = dir.put("none.bpf.c", format!("{head}{source}"));
+        let message = refused(&run(&file), 2);
+        assert!(message.contains("none.bpf.c: no program"), "{message}");
+    }
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn minimal_writes_what_passes_with_its_time_stamps() {
     assert_eq!(tcpdump_count(&out, &[]), passed);
     // Each line of the output, time included, is a line of the input, in the same order.
     let lines = |file: &Path| {
-        let run = Command::new("tcpdump").args(["-ttttnr"]).arg(file).output().expect("tcpdump");
+        let run = Command::new("tcpdump").args(["-ttttnSr"]).arg(file).output().expect("tcpdump");
         text(&run.stdout).lines().map(str::to_owned).collect::<Vec<_>>()
     };
     let all = lines(&capture("web.pcap"));

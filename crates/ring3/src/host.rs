@@ -7,16 +7,13 @@ use std::sync::Arc;
 use uapi::{ArgKind, ArgType, HelperProto, RetKind, RetType};
 
 /// Number of the first helper of an embedder, far above Linux's; the next ones follow.
-pub const FIRST_HOST_HELPER: u32 = 4096;
-
-/// A helper's body: registers r1 to r5 in, r0 out.
-pub(crate) type Body = Arc<dyn Fn([u64; 5]) -> u64 + Send + Sync>;
+pub const FIRST_HOST_HELPER: u32 = runtime::HOST_HELPER_BASE;
 
 /// A helper with its contract, which the verifier checks calls against.
 #[derive(Clone)]
 pub struct HostHelper {
     pub(crate) proto: HelperProto,
-    pub(crate) body: Body,
+    pub(crate) body: runtime::HostFn,
 }
 
 impl HostHelper {

@@ -103,13 +103,20 @@ impl Loading<'_> {
             self.door.map_create(&MapCreate::from(inner))
         });
         let inner_map = inner.transpose().map_err(fail)?;
-        let create = MapCreate { def, btf: self.fds.btf.filter(|_| typed), inner_map };
-        let made = self.door.map_create(&create).map_err(fail);
+        def.name = kernel_name(&def.name);
+        let mut create = MapCreate { def, btf: self.fds.btf.filter(|_| typed), inner_map };
+        let mut made = self.door.map_create(&create);
+        if typed && made.is_err_and(|errno| errno != Errno::EPERM) {
+            // As libbpf does it: types are a convenience.
+            create.btf = None;
+            (create.def.btf_key_type_id, create.def.btf_value_type_id) = (0, 0);
+            made = self.door.map_create(&create);
+        }
         if let Some(inner) = inner_map {
             // It was only the model; the outer map keeps what it needs.
             let _ = self.door.close(inner);
         }
-        made
+        made.map_err(fail)
     }
 
     fn map_error(&self, map: &MapSpec, what: &'static str, errno: Errno) -> Error {
@@ -197,9 +204,16 @@ impl Loading<'_> {
         let insn = error.rejection.as_ref().and_then(|rejection| rejection.insn);
         let btf = self.spec().btf.as_deref();
         let line = insn.and_then(|insn| source_line(btf?, program, insn));
-        let message = match &error.rejection {
-            Some(rejection) if !rejection.message.is_empty() => rejection.message.clone(),
-            _ => last_line(&error.log).to_owned(),
+        let said = match &error.rejection {
+            Some(rejection) => rejection.message.as_str(),
+            None => last_line(&error.log),
+        };
+        let message = match (said, error.errno) {
+            ("", Errno::E2BIG) => {
+                format!("{} instructions, {} at most", program.insns.len(), uapi::MAX_INSNS)
+            }
+            ("", _) => "Linux gives no reason".into(),
+            (said, _) => said.to_owned(),
         };
         Error::Rejected(Box::new(Rejected {
             file: self.object.file().to_owned(),
@@ -216,7 +230,7 @@ impl Loading<'_> {
 /// What a log without events ends in: the line before the statistics.
 fn last_line(log: &str) -> &str {
     let said = log.lines().rfind(|line| !line.starts_with("processed ") && !line.is_empty());
-    said.unwrap_or("Linux gives no reason")
+    said.unwrap_or_default()
 }
 
 /// Whether Linux lets a map of this type have types of keys and values.

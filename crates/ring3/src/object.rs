@@ -64,12 +64,10 @@ impl Object {
             insns,
             ..ProgramSpec::default()
         };
-        let spec = Spec {
-            name: name.to_owned(),
-            programs: vec![program],
-            license: "GPL".into(),
-            ..Spec::default()
-        };
+        let mut spec = Spec::default();
+        spec.name = name.to_owned();
+        spec.programs = vec![program];
+        spec.license = "GPL".into();
         Ok(Object { file: name.to_owned(), warnings: String::new(), spec })
     }
 

@@ -89,13 +89,9 @@ fn frozen_value(map: &MapSpec) -> Option<Vec<u8>> {
     if map.frozen { map.initial.clone() } else { None }
 }
 
-/// A name cut to the kernel's 15 bytes, as libbpf does it.
+/// A name as the kernel takes it: 15 bytes of ASCII.
 pub(crate) fn kernel_name(name: &str) -> String {
-    let mut end = name.len().min(uapi::OBJ_NAME_LEN - 1);
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    name[..end].to_owned()
+    name.chars().filter(char::is_ascii).take(uapi::OBJ_NAME_LEN - 1).collect()
 }
 
 pub(crate) fn func_info(info: &loader::FuncInfo) -> verifier::FuncInfo {
