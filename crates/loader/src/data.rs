@@ -72,7 +72,12 @@ pub(crate) fn internal_map(
             def.flags |= map_flags::MMAPABLE;
         }
     }
-    MapSpec { def, frozen, ..maps::empty(&name, kind, section, 0) }
+    // Custom data sections are known to users by their whole name.
+    let shown = match kind {
+        MapKind::Data | MapKind::Rodata if !matches!(section, ".data" | ".rodata") => section,
+        _ => &name,
+    };
+    MapSpec { def, frozen, ..maps::empty(shown, kind, section, 0) }
 }
 
 /// The object's name, cut so that a section's name of at least seven bytes fits after it; names

@@ -6,6 +6,10 @@ use std::path::Path;
 
 use loader::Object;
 
+/// Own objects that older libbpf reads otherwise, and since when it reads them so: unresolved weak
+/// calls are marked, exception callbacks appended.
+const NEWER: &[(&str, u32)] = &[("externs", 105), ("exceptions", 104)];
+
 /// Compares all objects, and fails with all differences.
 fn compare(objects: &[std::path::PathBuf]) {
     let Some(kernel) = support::kernel() else { return };
@@ -13,7 +17,15 @@ fn compare(objects: &[std::path::PathBuf]) {
     let (mut compared, mut programs) = (0, 0);
     for path in objects {
         let name = Object::name_of(&path.to_string_lossy()).to_owned();
-        let Some(answer) = support::ask(path, &name) else { return };
+        if support::oracle().is_none() {
+            return;
+        }
+        let answer = support::ask(path, &name).expect("an answer");
+        let newer = NEWER.iter().find(|(object, version)| *object == name && answer.version < *version);
+        if let Some((_, version)) = newer {
+            eprintln!("skipped: {name} needs libbpf 1.{}, here is {}", version % 100, answer.version);
+            continue;
+        }
         if answer.open_error.is_some() {
             eprintln!("{}: libbpf cannot open it: {:?}", path.display(), answer.open_error);
             continue;
@@ -58,6 +70,11 @@ fn compiled_benchmarks_load_as_libbpf_loads_them() {
 #[test]
 fn compiled_examples_load_as_libbpf_loads_them() {
     compare_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples"));
+}
+
+#[test]
+fn own_objects_load_as_libbpf_loads_them() {
+    compare_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/objects"));
 }
 
 fn compare_sources(folder: &Path) {

@@ -24,6 +24,8 @@ pub(crate) struct Load {
 /// What libbpf did with an object.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
+    /// Of libbpf, 107 for 1.7.
+    pub(crate) version: u32,
     pub(crate) open_error: Option<i32>,
     pub(crate) load_error: Option<i32>,
     /// Maps after opening, as `name type key value entries flags extra numa`.
@@ -97,6 +99,7 @@ fn parse(text: &str) -> Answer {
             "create" => answer.creates.push(rest.into()),
             "update" => answer.updates.push(rest.into()),
             "freeze" => answer.frozen.push(rest.parse().expect("index")),
+            "version" => answer.version = rest.parse().expect("version"),
             "open-error" => answer.open_error = rest.parse().ok(),
             "load-error" => answer.load_error = rest.parse().ok(),
             "btf" => answer.btf = rest.into(),
@@ -384,7 +387,8 @@ pub(crate) fn resolve(spec: &mut Spec, kernel: &btf::Btf) -> Result<(), loader::
     spec.relocate_core(&[kernel])?;
     spec.resolve_kconfig(&loader::KernelFacts {
         version: kernel_version(),
-        has_syscall_wrapper: true,
+        // libbpf finds out by a kprobe, which not every kernel has.
+        has_syscall_wrapper: Path::new("/sys/bus/event_source/devices/kprobe/type").exists(),
         has_bpf_cookie: true,
         config: &|name| loader::config_value(&kernel_config(), name).map(str::to_owned),
     })?;

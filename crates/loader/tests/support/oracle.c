@@ -228,8 +228,13 @@ long syscall(long nr, ...)
 	for (int i = 0; i < 6; i++)
 		a[i] = va_arg(args, long);
 	va_end(args);
-	if (nr == __NR_bpf)
-		return fake_bpf(a[0], (union bpf_attr *)a[1]);
+	if (nr == __NR_bpf) {
+		union bpf_attr attr = {};
+
+		/* Callers fill in no more than they say. */
+		memcpy(&attr, (void *)a[1], (size_t)a[2] < sizeof(attr) ? a[2] : sizeof(attr));
+		return fake_bpf(a[0], &attr);
+	}
 	return raw(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
@@ -251,6 +256,7 @@ int main(int argc, char **argv)
 	unsigned int size;
 	int err;
 
+	printf("version %u\n", libbpf_major_version() * 100 + libbpf_minor_version());
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	object = bpf_object__open_file(argv[1], &opts);
 	if (!object) {
