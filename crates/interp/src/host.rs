@@ -43,6 +43,13 @@ pub trait Host {
         let _ = prog;
         None
     }
+
+    /// A tail call out of a subprogram follows: the program that runs now waits for the other one,
+    /// which [`Host::program`] is asked for next.
+    fn suspend(&mut self) {}
+
+    /// The other program has ended: the one that waited runs again.
+    fn resume(&mut self) {}
 }
 
 /// The way back into the program from a helper (`bpf_loop`, `bpf_for_each_map_elem`).

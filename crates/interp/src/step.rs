@@ -262,12 +262,14 @@ fn replace_frame<O: Observer>(
     ctx: u64,
     observer: &mut O,
 ) -> Result<u64, Trap> {
+    host.suspend();
     let Some(next) = host.program(name) else {
         return Err(Trap::here(TrapKind::NoProgram(name)));
     };
     vm.memory.pop_frame();
     let value = vm.drive(host, &next, 0, [ctx, 0, 0, 0, 0], observer);
     vm.memory.set_frames(vm.memory.frames() + 1);
+    host.resume();
     value
 }
 

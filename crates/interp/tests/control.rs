@@ -141,6 +141,9 @@ struct Helpers {
     count: u64,
     regions: Vec<Region>,
     secret: Box<[u64; 1]>,
+    /// Which program runs, and which wait.
+    running: Vec<u64>,
+    log: Vec<u64>,
 }
 
 impl Host for Helpers {
@@ -155,6 +158,7 @@ impl Host for Helpers {
             2 => (0..r2).try_fold(0, |sum, i| Ok(sum + vm.call_back(self, r1, [i, r3, 0, 0, 0])?)),
             3 => Ok(if vm.tail_call(r2) { 0 } else { u64::MAX }),
             4 => {
+                self.log.extend(self.running.last());
                 self.count += 1;
                 Ok(self.count)
             }
@@ -179,7 +183,18 @@ impl Host for Helpers {
     }
 
     fn program(&mut self, prog: u64) -> Option<Arc<Program>> {
+        if let Some(running) = self.running.last_mut() {
+            *running = prog;
+        }
         self.programs.get(&prog).cloned()
+    }
+
+    fn suspend(&mut self) {
+        self.running.extend(self.running.last().copied());
+    }
+
+    fn resume(&mut self) {
+        self.running.pop();
     }
 }
 
@@ -292,6 +307,19 @@ fn a_tail_call_out_of_a_subprogram_returns_to_its_caller() {
         EXIT,
     ];
     assert_eq!(run_with(&mut host, &insns), Ok(5 + 1000 + 3 + 3));
+}
+
+#[test]
+fn the_host_knows_which_program_calls_it() {
+    let mut host = Helpers { running: vec![1], ..Helpers::default() };
+    // 1: f tail-calls 2, which tail-calls 3; then main of 1 goes on.
+    let first = [helper(4), subprog(3), helper(4), mov(0, 0), EXIT, mov(2, 2), helper(3), EXIT];
+    let second = [helper(4), mov(2, 3), helper(3), EXIT];
+    let third = [helper(4), mov(0, 0), EXIT];
+    host.programs.insert(2, Arc::new(program(&second)));
+    host.programs.insert(3, Arc::new(program(&third)));
+    assert_eq!(run_with(&mut host, &first), Ok(0));
+    assert_eq!(host.log, [1, 2, 3, 1]);
 }
 
 #[test]
