@@ -1,1 +1,22 @@
 //! Calls: helpers and their arguments, context accesses, return values.
+//!
+//! Entry points for the walk: [`check_helper_call`], [`check_ctx_access`],
+//! [`check_return_code`]. What an argument must be is data ([`uapi::HelperProto`]); this module
+//! compares it with what registers hold.
+
+mod arg;
+mod btf_ids;
+mod compat;
+mod ctx;
+mod ctx_btf;
+mod exit;
+mod format;
+mod helper;
+mod kinds;
+mod ret;
+mod special;
+
+pub(crate) use ctx::{CtxField, check_ctx_access};
+pub(crate) use exit::check_return_code;
+pub(crate) use helper::check_helper_call;
+pub(crate) use kinds::type_name;

@@ -4,6 +4,7 @@
 //! `access.rs` (registers), `mem.rs` (regions), `helper_mem.rs` (memory given to helpers).
 
 mod access;
+mod btf;
 mod helper_mem;
 mod mem;
 mod refs;

@@ -7,8 +7,6 @@ use crate::input::{Policy, Program};
 
 /// Flags that Linux 6.18 knows: all up to BPF_F_TEST_REG_INVARIANTS, and BPF_F_TOKEN_FD.
 const KNOWN_FLAGS: u32 = 0xff | 1 << 16;
-/// Slots allowed without CAP_BPF.
-const MAX_INSNS_UNPRIVILEGED: usize = 4096;
 /// Bytes of a program's name, without the closing zero.
 const MAX_NAME: usize = uapi::OBJ_NAME_LEN - 1;
 
@@ -58,14 +56,13 @@ pub(crate) fn check_attributes(prog: &Program, policy: &Policy) -> Checked {
     if prog.flags & !KNOWN_FLAGS != 0 {
         return reject!(EINVAL);
     }
-    let limit = if cap_bpf { MAX_INSNS } else { MAX_INSNS_UNPRIVILEGED };
-    if prog.insns.is_empty() || prog.insns.len() > limit {
+    if !cap_bpf {
+        return reject!(EPERM); // kernel.unprivileged_bpf_disabled, as distributions set it
+    }
+    if prog.insns.is_empty() || prog.insns.len() > MAX_INSNS {
         return reject!(E2BIG);
     }
     let is = |types: &[ProgType]| prog.prog_type.is_some_and(|t| types.contains(&t));
-    if !cap_bpf && !is(&[ProgType::SocketFilter, ProgType::CgroupSkb]) {
-        return reject!(EPERM);
-    }
     if is(NET_ADMIN) && !policy.cap_net_admin && !admin {
         return reject!(EPERM);
     }

@@ -19,6 +19,9 @@ mod pseudo {
     pub(super) const MAP_IDX_VALUE: u8 = 6;
 }
 
+/// The kernel lists addresses of variables (CONFIG_KALLSYMS_ALL); that of the facts does not.
+const DATA_SYMBOLS: bool = false;
+
 /// Every slot, in order: the first fault decides the message.
 pub(super) fn resolve(env: &mut Env<'_>) -> Checked {
     const LDX: u8 = 1;
@@ -106,6 +109,11 @@ fn kernel_variable(env: &Env<'_>, insn: Insn, second: Insn) -> Checked<RegState>
     };
     match symbol.kind {
         Kind::Func => Ok(memory(0)),
+        Kind::Var if !DATA_SYMBOLS => reject!(
+            ENOENT,
+            "ldimm64 failed to find the address for kernel symbol '{}'.",
+            symbol.name
+        ),
         Kind::Var => variable(btf, symbol.id, TypeId(symbol.size_or_type)),
         _ => reject!(EINVAL, "pseudo btf_id {id} in ldimm64 isn't KIND_VAR or KIND_FUNC"),
     }

@@ -1,0 +1,214 @@
+//! Contexts that are the arguments of a kernel function, typed by its BTF.
+
+use btf::{Btf, Kind, Type, TypeId};
+use uapi::{AttachType, ProgType, iterator};
+
+use super::ctx::register;
+use crate::env::Env;
+use crate::error::{Checked, reject};
+use crate::log::say;
+use crate::state::{RegFlags, RegKind, RegState};
+
+/// LSM hooks whose arguments are being built up or torn down.
+const UNTRUSTED_HOOKS: &[&str] = &[
+    "bpf_lsm_bpf_map_free",
+    "bpf_lsm_bpf_prog_free",
+    "bpf_lsm_file_alloc_security",
+    "bpf_lsm_file_free_security",
+    "bpf_lsm_sk_alloc_security",
+    "bpf_lsm_sk_free_security",
+    "bpf_lsm_task_free",
+];
+
+/// The argument at byte `off`, as a register.
+pub(super) fn find(env: &mut Env<'_>, off: i32, size: i32) -> Checked<Option<RegState>> {
+    let world = env.world;
+    let Some(btf) = &world.kernel_btf else {
+        return Err(crate::error::Reject::needs("kernel BTF"));
+    };
+    let name = env.attach.name.clone();
+    if off % 8 != 0 {
+        return refuse(env, &format!("func '{name}' offset {off} is not multiple of 8"));
+    }
+    let Some(proto) = btf.ty(TypeId(env.attach.proto)).filter(|p| p.kind == Kind::FuncProto) else {
+        return reject!(EINVAL);
+    };
+    let hidden = env.attach.hidden;
+    let index = argument_index(btf, &proto, off as u32);
+    let count = proto.vlen.saturating_sub(hidden);
+    if index > count {
+        return refuse(env, &format!("func '{name}' doesn't have {}-th argument", index + 1));
+    }
+    let (ty, param) = if index == count {
+        match return_value(env, btf, &proto, index)? {
+            Some(ty) => (ty, ""),
+            None => return Ok(None),
+        }
+    } else {
+        match proto.params().nth((index + hidden) as usize) {
+            Some(p) => (p.type_id, p.name),
+            None => return Ok(None),
+        }
+    };
+    let Some(t) = btf.resolved(ty) else { return Ok(Some(env.unknown_reg())) };
+    if is_scalar(&t) {
+        return Ok(Some(env.unknown_reg()));
+    }
+    if t.kind != Kind::Ptr {
+        return refuse(
+            env,
+            &format!(
+                "func '{name}' arg{index} '{}' has type {}. Only pointer access is allowed",
+                t.name,
+                t.kind.text()
+            ),
+        );
+    }
+    if size != 8 {
+        return refuse(env, &format!("func '{name}' size {size} must be 8"));
+    }
+    pointer(env, btf, &t, index, param)
+}
+
+fn refuse(env: &mut Env<'_>, text: &str) -> Checked<Option<RegState>> {
+    say!(env, "{text}\n");
+    Ok(None)
+}
+
+fn is_scalar(t: &Type<'_>) -> bool {
+    t.kind.is_enum() || t.kind.is_composite() || (t.kind == Kind::Int && t.size_or_type <= 8)
+}
+
+/// Which argument lies at byte `off`: each takes whole words. The one after the last is the
+/// return value.
+fn argument_index(btf: &Btf, proto: &Type<'_>, off: u32) -> u32 {
+    let width = |id| match btf.resolved(id) {
+        Some(t) if t.kind != Kind::Ptr => btf.size_of(id).unwrap_or(8).div_ceil(8).max(1) * 8,
+        _ => 8,
+    };
+    let mut end = 0u32;
+    for (n, param) in proto.params().enumerate() {
+        end = end.saturating_add(width(param.type_id));
+        if off < end {
+            return n as u32;
+        }
+    }
+    proto.vlen + u32::from(off >= end.saturating_add(width(TypeId(proto.size_or_type))))
+}
+
+/// Type of the slot behind the arguments, for programs that see what the function returned.
+fn return_value(
+    env: &mut Env<'_>,
+    btf: &Btf,
+    proto: &Type<'_>,
+    index: u32,
+) -> Checked<Option<TypeId>> {
+    let ret = TypeId(proto.size_or_type);
+    match AttachType::from_raw(env.prog.expected_attach_type) {
+        Some(AttachType::LsmMac | AttachType::LsmCgroup | AttachType::TraceFexit) => Ok(Some(ret)),
+        Some(AttachType::ModifyReturn) => {
+            let t = btf.resolved(ret);
+            if t.is_some_and(|t| t.kind == Kind::Int && t.size_or_type <= 8) {
+                return Ok(Some(ret));
+            }
+            let kind = t.map_or("UNKNOWN", |t| t.kind.text());
+            refuse(env, &format!("ret type {kind} not allowed for fmod_ret"))?;
+            Ok(None)
+        }
+        _ => {
+            let name = env.attach.name.clone();
+            refuse(env, &format!("func '{name}' doesn't have {}-th argument", index + 1))?;
+            Ok(None)
+        }
+    }
+}
+
+/// A pointer argument: number, buffer, or trusted pointer to a structure.
+fn pointer(
+    env: &mut Env<'_>,
+    btf: &Btf,
+    t: &Type<'_>,
+    index: u32,
+    param: &str,
+) -> Checked<Option<RegState>> {
+    let name = env.attach.name.clone();
+    if let Some(slot) = name
+        .strip_prefix("bpf_iter_")
+        .and_then(iterator)
+        .and_then(|i| i.slots.get(index as usize))
+        .filter(|_| index > 0)
+    {
+        return register(env, *slot).map(Some);
+    }
+    let target = TypeId(t.size_or_type);
+    let Some(pointee) = btf.resolved(target) else { return Ok(Some(env.unknown_reg())) };
+    if pointee.kind == Kind::Int || pointee.kind.is_enum() {
+        return Ok(Some(env.unknown_reg()));
+    }
+    if !pointee.kind.is_composite() {
+        let kind = pointee.kind.text();
+        return refuse(env, &format!("func '{name}' arg{index} type {kind} is not a struct"));
+    }
+    say!(
+        env,
+        "func '{name}' arg{index} has btf_id {} type {} '{}'\n",
+        pointee.id.0,
+        pointee.kind.text(),
+        pointee.name
+    );
+    let mut flags = tags(btf, target);
+    if is_trusted(env) {
+        flags |= RegFlags::TRUSTED;
+    }
+    let (null, error) = tracepoint_rules(env, index);
+    if null || param.ends_with("__nullable") {
+        flags |= RegFlags::MAYBE_NULL;
+    }
+    if error {
+        say!(env, "marking pointer arg{index} as scalar as it may encode error");
+        return Ok(Some(env.unknown_reg()));
+    }
+    let id = promoted(env, btf, &pointee);
+    Ok(Some(RegState { data: id, ..RegState::pointer(RegKind::BtfId) }.with(flags)))
+}
+
+/// Tags between the pointer and its structure.
+fn tags(btf: &Btf, target: TypeId) -> RegFlags {
+    match btf.ty(target).filter(|t| t.kind == Kind::TypeTag).map(|t| t.name) {
+        Some("user") => RegFlags::USER,
+        Some("percpu") => RegFlags::PERCPU,
+        _ => RegFlags::empty(),
+    }
+}
+
+fn is_trusted(env: &Env<'_>) -> bool {
+    let attach = AttachType::from_raw(env.prog.expected_attach_type);
+    match env.prog.prog_type {
+        Some(ProgType::Tracing) => {
+            matches!(attach, Some(AttachType::TraceRawTp | AttachType::TraceIter))
+        }
+        Some(ProgType::Lsm) => !UNTRUSTED_HOOKS.contains(&env.attach.name.as_str()),
+        Some(ProgType::StructOps) => true,
+        _ => false,
+    }
+}
+
+/// Whether a tracepoint passes null, or an error in a pointer, as this argument.
+fn tracepoint_rules(env: &Env<'_>, index: u32) -> (bool, bool) {
+    if env.prog.expected_attach_type != AttachType::TraceRawTp.raw()
+        || env.prog.prog_type != Some(ProgType::Tracing)
+    {
+        return (false, false);
+    }
+    uapi::tracepoint_argument(&env.attach.name, index)
+}
+
+/// Congestion control gets TCP sockets where its prototypes say `struct sock`.
+fn promoted(env: &Env<'_>, btf: &Btf, pointee: &Type<'_>) -> u32 {
+    if env.attach.structure == "tcp_congestion_ops" && pointee.name == "sock" {
+        if let Some(id) = btf.find_by_name("tcp_sock", Kind::Struct) {
+            return id.0;
+        }
+    }
+    pointee.id.0
+}

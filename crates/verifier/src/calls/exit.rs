@@ -1,0 +1,151 @@
+//! What a program may return.
+
+use std::fmt::Write as _;
+
+use btf::{Kind, TypeId};
+use uapi::{AttachType, ProgType};
+
+use super::kinds::type_name;
+use crate::env::Env;
+use crate::error::{Checked, Reject, reject};
+use crate::state::{RegKind, RegState};
+
+/// Largest errno that an LSM program returns negated.
+const MAX_ERRNO: i32 = 4095;
+/// LSM hooks that answer yes or no.
+const BOOL_HOOKS: &[&str] = &[
+    "bpf_lsm_inode_need_killpriv",
+    "bpf_lsm_audit_rule_known",
+    "bpf_lsm_xfrm_state_pol_flow_match",
+];
+
+/// The register (r0, or the argument of an exception) holds what the program may return.
+/// `what` is the register's name in messages.
+pub(crate) fn check_return_code(env: &mut Env<'_>, regno: usize, what: &str) -> Checked {
+    let first = env.state.frame(0);
+    let (is_subprog, in_exception) = (first.subprog != 0, first.in_exception_callback());
+    let (is_async, async_range) = (first.in_async_callback(), first.callback_ret);
+    let entry = !is_subprog || in_exception;
+    if entry && returns_nothing(env) {
+        return Ok(());
+    }
+    env.check_reg_read(regno)?;
+    if env.is_pointer_value(regno) {
+        return reject!(EACCES, "R{regno} leaks addr as return value");
+    }
+    let reg = *env.reg(regno);
+    if is_async {
+        return enforce(env, regno, &reg, async_range, false, "At async callback return", what);
+    }
+    if !entry {
+        if reg.kind != RegKind::Scalar {
+            return reject!(
+                EINVAL,
+                "At subprogram exit the register R{regno} is not a scalar value ({})",
+                type_name(reg.kind, reg.flags)
+            );
+        }
+        return Ok(());
+    }
+    match range(env)? {
+        Some((range, low)) => enforce(env, regno, &reg, range, low, "At program exit", what),
+        None => Ok(()),
+    }
+}
+
+/// Hooks and operations without a result leave r0 alone.
+fn returns_nothing(env: &Env<'_>) -> bool {
+    match env.prog.prog_type {
+        Some(ProgType::Lsm) => {
+            env.prog.expected_attach_type != AttachType::LsmCgroup.raw() && proto_is_void(env)
+        }
+        Some(ProgType::StructOps) => proto_is_void(env),
+        _ => false,
+    }
+}
+
+fn proto_ret(env: &Env<'_>) -> Option<TypeId> {
+    let btf = env.world.kernel_btf.as_ref()?;
+    let proto = btf.ty(TypeId(env.attach.proto)).filter(|p| p.kind == Kind::FuncProto)?;
+    Some(TypeId(proto.size_or_type))
+}
+
+fn proto_is_void(env: &Env<'_>) -> bool {
+    proto_ret(env) == Some(TypeId::VOID)
+}
+
+/// The values allowed, and whether only the low half counts; `None` for any value.
+fn range(env: &Env<'_>) -> Checked<Option<((i32, i32), bool)>> {
+    match env.prog.prog_type {
+        Some(ProgType::Lsm) => Ok(lsm_range(env)),
+        Some(ProgType::StructOps) => {
+            let btf = env.world.kernel_btf.as_ref();
+            let ret = proto_ret(env).and_then(|id| btf?.resolved(id));
+            if ret.is_some_and(|t| t.kind == Kind::Ptr) {
+                return Err(Reject::needs("struct_ops results"));
+            }
+            Ok(None)
+        }
+        Some(ProgType::Ext) => Ok(None),
+        _ => Ok(env.variant.and_then(|v| v.ret).map(|range| (range, false))),
+    }
+}
+
+fn lsm_range(env: &Env<'_>) -> Option<((i32, i32), bool)> {
+    if env.prog.expected_attach_type == AttachType::LsmCgroup.raw() {
+        return Some((if proto_is_void(env) { (1, 1) } else { (0, 1) }, false));
+    }
+    let range =
+        if BOOL_HOOKS.contains(&env.attach.name.as_str()) { (0, 1) } else { (-MAX_ERRNO, 0) };
+    Some((range, true))
+}
+
+fn enforce(
+    env: &mut Env<'_>,
+    regno: usize,
+    reg: &RegState,
+    (min, max): (i32, i32),
+    low_half: bool,
+    place: &str,
+    what: &str,
+) -> Checked {
+    if reg.kind != RegKind::Scalar {
+        return reject!(
+            EINVAL,
+            "{place} the register R{regno} is not a known value ({})",
+            type_name(reg.kind, reg.flags)
+        );
+    }
+    env.mark_chain_precision(regno)?;
+    let within = if low_half {
+        min <= reg.v.s32_min && reg.v.s32_max <= max
+    } else {
+        i64::from(min) <= reg.v.smin && reg.v.smax <= i64::from(max)
+    };
+    if within {
+        return Ok(());
+    }
+    reject!(EINVAL, "{}", out_of_range(reg, (min, max), place, what))
+}
+
+/// Linux's line about a return value outside its range.
+pub(crate) fn out_of_range(
+    reg: &RegState,
+    (min, max): (i32, i32),
+    place: &str,
+    what: &str,
+) -> String {
+    let mut text = format!("{place} the register {what} has");
+    // Writing to a string cannot fail.
+    if reg.v.smin > i64::MIN {
+        let _ = write!(text, " smin={}", reg.v.smin);
+    }
+    if reg.v.smax < i64::MAX {
+        let _ = write!(text, " smax={}", reg.v.smax);
+    }
+    if reg.v.smin == i64::MIN && reg.v.smax == i64::MAX {
+        text.push_str(" unknown scalar value");
+    }
+    let _ = write!(text, " should have been in [{min}, {max}]");
+    text
+}
