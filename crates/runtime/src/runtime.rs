@@ -121,12 +121,18 @@ fn check_map_types(req: &MapCreate, btf: &Btf) -> Result<(), Errno> {
     use MapType::{Queue, Ringbuf, Stack};
     let sized = |id: u32, want: u32| btf.size_of(TypeId(id)).is_ok_and(|size| size == want);
     let key = match def.btf_key_type_id {
-        0 => def.key_size == 0,
+        0 => def.key_size == 0 || is_data_section(def, btf),
         id => sized(id, def.key_size),
     };
     let plain = matches!(def.map_type, Queue | Stack | Ringbuf);
     let value = sized(def.btf_value_type_id, def.value_size);
     if !plain && key && value { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+/// Global variables: Linux lets their map's key go without a type.
+fn is_data_section(def: &uapi::MapDef, btf: &Btf) -> bool {
+    let section = btf.kind(TypeId(def.btf_value_type_id)) == Some(btf::Kind::Datasec);
+    def.map_type == MapType::Array && def.max_entries == 1 && section
 }
 
 impl Bpf for Runtime {
