@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 /// eBPF in ring 3: verify and run BPF programs without root.
 #[derive(Debug, Parser)]
 #[command(name = "ring3", version, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "Example:\n  ring3 run examples/hello.bpf.c --pcap examples/captures/web.pcap")]
+#[command(
+    after_help = "Example:\n  ring3 run examples/hello.bpf.c --pcap examples/captures/web.pcap"
+)]
 pub(crate) struct LowArgs {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -20,7 +22,9 @@ pub(crate) enum Verb {
     Verify(VerifyArgs),
     Disasm(DisasmArgs),
     /// Write completions for a shell to standard output
-    #[command(after_help = "Example:\n  ring3 completions bash >~/.local/share/bash-completion/completions/ring3")]
+    #[command(
+        after_help = "Example:\n  ring3 completions bash >~/.local/share/bash-completion/completions/ring3"
+    )]
     Completions {
         /// The shell
         shell: clap_complete::Shell,

@@ -43,7 +43,12 @@ impl From<io::Error> for Failure {
     /// An error of writing to standard output.
     fn from(error: io::Error) -> Failure {
         let quiet = error.kind() == io::ErrorKind::BrokenPipe;
-        Failure { message: format!("standard output: {error}"), status: UNUSABLE, of_output: true, quiet }
+        Failure {
+            message: format!("standard output: {error}"),
+            status: UNUSABLE,
+            of_output: true,
+            quiet,
+        }
     }
 }
 

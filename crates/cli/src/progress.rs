@@ -25,9 +25,9 @@ impl Progress {
         Progress { start: Instant::now(), size, wanted: io::stderr().is_terminal(), bar: None }
     }
 
-    /// Shows no more: lines of output on the same terminal say enough.
+    /// Shows no more if lines of output appear on the same terminal: they say enough.
     pub(crate) fn give_way(&mut self) {
-        self.wanted &= !io::stdout().is_terminal();
+        self.wanted = self.wanted && !io::stdout().is_terminal();
     }
 
     /// Shows how far the capture has been read.

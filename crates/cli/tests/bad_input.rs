@@ -201,7 +201,8 @@ fn several_programs_need_a_name() {
         return;
     }
     let dir = Dir::new();
-    let source = "SEC(\"xdp\") int one(void *c) { return 1; } SEC(\"xdp\") int two(void *c) { return 2; }";
+    let source =
+        "SEC(\"xdp\") int one(void *c) { return 1; } SEC(\"xdp\") int two(void *c) { return 2; }";
     let object = dir.compile("both", source);
     let message = refused(&run(&object), 2);
     assert!(message.contains("one, two"), "{message}");

@@ -43,7 +43,8 @@ fn kernel_style_interleaves_the_source() {
     }
     let ours = ok(&ring3(["disasm", "hello.bpf.c"]));
     // Slots and opcodes as llvm-objdump shows them, texts as bpftool prints them.
-    let want = "; counter++; @ hello.bpf.c:13\n   7: (61) r1 = *(u32 *)(r6 +0)\n   8: (07) r1 += 1\n";
+    let want =
+        "; counter++; @ hello.bpf.c:13\n   7: (61) r1 = *(u32 *)(r6 +0)\n   8: (07) r1 += 1\n";
     assert!(ours.contains(want), "{ours}");
     assert!(ours.contains("   0: (18) r6 = map[hello.bss][0]+0\n"), "{ours}");
     assert!(ours.contains("   6: (85) call bpf_trace_printk#6\n"), "{ours}");

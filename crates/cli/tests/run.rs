@@ -58,7 +58,10 @@ fn json_has_the_same_as_the_text() {
     assert_eq!(report["type"], "xdp");
     assert_eq!(report["verdicts"], json!({ "XDP_PASS": packets }));
     assert_eq!(report["trace"].as_array().map(Vec::len), Some(packets as usize));
-    assert_eq!(elements(&report, "hello.bss"), &[json!({"value": {".bss": [{"counter": packets}]}})]);
+    assert_eq!(
+        elements(&report, "hello.bss"),
+        &[json!({"value": {".bss": [{"counter": packets}]}})]
+    );
 }
 
 #[test]
@@ -181,7 +184,8 @@ fn a_test_run_answers_as_bpf_prog_test_run() {
     fs::write(&packet, &bytes).expect("room");
     let file = example("hello.bpf.c");
     let args = ["run", path(&file), "--data-in", path(&packet), "--data-out", path(&back)];
-    let report = json(&ring3(args.iter().chain(&["--repeat", "100", "--engine", "interp", "--json"])));
+    let report =
+        json(&ring3(args.iter().chain(&["--repeat", "100", "--engine", "interp", "--json"])));
     assert_eq!(report["retval"], 2);
     assert!(report["duration_ns"].is_u64());
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -39,8 +39,19 @@ fn rows_have_the_members_that_were_promised() {
     assert_eq!((rows.len(), status), (1, 0));
     let row = rows[0].as_object().expect("an object");
     let keys = [
-        "file", "program", "section", "type", "verdict", "errno", "message", "insn", "source",
-        "processed_insns", "peak_states", "time_us", "log",
+        "file",
+        "program",
+        "section",
+        "type",
+        "verdict",
+        "errno",
+        "message",
+        "insn",
+        "source",
+        "processed_insns",
+        "peak_states",
+        "time_us",
+        "log",
     ];
     assert_eq!(row.keys().map(String::as_str).collect::<Vec<_>>(), keys);
     assert_eq!((&rows[0]["type"], &rows[0]["section"]), (&"xdp".into(), &"xdp".into()));

@@ -1,6 +1,6 @@
 //! The machine that programs are loaded into and run on.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use btf::Btf;
@@ -24,8 +24,8 @@ pub struct Machine {
 
 #[derive(Default)]
 struct Trace {
-    /// Something was printed since the last look.
-    any: AtomicBool,
+    /// Bytes in `lines`.
+    len: AtomicUsize,
     lines: Mutex<String>,
 }
 
@@ -76,15 +76,16 @@ impl Machine {
         Ok(Loaded { runtime: self.runtime.clone(), object: object.clone(), fds })
     }
 
-    /// Whether programs have printed since [`Machine::take_trace`].
-    pub fn has_trace(&self) -> bool {
-        self.trace.any.load(Relaxed)
+    /// Bytes that programs have printed since [`Machine::take_trace`].
+    pub fn trace_len(&self) -> usize {
+        self.trace.len.load(Relaxed)
     }
 
     /// What programs have printed, in the format of trace_pipe, each line with its end.
     pub fn take_trace(&self) -> String {
-        self.trace.any.store(false, Relaxed);
-        std::mem::take(&mut self.trace.lines.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut lines = self.trace.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        self.trace.len.store(0, Relaxed);
+        std::mem::take(&mut lines)
     }
 
     /// The door of typed bpf(2) commands.
@@ -98,7 +99,7 @@ impl Trace {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.push_str(line);
         lines.push('\n');
-        self.any.store(true, Relaxed);
+        self.len.store(lines.len(), Relaxed);
     }
 }
 
@@ -114,9 +115,9 @@ impl Loaded {
     pub fn program(&self, name: &str) -> Result<Program<'_>, Error> {
         let spec = self.object.program(name)?;
         let programs = self.object.spec().programs.iter().zip(&self.fds.programs);
-        let fd = programs.into_iter().find_map(|(program, fd)| {
-            if std::ptr::eq(program, spec) { *fd } else { None }
-        });
+        let fd = programs
+            .into_iter()
+            .find_map(|(program, fd)| if std::ptr::eq(program, spec) { *fd } else { None });
         match fd {
             Some(fd) => Ok(Program { loaded: self, spec, fd }),
             None => Err(Error::NoProgram {
@@ -154,7 +155,11 @@ impl Loaded {
         self.runtime.test_run(fd, request)
     }
 
-    pub(crate) fn runner(&self, prog_type: Option<ProgType>, fd: Fd) -> Result<PacketRunner, Errno> {
+    pub(crate) fn runner(
+        &self,
+        prog_type: Option<ProgType>,
+        fd: Fd,
+    ) -> Result<PacketRunner, Errno> {
         PacketRunner::new(&self.runtime, prog_type, fd)
     }
 }

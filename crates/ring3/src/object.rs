@@ -98,10 +98,8 @@ impl Object {
         match self.spec.programs.as_slice() {
             [program] => Ok(program),
             [] => Err(self.no_program("no program: no function is in a section of its own".into())),
-            _ => Err(self.no_program(format!(
-                "several programs, choose one of {}",
-                self.program_names()
-            ))),
+            _ => Err(self
+                .no_program(format!("several programs, choose one of {}", self.program_names()))),
         }
     }
 
@@ -121,8 +119,7 @@ impl Object {
         }
         let types = kernel.types()?;
         let Object { file, spec, .. } = self;
-        spec.resolve_attach(&types)
-            .map_err(|source| Error::Object { file: file.clone(), source })
+        spec.resolve_attach(&types).map_err(|source| Error::Object { file: file.clone(), source })
     }
 
     /// Whether loading needs the BTF of the kernel that the programs are meant for.

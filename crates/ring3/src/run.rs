@@ -45,11 +45,8 @@ impl<'a> Program<'a> {
     /// Runs it once on the bytes of a packet.
     pub fn run(&self, packet: &[u8]) -> Result<Ran, Error> {
         let room = u32::try_from(packet.len()).unwrap_or(u32::MAX).saturating_add(GROWTH);
-        let request = TestRun {
-            data_in: Some(packet.to_vec()),
-            data_out: Some(room),
-            ..TestRun::default()
-        };
+        let request =
+            TestRun { data_in: Some(packet.to_vec()), data_out: Some(room), ..TestRun::default() };
         let out = self.test_run(&request)?;
         Ok(Ran { retval: out.retval, data: out.data_out })
     }
@@ -121,7 +118,11 @@ pub struct PacketRunner {
 enum Kind {
     Xdp(Box<XdpRunner>),
     /// Other types go through the door each time.
-    Door { runtime: Arc<Runtime>, fd: Fd, out: Vec<u8> },
+    Door {
+        runtime: Arc<Runtime>,
+        fd: Fd,
+        out: Vec<u8>,
+    },
 }
 
 impl PacketRunner {

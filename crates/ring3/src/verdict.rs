@@ -46,7 +46,8 @@ impl Verifier {
         let outcome = verifier::verify(&input, &world, &self.policy, &log);
         let time = start.elapsed();
         let insn = outcome.verdict.as_ref().err().and_then(|rejection| rejection.insn);
-        let source = insn.and_then(|insn| source_line(object.spec().btf.as_deref()?, program, insn));
+        let source =
+            insn.and_then(|insn| source_line(object.spec().btf.as_deref()?, program, insn));
         Verdict { outcome, source, time }
     }
 

@@ -14,7 +14,9 @@ fn example(name: &str) -> PathBuf {
 fn open(name: &str) -> Option<Object> {
     match Object::open(example(name)) {
         Ok(object) => Some(object),
-        Err(Error::Compile(error @ (CompileError::NoClang { .. } | CompileError::Refused { .. }))) => {
+        Err(Error::Compile(
+            error @ (CompileError::NoClang { .. } | CompileError::Refused { .. }),
+        )) => {
             eprintln!("skipped: {error}");
             None
         }

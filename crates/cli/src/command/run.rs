@@ -15,8 +15,8 @@ use crate::progress::Progress;
 
 /// What a run has to say while it runs.
 pub(crate) trait Events {
-    /// Lines of the trace pipe, each with its line end.
-    fn trace(&mut self, lines: &str) -> Result<(), Failure>;
+    /// Lines of the trace pipe, each with its line end; `now` shows them without delay.
+    fn trace(&mut self, lines: &str, now: bool) -> Result<(), Failure>;
 }
 
 /// What a capture came to.
@@ -79,10 +79,11 @@ pub(crate) fn capture(
         machine: &ready.machine,
         traced: false,
     };
-    let cut = stream.run(&mut reader, writer.as_mut(), events).err();
-    if cut.as_ref().is_some_and(|failure| failure.is_of_output()) {
-        return Err(cut.unwrap_or_else(|| Failure::refused("")));
-    }
+    let ran = stream.run(&mut reader, writer.as_mut(), events);
+    let cut = match ran.and(stream.trace(1, events)) {
+        Err(failure) if failure.is_of_output() => return Err(failure),
+        other => other.err(),
+    };
     let Stream { counts, traced, .. } = stream;
     let written = writer.as_ref().map(CaptureWriter::packets);
     writer.map(CaptureWriter::finish).transpose()?;
@@ -123,7 +124,7 @@ pub(crate) fn once(
         ..TestRun::default()
     };
     let answer = program.test_run(&request)?;
-    events.trace(&ready.machine.take_trace())?;
+    events.trace(&ready.machine.take_trace(), false)?;
     if let Some(path) = &work.data_out {
         write(path, &answer.data_out)?;
     }
@@ -244,6 +245,8 @@ impl Stream<'_> {
         events: &mut dyn Events,
     ) -> Result<(), Failure> {
         let mut runner = self.program.runner()?;
+        // Packets that come in live are told of at once.
+        let enough = if self.work.input.is_file() { 32 * 1024 } else { 0 };
         while let Some(packet) = reader.next_packet()? {
             if packet.link_type != LinkType::ETHERNET && !self.work.any_link_type {
                 return Err(self.not_ethernet(packet.link_type));
@@ -258,7 +261,7 @@ impl Stream<'_> {
                 let orig_len = (i64::from(packet.orig_len) + grown) as u32;
                 writer.write(&Packet { data, orig_len, ..packet })?;
             }
-            self.trace(events)?;
+            self.trace(enough, events)?;
             if self.counts.packets.is_multiple_of(4096) {
                 self.progress.show(reader.offset(), self.counts.packets);
             }
@@ -271,13 +274,16 @@ impl Stream<'_> {
         Failure::refused(self.program.error(format!("{place}: {why}")))
     }
 
-    fn trace(&mut self, events: &mut dyn Events) -> Result<(), Failure> {
-        if self.machine.has_trace() {
+    /// Hands on what the program printed, once it is `enough` bytes.
+    fn trace(&mut self, enough: usize, events: &mut dyn Events) -> Result<(), Failure> {
+        if self.machine.trace_len() < enough.max(1) {
+            return Ok(());
+        }
+        if !self.traced {
             self.traced = true;
             self.progress.give_way();
-            events.trace(&self.machine.take_trace())?;
         }
-        Ok(())
+        events.trace(&self.machine.take_trace(), enough == 0)
     }
 
     fn not_ethernet(&self, link_type: LinkType) -> Failure {

@@ -29,7 +29,7 @@ impl<'a> Run<'a> {
 }
 
 impl Events for Run<'_> {
-    fn trace(&mut self, lines: &str) -> Result<(), Failure> {
+    fn trace(&mut self, lines: &str, _: bool) -> Result<(), Failure> {
         for line in lines.lines() {
             let before = if self.lines == 0 { "{\"trace\":[" } else { "," };
             self.lines += 1;

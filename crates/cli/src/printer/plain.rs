@@ -36,8 +36,12 @@ impl<'a> Run<'a> {
 }
 
 impl Events for Run<'_> {
-    fn trace(&mut self, lines: &str) -> Result<(), Failure> {
-        Ok(self.out.write_all(lines.as_bytes())?)
+    fn trace(&mut self, lines: &str, now: bool) -> Result<(), Failure> {
+        self.out.write_all(lines.as_bytes())?;
+        if now {
+            self.out.flush()?;
+        }
+        Ok(())
     }
 }
 
