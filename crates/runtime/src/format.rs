@@ -25,7 +25,7 @@ struct Spec {
 
 /// Prints `args` as `fmt` says; EINVAL for what Linux does not take.
 pub(crate) fn format(fmt: &[u8], args: &[u64], memory: &mut impl Memory) -> Result<Vec<u8>, Errno> {
-    if !fmt.iter().all(|b| matches!(b, 0x20..=0x7e | b'\t'..=b'\r')) {
+    if !fmt.iter().all(|b| matches!(b, 0x20..=0x7e | b'\t'..=b'\r' | 0x80..)) {
         return Err(Errno::EINVAL);
     }
     let mut p = Printer { out: Vec::new(), room: MAX_STRINGS, args: args.iter(), memory };
@@ -59,14 +59,17 @@ impl<M: Memory> Printer<'_, M> {
         let (spec, at) = spec(fmt);
         let rest = &fmt[at..];
         let taken = match rest.first() {
-            Some(b'p') => self.pointer(&rest[1..], arg, spec)? + 1,
+            Some(b'p') => {
+                self.pointer(&rest[1..], arg, spec)?;
+                // Linux skips what could name a kind of pointer, known or not.
+                1 + rest[1..].iter().take_while(|b| b.is_ascii_alphanumeric()).count()
+            }
             Some(b's') => {
                 self.end_of_word(&rest[1..])?;
                 self.string(arg, spec)?;
                 1
             }
             Some(b'c') => {
-                self.end_of_word(&rest[1..])?;
                 self.pad(&[arg as u8], Spec { zero: false, ..spec });
                 1
             }
@@ -75,69 +78,72 @@ impl<M: Memory> Printer<'_, M> {
         Ok(at + taken)
     }
 
-    /// A conversion that must not run into a letter or digit.
+    /// A conversion that must end at a space, at punctuation or with the text.
     fn end_of_word(&self, rest: &[u8]) -> Result<(), Errno> {
         match rest.first() {
-            Some(b) if b.is_ascii_alphanumeric() => Err(Errno::EINVAL),
-            _ => Ok(()),
+            None => Ok(()),
+            Some(b) if b.is_ascii_whitespace() || b.is_ascii_punctuation() => Ok(()),
+            Some(_) => Err(Errno::EINVAL),
         }
     }
 
-    fn pointer(&mut self, rest: &[u8], arg: u64, spec: Spec) -> Result<usize, Errno> {
+    /// Widths count only where Linux prints the number itself.
+    fn pointer(&mut self, rest: &[u8], arg: u64, spec: Spec) -> Result<(), Errno> {
         let at = |i: usize| rest.get(i).copied().unwrap_or(0);
         match (at(0), at(1)) {
             (b'k' | b'u', b's') => {
                 self.end_of_word(&rest[2..])?;
-                self.string(arg, spec)?;
-                Ok(2)
+                self.string(arg, Spec::default())
             }
-            (b'x', _) => self.address(arg, spec, 1),
-            (b'K', _) => self.hashed(arg, spec, 1),
+            (b'x', _) => {
+                self.address(arg, spec);
+                Ok(())
+            }
+            (b'K', _) => {
+                self.hashed(arg, spec);
+                Ok(())
+            }
             // No symbols here: the address, as Linux prints one without a symbol.
             (b's' | b'S' | b'B', _) => {
                 self.pad(format!("0x{arg:x}").as_bytes(), Spec { zero: false, ..spec });
-                Ok(1)
+                Ok(())
             }
             (kind @ (b'i' | b'I'), b'4') => {
                 let bytes = self.memory.bytes(arg, 4).unwrap_or(vec![0; 4]);
                 let one = |b: &u8| if kind == b'i' { format!("{b:03}") } else { format!("{b}") };
-                self.ip(bytes.iter().map(one).collect::<Vec<_>>().join("."), spec)
+                self.ip(&bytes.iter().map(one).collect::<Vec<_>>().join("."))
             }
             (kind @ (b'i' | b'I'), b'6') => {
                 let bytes = self.memory.bytes(arg, 16).unwrap_or(vec![0; 16]);
                 let groups = bytes.chunks(2).map(|g| format!("{:02x}{:02x}", g[0], g[1]));
                 let between = if kind == b'i' { "" } else { ":" };
-                self.ip(groups.collect::<Vec<_>>().join(between), spec)
+                self.ip(&groups.collect::<Vec<_>>().join(between))
             }
             (b, _) if b == 0 || b.is_ascii_whitespace() || b.is_ascii_punctuation() => {
-                self.hashed(arg, spec, 0)
+                self.hashed(arg, spec);
+                Ok(())
             }
             _ => Err(Errno::EINVAL),
         }
     }
 
-    fn ip(&mut self, text: String, spec: Spec) -> Result<usize, Errno> {
+    fn ip(&mut self, text: &str) -> Result<(), Errno> {
         self.take_room(text.len() + 1)?;
-        self.pad(text.as_bytes(), Spec { zero: false, ..spec });
-        Ok(2)
+        self.out.extend_from_slice(text.as_bytes());
+        Ok(())
     }
 
-    fn address(&mut self, arg: u64, spec: Spec, taken: usize) -> Result<usize, Errno> {
+    fn address(&mut self, arg: u64, spec: Spec) {
         let width = if spec.width == 0 { 16 } else { spec.width };
         let zero = spec.zero || spec.width == 0;
         self.pad(format!("{arg:x}").as_bytes(), Spec { width, zero, ..spec });
-        Ok(taken)
     }
 
-    /// Linux hides addresses behind a hash; null shows.
-    fn hashed(&mut self, arg: u64, spec: Spec, taken: usize) -> Result<usize, Errno> {
-        if arg == 0 {
-            let width = if spec.width == 0 { 16 } else { spec.width };
-            self.pad(b"(null)", Spec { width, zero: false, ..spec });
-            return Ok(taken);
-        }
+    /// Linux hides addresses behind a hash; null and error numbers show.
+    fn hashed(&mut self, arg: u64, spec: Spec) {
+        let plain = arg == 0 || arg >= -4095i64 as u64;
         let hash = (arg ^ 0x5bd1_e995).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        self.address(hash, spec, taken)
+        self.address(if plain { arg } else { hash }, spec);
     }
 
     fn string(&mut self, addr: u64, spec: Spec) -> Result<(), Errno> {

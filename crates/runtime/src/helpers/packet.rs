@@ -166,9 +166,6 @@ pub(super) fn csum_diff(
     [from, from_size, to, to_size, seed]: [u64; 5],
 ) -> Result<u64, Trap> {
     let (from_size, to_size) = (from_size as u32, to_size as u32);
-    if (from_size | to_size) & 3 != 0 {
-        return Ok(Errno::EINVAL.as_ret());
-    }
     let seed = seed as u32;
     let sum = match (from_size, to_size) {
         (0, 0) => seed,

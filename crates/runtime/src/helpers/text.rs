@@ -16,6 +16,7 @@ pub(super) fn strtol(
     _: &mut Call<'_, '_>,
     [buf, len, flags, res, _]: [u64; 5],
 ) -> Result<u64, Trap> {
+    mem::write(res, &[0; 8]);
     let parsed = parse(&mem::copy(buf, len as usize), flags, true).and_then(|n| {
         let limit = i64::MAX as u64 + u64::from(n.negative);
         if n.value > limit {
@@ -32,6 +33,7 @@ pub(super) fn strtoul(
     _: &mut Call<'_, '_>,
     [buf, len, flags, res, _]: [u64; 5],
 ) -> Result<u64, Trap> {
+    mem::write(res, &[0; 8]);
     let parsed = parse(&mem::copy(buf, len as usize), flags, true).and_then(|n| {
         if n.negative {
             return Err(Errno::EINVAL);
@@ -71,12 +73,10 @@ fn parse(text: &[u8], flags: u64, signed: bool) -> Result<Number, Errno> {
 
 /// The base, and the bytes of its prefix.
 fn radix(text: &[u8], base: u64) -> (u64, usize) {
-    let hex = text.len() > 2
-        && text[0] == b'0'
-        && text[1].eq_ignore_ascii_case(&b'x')
-        && text[2].is_ascii_hexdigit();
+    let x = text.len() > 1 && text[0] == b'0' && text[1].eq_ignore_ascii_case(&b'x');
     match base {
-        0 | 16 if hex => (16, 2),
+        16 if x => (16, 2),
+        0 if x && text.get(2).is_some_and(u8::is_ascii_hexdigit) => (16, 2),
         0 if text.first() == Some(&b'0') => (8, 0),
         0 => (10, 0),
         base => (base, 0),

@@ -1,0 +1,278 @@
+//! Results of helpers, against the running Linux.
+
+mod common;
+
+use common::{EXIT, add, agree, call, i, ld_map, ld64, load, mov, mov_reg, on_stack, ours};
+use isa::Insn;
+use runtime::door::{Bpf, BtfLoad, ProgLoad, TestRun};
+use uapi::{Errno, MapDef, MapType, ProgType};
+use verifier::FuncInfo;
+
+fn run(bpf: &dyn Bpf, insns: &[Insn]) -> u32 {
+    let prog = load(bpf, ProgType::Xdp, insns);
+    let run = TestRun { data_in: Some(vec![0; 64]), ..TestRun::default() };
+    bpf.test_run(prog, &run).unwrap().retval
+}
+
+#[test]
+fn checksums_are_linux_s() {
+    let patterns: [&[u8]; 5] = [
+        &[],
+        &[0; 4],
+        &[0xff; 8],
+        &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+        &[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 0x80, 0, 0, 0x80],
+    ];
+    for from in patterns {
+        for to in patterns {
+            for seed in [0u32, 1, 0xffff, 0xffff_ffff, 0x1234_5678, 0xffff_0000] {
+                agree(&format!("csum_diff {from:?} {to:?} {seed:#x}"), |bpf| {
+                    let (mut insns, a) = on_stack(from, 0);
+                    let (more, b) = on_stack(to, a);
+                    insns.extend(more);
+                    insns.extend([mov_reg(1, 10), add(1, a.into()), mov(2, from.len() as i32)]);
+                    insns.extend([mov_reg(3, 10), add(3, b.into()), mov(4, to.len() as i32)]);
+                    if from.is_empty() {
+                        insns.push(mov(1, 0));
+                    }
+                    if to.is_empty() {
+                        insns.push(mov(3, 0));
+                    }
+                    insns.extend(ld64(5, seed.into()));
+                    insns.extend([call(28), EXIT]);
+                    run(bpf, &insns)
+                });
+            }
+        }
+    }
+    agree("csum_diff of 6 bytes", |bpf| {
+        let (mut insns, a) = on_stack(&[1; 8], 0);
+        insns.extend([mov_reg(1, 10), add(1, a.into()), mov(2, 6), mov(3, 0), mov(4, 0)]);
+        insns.extend([mov(5, 0), call(28), EXIT]);
+        run(bpf, &insns)
+    });
+}
+
+#[test]
+fn texts_become_numbers_as_on_linux() {
+    let texts = [
+        "0",
+        "12",
+        "-12",
+        " 12",
+        "+3",
+        "0x1f",
+        "-0x1f",
+        "017",
+        "08",
+        "0x",
+        "x",
+        "",
+        "12abc",
+        "- 3",
+        "99999999999999999999",
+        "9223372036854775807",
+        "9223372036854775808",
+        "--1",
+        "  -7 ",
+        "-9223372036854775808",
+        "-9223372036854775809",
+        "18446744073709551615",
+        "\t5",
+        "0b1",
+        "1f",
+    ];
+    for helper in [105, 106] {
+        for text in texts {
+            for flags in [0, 8, 10, 16, 2, 32] {
+                // The number's low half, then the answer's.
+                for part in [None, Some(0), Some(4)] {
+                    agree(&format!("helper {helper} of {text:?} in {flags}, {part:?}"), |bpf| {
+                        let (mut insns, at) = on_stack(format!("{text}\0").as_bytes(), -8);
+                        insns.extend([i(0x7a, 10, 0, -8, -1), mov_reg(1, 10), add(1, at.into())]);
+                        insns.extend([mov(2, text.len() as i32 + 1), mov(3, flags)]);
+                        insns.extend([mov_reg(4, 10), add(4, -8), call(helper)]);
+                        if let Some(off) = part {
+                            insns.push(i(0x61, 0, 10, -8 + off, 0));
+                        }
+                        insns.push(EXIT);
+                        run(bpf, &insns)
+                    });
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn loops_end_as_on_linux() {
+    // The callback counts in its context, and stops at turn 5 when told to.
+    for (turns, flags, stop) in [
+        (0, 0, -1),
+        (1, 0, -1),
+        (10, 0, -1),
+        (10, 0, 5),
+        (10, 1, -1),
+        (1 << 23, 0, 3),
+        (1 << 24, 0, -1),
+    ] {
+        agree(&format!("bpf_loop {turns} {flags} {stop}"), |bpf| {
+            let request = looping(bpf, turns, flags, stop);
+            let prog = match bpf.prog_load(&request) {
+                Ok(loaded) => loaded.fd,
+                Err(error) => panic!("{error}\n{}", error.log),
+            };
+            let run = TestRun { data_in: Some(vec![0; 64]), ..TestRun::default() };
+            bpf.test_run(prog, &run).unwrap().retval
+        });
+    }
+}
+
+/// r0 = bpf_loop(turns, callback, &counter, flags) * 1000 + counter.
+fn looping(bpf: &dyn Bpf, turns: i32, flags: i32, stop: i32) -> ProgLoad {
+    let main = [
+        i(0x7a, 10, 0, -8, 0),
+        mov(1, turns),
+        i(0x18, 2, 4, 0, 10),
+        i(0, 0, 0, 0, 0),
+        mov_reg(3, 10),
+        add(3, -8),
+        mov(4, flags),
+        call(181),
+        i(0x27, 0, 0, 0, 1000),
+        i(0x79, 1, 10, -8, 0),
+        i(0x0f, 0, 1, 0, 0),
+        EXIT,
+    ];
+    let callback = [
+        i(0x79, 3, 2, 0, 0),
+        add(3, 1),
+        i(0x7b, 2, 3, 0, 0),
+        mov(0, 0),
+        i(0x55, 1, 0, 1, stop),
+        mov(0, 1),
+        EXIT,
+    ];
+    // The function's address is relative to the slot after the load.
+    let mut insns = main.to_vec();
+    insns[2].imm = (main.len() - 3) as i32;
+    insns.extend(callback);
+    with_btf(bpf, insns, &[0, main.len() as u32])
+}
+
+/// With BTF that gives each start a function.
+fn with_btf(bpf: &dyn Bpf, insns: Vec<Insn>, starts: &[u32]) -> ProgLoad {
+    let strings = b"\0f\0";
+    let mut types: Vec<u32> = vec![0, 13 << 24, 0];
+    starts.iter().for_each(|_| types.extend([1, 12 << 24, 1]));
+    let mut data: Vec<u8> = vec![0x9f, 0xeb, 1, 0];
+    let types: Vec<u8> = types.iter().flat_map(|w| w.to_le_bytes()).collect();
+    let header = [24, 0, types.len() as u32, types.len() as u32, strings.len() as u32];
+    data.extend(header.iter().flat_map(|w| w.to_le_bytes()));
+    data.extend(types);
+    data.extend(strings);
+    let btf = bpf.btf_load(&BtfLoad { data, ..BtfLoad::default() }).unwrap().fd;
+    let info = starts.iter().zip(2..).map(|(&insn_off, type_id)| FuncInfo { insn_off, type_id });
+    let func_info = info.collect();
+    ProgLoad { btf: Some(btf), func_info, ..common::request(ProgType::Xdp, &insns) }
+}
+
+#[test]
+fn map_helpers_answer_as_on_linux() {
+    for (t, helper, flags) in [
+        (MapType::Hash, 2, 0),
+        (MapType::Hash, 2, 1),
+        (MapType::Hash, 2, 2),
+        (MapType::Hash, 2, 3),
+        (MapType::Hash, 3, 0),
+        (MapType::Array, 2, 0),
+        (MapType::Array, 2, 1),
+        (MapType::Array, 2, 2),
+        (MapType::Array, 3, 0),
+        (MapType::PercpuHash, 2, 0),
+        (MapType::PercpuHash, 2, 2),
+        (MapType::PercpuArray, 2, 1),
+        (MapType::LruHash, 2, 2),
+        (MapType::LruHash, 3, 0),
+    ] {
+        for key in [0u32, 1, 9] {
+            agree(&format!("{} helper {helper} flags {flags} key {key}", t.name()), |bpf| {
+                let map = bpf.map_create(&MapDef::new(t, 4, 8, 2).into()).unwrap();
+                let value = vec![1; 8 * bpf.possible_cpus() as usize];
+                bpf.map_update(map, &[0; 4], &value, 0).unwrap();
+                let mut insns = vec![
+                    i(0x62, 10, 0, -4, key as i32),
+                    i(0x7a, 10, 0, -16, 5),
+                    mov_reg(2, 10),
+                    add(2, -4),
+                    mov_reg(3, 10),
+                    add(3, -16),
+                    mov(4, flags),
+                ];
+                insns.extend(ld_map(1, map));
+                insns.extend([call(helper), EXIT]);
+                run(bpf, &insns)
+            });
+        }
+    }
+}
+
+#[test]
+fn tags_are_linux_s() {
+    agree("a tag", |bpf| {
+        let map = bpf.map_create(&MapDef::new(MapType::Array, 4, 8, 1).into()).unwrap();
+        let mut insns = Vec::from(ld_map(1, map));
+        insns.extend([i(0x18, 2, 2, 0, map.0), i(0, 0, 0, 0, 4), mov(0, 2), EXIT]);
+        let prog = load(bpf, ProgType::Xdp, &insns);
+        let info = bpf.prog_info(prog).unwrap();
+        let map_id = bpf.map_info(map).unwrap().id;
+        assert_eq!(info.map_ids, [map_id]);
+        (info.tag, info.gpl_compatible, info.prog_type, info.name)
+    });
+}
+
+#[test]
+fn bytes_of_packets_move_as_on_linux() {
+    // bpf_xdp_load_bytes 189, bpf_xdp_store_bytes 190, of 8 bytes.
+    for helper in [189, 190] {
+        for (len, off) in [
+            (64, 0),
+            (64, 56),
+            (64, 57),
+            (64, -1),
+            (64, 70000),
+            (4000, 3516),
+            (4000, 3992),
+            (4000, 3993),
+        ] {
+            agree(&format!("helper {helper} at {off} of {len}"), |bpf| {
+                let insns = [
+                    i(0x7a, 10, 0, -8, 0x5555),
+                    mov(2, off),
+                    mov_reg(3, 10),
+                    add(3, -8),
+                    mov(4, 8),
+                    call(helper),
+                    i(0x79, 1, 10, -8, 0),
+                    i(0x0f, 0, 1, 0, 0),
+                    EXIT,
+                ];
+                let prog = load(bpf, ProgType::Xdp, &insns);
+                let data = (0..len).map(|n| (n % 253) as u8).collect();
+                let run =
+                    TestRun { data_in: Some(data), data_out: Some(8192), ..TestRun::default() };
+                let out = bpf.test_run(prog, &run).unwrap();
+                (out.retval, out.data_out)
+            });
+        }
+    }
+}
+
+#[test]
+fn a_helper_without_body_is_refused_at_load() {
+    let bpf = ours();
+    // bpf_get_stackid
+    let request = common::request(ProgType::Kprobe, &[mov(2, 0), mov(3, 0), call(27), EXIT]);
+    let error = bpf.prog_load(&request).unwrap_err();
+    assert_eq!(error.errno, Errno::EINVAL);
+}
