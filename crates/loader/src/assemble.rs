@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use crate::error::LoadError;
 use crate::function::{Function, Functions, Reloc, Target};
 use crate::reloc::{PSEUDO_CALL, PSEUDO_FUNC};
-use crate::section::section_kind;
+use crate::section::{attach_point, section_kind};
 use crate::spec::{
     CoreSite, ExternKind, FuncInfo, LineInfo, MapKind, MapRef, PSEUDO_MAP_FD, PSEUDO_MAP_VALUE,
     ProgramSpec, Spec, Subprog,
@@ -146,8 +146,7 @@ impl<'s> Assembly<'s> {
             let function = &self.functions.all[index];
             let base = self.placed[&index];
             let code = function.code();
-            let Some(at) = (next..code.len()).find(|at| refers(code[*at]))
-            else {
+            let Some(at) = (next..code.len()).find(|at| refers(code[*at])) else {
                 continue;
             };
             self.open.push((index, at + 1));
@@ -279,14 +278,13 @@ fn describe(function: &Function, old: Option<&ProgramSpec>) -> ProgramSpec {
         name: function.name.to_string(),
         section: section.to_owned(),
         prog_type: kind.map(|kind| kind.prog_type),
+        expected_attach_type: kind.map_or(0, |kind| kind.attach),
         flags: kind.map_or(0, |kind| kind.flags),
         attach_target: section.split_once('/').map(|(_, target)| target.to_owned()),
-        attach_point: kind.and_then(|kind| kind.attach_point),
+        attach_point: kind.and_then(attach_point),
         autoload: function.autoload,
         ..ProgramSpec::default()
     };
-    let attach_type = kind.and_then(|kind| kind.attach_type);
-    program.expected_attach_type = attach_type.map_or(0, |attach_type| attach_type.raw());
     if let Some(old) = old {
         program.autoload = old.autoload;
         program.prog_type = old.prog_type;

@@ -71,9 +71,9 @@ impl<'a> Elf<'a> {
         let mut sections = Vec::with_capacity(table.len());
         for section in table.iter() {
             let name = name(table.section_name(LE, section).map_err(bad)?)?;
-            let data = section.data(LE, bytes).map_err(|_| {
-                LoadError::section(name, "contents do not fit in the file")
-            })?;
+            let data = section
+                .data(LE, bytes)
+                .map_err(|_| LoadError::section(name, "contents do not fit in the file"))?;
             sections.push(Section {
                 name,
                 kind: section.sh_type(LE).0,
@@ -117,10 +117,9 @@ impl<'a> Elf<'a> {
         let section = &self.sections[index];
         let records = object::pod::slice_from_all_bytes::<elf::Rel64<LE>>(section.data)
             .map_err(|()| LoadError::section(section.name, "not a whole number of relocations"))?;
-        Ok(records.iter().map(|rel| Relocation {
-            offset: rel.r_offset(LE),
-            symbol: rel.r_sym(LE) as usize,
-        }))
+        Ok(records
+            .iter()
+            .map(|rel| Relocation { offset: rel.r_offset(LE), symbol: rel.r_sym(LE) as usize }))
     }
 
     /// What a relocation's symbol is called: of a section symbol, the section's name.
@@ -136,9 +135,7 @@ impl<'a> Elf<'a> {
 
 impl Section<'_> {
     pub(crate) fn is_code(&self) -> bool {
-        self.kind == elf::SHT_PROGBITS.0
-            && self.flags & elf::SHF_EXECINSTR.0 != 0
-            && self.size > 0
+        self.kind == elf::SHT_PROGBITS.0 && self.flags & elf::SHF_EXECINSTR.0 != 0 && self.size > 0
     }
 
     pub(crate) fn is_progbits(&self) -> bool {

@@ -86,7 +86,9 @@ pub enum LoadError {
         message: String,
     },
     /// A CO-RE relocation failed.
-    #[error("program '{program}': CO-RE relocation #{index} (section '{section}' at {offset:#x}): {message}")]
+    #[error(
+        "program '{program}': CO-RE relocation #{index} (section '{section}' at {offset:#x}): {message}"
+    )]
     Core {
         /// The function it is in.
         program: String,
@@ -126,11 +128,7 @@ impl LoadError {
         LoadError::Section { section: section.into(), offset: None, message: message.into() }
     }
 
-    pub(crate) fn section_at(
-        section: &str,
-        offset: u64,
-        message: impl Into<String>,
-    ) -> LoadError {
+    pub(crate) fn section_at(section: &str, offset: u64, message: impl Into<String>) -> LoadError {
         let (section, message) = (section.into(), message.into());
         LoadError::Section { section, offset: Some(offset), message }
     }

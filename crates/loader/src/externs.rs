@@ -84,7 +84,8 @@ struct Index<'b> {
 
 impl<'b> Index<'b> {
     fn new(btf: &'b Btf) -> Index<'b> {
-        let mut index = Index { btf, by_name: FxHashMap::default(), sections: FxHashMap::default() };
+        let mut index =
+            Index { btf, by_name: FxHashMap::default(), sections: FxHashMap::default() };
         for ty in btf.own_types() {
             match ty.kind {
                 Kind::Var | Kind::Func => {
@@ -117,11 +118,7 @@ impl<'b> Index<'b> {
     }
 }
 
-fn kconfig_kind(
-    btf: &Btf,
-    symbol: &Symbol<'_>,
-    found: &Type<'_>,
-) -> Result<ExternKind, LoadError> {
+fn kconfig_kind(btf: &Btf, symbol: &Symbol<'_>, found: &Type<'_>) -> Result<ExternKind, LoadError> {
     let bad = |message: String| LoadError::external(symbol.name, message);
     if found.kind == Kind::Func {
         return Err(bad("a function in section .kconfig".into()));
@@ -175,7 +172,8 @@ fn place_kconfig(externs: &mut [Extern]) -> Result<(), LoadError> {
     for ext in externs {
         if let ExternKind::Kconfig { offset, size, align, .. } = &mut ext.kind {
             let place = end.checked_next_multiple_of(*align);
-            let Some((start, next)) = place.and_then(|at| Some((at, at.checked_add(*size)?))) else {
+            let Some((start, next)) = place.and_then(|at| Some((at, at.checked_add(*size)?)))
+            else {
                 return Err(LoadError::external(&ext.name, "section .kconfig is above 4 GiB"));
             };
             (*offset, end) = (start, next);
@@ -230,8 +228,9 @@ fn edit_ksyms(
 
 fn name_params(btf: &Btf, edit: &mut BtfEdit, func: TypeId, name: u32) {
     let proto = btf.ty(func).and_then(|func| btf.ty(func.target()?));
-    for (proto, (number, param)) in
-        proto.iter().flat_map(|proto| proto.params().enumerate().map(move |param| (proto.id, param)))
+    for (proto, (number, param)) in proto
+        .iter()
+        .flat_map(|proto| proto.params().enumerate().map(move |param| (proto.id, param)))
     {
         if !param.type_id.is_void() && param.name.is_empty() {
             edit.set_param_name(proto, number, name);

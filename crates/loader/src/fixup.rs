@@ -24,8 +24,10 @@ pub(crate) fn fix_datasecs(
     let variables = Variables { elf, by_name: OnceCell::new() };
     let old = edit.old().clone();
     for section in old.own_types().filter(|ty| ty.kind == Kind::Datasec) {
-        let mut records: Vec<[u32; 3]> =
-            section.datasec().map(|record| [record.type_id.0, record.offset, record.size]).collect();
+        let mut records: Vec<[u32; 3]> = section
+            .datasec()
+            .map(|record| [record.type_id.0, record.offset, record.size])
+            .collect();
         if let Some(new) = edited.get(&section.id) {
             records.clone_from(new);
         } else if !matches!(section.name, ".ksyms" | ".kconfig") {

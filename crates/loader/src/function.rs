@@ -140,7 +140,8 @@ fn function(section: &Section<'_>, symbol: &Symbol<'_>) -> Result<Function, Load
     let end = symbol.value.checked_add(symbol.size).filter(|end| *end <= section.data.len() as u64);
     let Some(end) = end else { return Err(bad(section, symbol, "crosses the section's end")) };
     let code = &section.data[symbol.value as usize..end as usize];
-    let insns = Insn::slots(code).filter(|insns| !insns.is_empty() && symbol.value % 8 == 0);
+    let insns =
+        Insn::slots(code).filter(|insns| !insns.is_empty() && symbol.value.is_multiple_of(8));
     let Some(insns) = insns else {
         let message = format!("{} bytes are not a whole number of instructions", symbol.size);
         return Err(bad(section, symbol, message));

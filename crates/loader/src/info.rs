@@ -79,11 +79,7 @@ fn own_records<'x, T>(function: &Function, records: &'x [T], at: impl Fn(&T) -> 
     own.map_or(&[], |(first, last)| &records[first..last])
 }
 
-fn attach_core_relos(
-    elf: &Elf<'_>,
-    ext: &Ext,
-    functions: &mut Functions,
-) -> Result<(), LoadError> {
+fn attach_core_relos(elf: &Elf<'_>, ext: &Ext, functions: &mut Functions) -> Result<(), LoadError> {
     for section in &ext.relos {
         let Some((index, _)) = elf.section_named(&section.name) else { continue };
         for (number, relo) in section.records.iter().enumerate() {

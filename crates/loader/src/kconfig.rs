@@ -30,7 +30,8 @@ impl Spec {
         for ext in &mut self.externs {
             let ExternKind::Kconfig { ty, offset, size, .. } = ext.kind else { continue };
             let place = data.get_mut(offset as usize..(offset + size) as usize);
-            let place = place.ok_or_else(|| LoadError::external(&ext.name, "lies outside .kconfig"))?;
+            let place =
+                place.ok_or_else(|| LoadError::external(&ext.name, "lies outside .kconfig"))?;
             ext.resolved = resolve(ext, ty, place, kernel)?;
             if !ext.resolved && !ext.weak {
                 return Err(LoadError::external(&ext.name, "not in the kernel's configuration"));

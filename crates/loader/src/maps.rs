@@ -70,11 +70,8 @@ fn btf_map(btf: &Btf, section: &Section<'_>, place: SecInfo) -> Result<DefinedMa
     }
     let fields = Parser { btf, map: name }.fields(&def, false)?;
     let pin = fields.pin;
-    let spec = MapSpec {
-        def: fields.into_def(name)?,
-        pin,
-        ..empty(name, MapKind::Btf, MAPS, offset)
-    };
+    let spec =
+        MapSpec { def: fields.into_def(name)?, pin, ..empty(name, MapKind::Btf, MAPS, offset) };
     let last = def.members().last().filter(|member| member.name == "values");
     let values_offset = last.map(|member| member.bit_offset / 8);
     Ok(DefinedMap { spec, place, values_offset })
@@ -128,7 +125,9 @@ impl Parser<'_> {
                     self.set("value size", &mut fields.value, size)?;
                     fields.value_type = id.0;
                 }
-                "values" if index != last => return Err(self.bad("'values' is not its last member")),
+                "values" if index != last => {
+                    return Err(self.bad("'values' is not its last member"));
+                }
                 "values" => self.values(&mut fields, ty, is_inner)?,
                 "pinning" if is_inner => return Err(self.bad("an inner map cannot be pinned")),
                 "pinning" => fields.pin = self.pin(name, ty)?,
@@ -302,7 +301,7 @@ pub(crate) fn legacy_maps(elf: &Elf<'_>) -> Result<Vec<MapSpec>, LoadError> {
         return Ok(Vec::new());
     }
     let each = len / count;
-    if len % count != 0 || each < LEGACY_LEN {
+    if !len.is_multiple_of(count) || each < LEGACY_LEN {
         return Err(LoadError::section("maps", format!("{len} bytes do not make {count} maps")));
     }
     let mut maps = Vec::new();

@@ -52,7 +52,8 @@ impl Object {
         }
         let index = collect_maps(&elf, &mut spec, btf, &functions, &mut budget)?;
         let externs = &spec.externs;
-        let externs = externs.iter().enumerate().map(|(number, ext)| (ext.symbol, number)).collect();
+        let externs =
+            externs.iter().enumerate().map(|(number, ext)| (ext.symbol, number)).collect();
         Relocator { elf: &elf, maps: &index, externs: &externs }.apply(&mut functions)?;
         spec.functions = functions;
         assemble(&mut spec)?;
@@ -165,12 +166,12 @@ fn collect_maps(
 }
 
 /// Entry programs by symbol: number, section, offset in bytes.
-fn programs<'a>(
-    elf: &Elf<'a>,
-    functions: &Functions,
-) -> FxHashMap<&'a str, (usize, usize, u64)> {
-    let numbers: FxHashMap<&str, usize> =
-        functions.entries().enumerate().map(|(number, index)| (&*functions.all[index].name, number)).collect();
+fn programs<'a>(elf: &Elf<'a>, functions: &Functions) -> FxHashMap<&'a str, (usize, usize, u64)> {
+    let numbers: FxHashMap<&str, usize> = functions
+        .entries()
+        .enumerate()
+        .map(|(number, index)| (&*functions.all[index].name, number))
+        .collect();
     let symbols = elf.symbols.iter().filter(|symbol| symbol.is_func());
     symbols
         .filter_map(|symbol| {

@@ -66,10 +66,11 @@ impl Relocator<'_, '_> {
     ) -> Result<(), LoadError> {
         let offset = relocation.offset;
         let Some(symbol) = self.elf.symbols.get(relocation.symbol) else {
-            let message = format!("relocation against symbol {}, which does not exist", relocation.symbol);
+            let message =
+                format!("relocation against symbol {}, which does not exist", relocation.symbol);
             return Err(LoadError::section_at(section.name, offset, message));
         };
-        if offset % Insn::SIZE as u64 != 0 || offset >= section.size {
+        if !offset.is_multiple_of(Insn::SIZE as u64) || offset >= section.size {
             return Err(self.bad(section, offset, symbol, "is not at an instruction"));
         }
         let slot = offset as usize / Insn::SIZE;
@@ -189,7 +190,8 @@ pub(crate) fn map_slots(
     by_offset.sort_by_key(|map| defined[*map].place.offset);
     let names: FxHashMap<&str, usize> =
         defined.iter().enumerate().map(|(map, def)| (def.spec.name.as_str(), map)).collect();
-    for (index, _) in elf.sections.iter().enumerate().filter(|(_, s)| s.is_rel() && s.info == section)
+    for (index, _) in
+        elf.sections.iter().enumerate().filter(|(_, s)| s.is_rel() && s.info == section)
     {
         for relocation in elf.relocations(index)? {
             let offset = relocation.offset;
@@ -201,7 +203,8 @@ pub(crate) fn map_slots(
                 symbol: symbol.name.into(),
                 message: message.into(),
             };
-            let place = by_offset.partition_point(|m| u64::from(defined[*m].place.offset) <= offset);
+            let place =
+                by_offset.partition_point(|m| u64::from(defined[*m].place.offset) <= offset);
             let map = place.checked_sub(1).map(|place| by_offset[place]);
             let map = map.ok_or_else(|| bad("is in no map's definition"))?;
             let slot = slot_number(&defined[map], offset).map_err(bad)?;

@@ -66,7 +66,8 @@ fn struct_ops_map(
     }
     let start = offset as usize;
     let data = section.data.get(start..start.saturating_add(ty.size_or_type as usize));
-    let data = data.ok_or_else(|| LoadError::map(variable.name, "lies beyond the section's end"))?;
+    let data =
+        data.ok_or_else(|| LoadError::map(variable.name, "lies beyond the section's end"))?;
     budget.take(data.len() as u64)?;
     let mut def = MapDef::new(MapType::StructOps, 4, ty.size_or_type, 1);
     def.name = maps::kernel_name(variable.name);
@@ -77,7 +78,12 @@ fn struct_ops_map(
         initial: Some(data.to_vec()),
         struct_type: ty.id,
         autocreate: !name.starts_with('?'),
-        ..maps::empty(variable.name, MapKind::StructOps, name.trim_start_matches('?'), offset.into())
+        ..maps::empty(
+            variable.name,
+            MapKind::StructOps,
+            name.trim_start_matches('?'),
+            offset.into(),
+        )
     })
 }
 

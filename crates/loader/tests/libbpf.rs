@@ -21,9 +21,14 @@ fn compare(objects: &[std::path::PathBuf]) {
             return;
         }
         let answer = support::ask(path, &name).expect("an answer");
-        let newer = NEWER.iter().find(|(object, version)| *object == name && answer.version < *version);
+        let newer =
+            NEWER.iter().find(|(object, version)| *object == name && answer.version < *version);
         if let Some((_, version)) = newer {
-            eprintln!("skipped: {name} needs libbpf 1.{}, here is {}", version % 100, answer.version);
+            eprintln!(
+                "skipped: {name} needs libbpf 1.{}, here is {}",
+                version % 100,
+                answer.version
+            );
             continue;
         }
         if answer.open_error.is_some() {

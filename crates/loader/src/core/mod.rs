@@ -167,7 +167,10 @@ impl<'t> Session<'_, 't> {
                 Some((offset, _)) if *offset != target.bit_offset => {
                     let text = local.describe();
                     let offsets = (target.bit_offset, *offset);
-                    return Err(format!("{text}: field offset ambiguity: {} != {}", offsets.0, offsets.1));
+                    return Err(format!(
+                        "{text}: field offset ambiguity: {} != {}",
+                        offsets.0, offsets.1
+                    ));
                 }
                 Some((_, first)) if first.poison != patch.poison || first.new != patch.new => {
                     return Err(format!(

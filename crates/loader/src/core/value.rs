@@ -37,11 +37,17 @@ pub(super) fn patch(local: &Access<'_>, target: Option<&Access<'_>>) -> Result<P
         None => absent(local.kind),
     };
     let Some(new) = new else {
-        return Ok(Patch { old: old.number, validate: old.validate, poison: true, ..Patch::default() });
+        return Ok(Patch {
+            old: old.number,
+            validate: old.validate,
+            poison: true,
+            ..Patch::default()
+        });
     };
     let resizes = old.size != new.size;
     let fixed_size = resizes
-        && !target.is_some_and(|target| can_resize(local.btf, old.type_id, target.btf, new.type_id));
+        && !target
+            .is_some_and(|target| can_resize(local.btf, old.type_id, target.btf, new.type_id));
     Ok(Patch {
         old: old.number,
         new: new.number,
@@ -66,9 +72,7 @@ fn value(access: &Access<'_>) -> Result<Value, String> {
         Subject::Field => field(access),
         Subject::Type => Ok(match access.kind {
             CoreKind::TypeSize => plain(size(access.btf, access.root)?.into()),
-            CoreKind::TypeIdTarget => {
-                Value { validate: false, ..plain(access.root.0.into()) }
-            }
+            CoreKind::TypeIdTarget => Value { validate: false, ..plain(access.root.0.into()) },
             _ => plain(1),
         }),
         Subject::Enumval if access.kind == CoreKind::EnumvalExists => Ok(plain(1)),
@@ -199,9 +203,7 @@ fn is_signed(ty: &Type<'_>) -> bool {
 fn can_resize(local: &Btf, old: TypeId, target: &Btf, new: TypeId) -> bool {
     let (Some(a), Some(b)) = (local.ty(old), target.ty(new)) else { return false };
     let extends = |ty: &Type<'_>| {
-        ty.int().is_some_and(|int| {
-            !int.encoding.signed || int.encoding.char || int.encoding.bool
-        })
+        ty.int().is_some_and(|int| !int.encoding.signed || int.encoding.char || int.encoding.bool)
     };
     (a.kind == Kind::Ptr && b.kind == Kind::Ptr) || (extends(&a) && extends(&b))
 }

@@ -53,7 +53,8 @@ fn build() -> Option<PathBuf> {
         return Some(built.into());
     }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/oracle.c");
-    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("oracle-{}", std::process::id()));
+    let binary =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("oracle-{}", std::process::id()));
     let mut cc = Command::new("cc");
     cc.args(["-O1", "-w", "-o"]).arg(&binary).arg(source).args(["-lbpf", "-lelf", "-lz"]);
     let status = cc.status();
@@ -127,9 +128,10 @@ fn parse(text: &str) -> Answer {
 pub(crate) fn load_of(program: &ProgramSpec) -> Load {
     let insns = program.insns.iter().flat_map(|insn| insn.to_bytes());
     let funcs = program.func_info.iter().flat_map(|info| [info.insn_off, info.type_id.0]);
-    let lines = program.line_info.iter().flat_map(|info| {
-        [info.insn_off, info.file_name_off, info.line_off, info.line_col]
-    });
+    let lines = program
+        .line_info
+        .iter()
+        .flat_map(|info| [info.insn_off, info.file_name_off, info.line_off, info.line_col]);
     Load {
         name: cut(&program.name),
         prog_type: program.prog_type.map_or(0, |prog_type| prog_type.raw()),
@@ -303,6 +305,9 @@ pub(crate) fn compile(source: &Path, object: &Path) -> Option<()> {
         .arg(object)
         .status()
         .expect("clang runs");
+    if !status.success() {
+        eprintln!("skipped: {} does not compile here (libbpf-dev?)", source.display());
+    }
     status.success().then_some(())
 }
 
