@@ -121,7 +121,7 @@ fn is_read_only(arg: ArgType) -> bool {
 }
 
 /// Offsets that pointers of this kind may have when they are handed over.
-fn check_offset(env: &Env<'_>, regno: usize, arg: ArgType) -> Checked {
+pub(super) fn check_offset(env: &Env<'_>, regno: usize, arg: ArgType) -> Checked {
     let reg = env.reg(regno);
     if arg.release {
         if matches!(arg.kind, ArgKind::Dynptr(_)) && reg.kind == RegKind::Stack {

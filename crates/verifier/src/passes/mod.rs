@@ -14,6 +14,7 @@ mod graph;
 mod live;
 mod maps;
 mod resolve;
+pub(crate) mod stack_depth;
 mod subprogs;
 
 use crate::env::Env;
