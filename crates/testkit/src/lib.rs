@@ -2,6 +2,7 @@
 //! oracle, benchmarks. Its binaries are started by `cargo xtask`.
 
 pub mod bench;
+pub mod generate;
 pub mod oracle;
 pub mod verdicts;
 
