@@ -180,6 +180,11 @@ pub(crate) struct TargetArgs {
     #[arg(long, value_name = "FILE", default_value = "/sys/kernel/btf/vmlinux",
           value_hint = ValueHint::FilePath)]
     pub(crate) btf: PathBuf,
+
+    /// Configuration of that kernel, as CONFIG_NAME=value lines; the running kernel's in /boot
+    /// otherwise
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) kconfig: Option<PathBuf>,
 }
 
 /// What runs a program.

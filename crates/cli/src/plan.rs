@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::args::{CompileArgs, DisasmArgs, Engine, RunArgs, Style, VerifyArgs};
+use ring3::Kernel;
+
+use crate::args::{CompileArgs, DisasmArgs, Engine, RunArgs, Style, TargetArgs, VerifyArgs};
 use crate::failure::Failure;
 
 /// Elements of a map that are shown without `--maps`.
@@ -18,7 +20,29 @@ pub(crate) struct RunPlan {
     pub(crate) elements: usize,
     pub(crate) json: bool,
     pub(crate) engine: Engine,
-    pub(crate) kernel_btf: PathBuf,
+    pub(crate) kernel: KernelPlan,
+}
+
+/// The kernel that programs are meant for.
+#[derive(Debug)]
+pub(crate) struct KernelPlan {
+    btf: PathBuf,
+    config: Option<PathBuf>,
+}
+
+impl KernelPlan {
+    fn new(args: TargetArgs) -> KernelPlan {
+        KernelPlan { btf: args.btf, config: args.kconfig }
+    }
+
+    /// Its files, which are read when a program asks for them.
+    pub(crate) fn open(&self) -> Kernel {
+        let kernel = Kernel::at(&self.btf);
+        match &self.config {
+            Some(config) => kernel.with_config(config),
+            None => kernel,
+        }
+    }
 }
 
 /// What a program is run on.
@@ -60,7 +84,7 @@ pub(crate) struct VerifyPlan {
     /// `log_level`: 0, 1 or 2.
     pub(crate) log: u32,
     pub(crate) json: bool,
-    pub(crate) kernel_btf: PathBuf,
+    pub(crate) kernel: KernelPlan,
 }
 
 /// A listing.
@@ -99,7 +123,7 @@ pub(crate) fn run(args: RunArgs) -> Result<RunPlan, Failure> {
         elements: if args.maps { usize::MAX } else { FEW },
         json: args.json,
         engine: args.engine,
-        kernel_btf: args.target.btf,
+        kernel: KernelPlan::new(args.target),
     })
 }
 
@@ -125,7 +149,7 @@ pub(crate) fn verify(args: VerifyArgs) -> Result<VerifyPlan, Failure> {
         files,
         log: u32::from(args.verbose).min(2),
         json: args.json,
-        kernel_btf: args.target.btf,
+        kernel: KernelPlan::new(args.target),
     })
 }
 

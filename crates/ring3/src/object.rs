@@ -2,14 +2,12 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use btf::Btf;
-use loader::{ProgramSpec, Spec};
+use loader::{Extern, ExternKind, LoadError, MapKind, ProgramSpec, Spec};
 
-use crate::Error;
 use crate::compile::{compile, is_source};
+use crate::{Error, Kernel};
 
 /// Largest file that is read, in bytes; a program of a million instructions with all its debug
 /// information is far smaller.
@@ -111,21 +109,35 @@ impl Object {
         list(self.spec.programs.iter().map(|program| program.name.as_str()))
     }
 
-    /// Fits the programs to the kernel that they are meant for: targets in its BTF. Nothing is
-    /// read from `kernel` for programs that do not refer to it.
-    pub fn resolve(&mut self, kernel: &KernelBtf) -> Result<(), Error> {
+    /// Fits the programs to the kernel that they are meant for: CO-RE, its configuration, its
+    /// symbols, targets in its BTF. Nothing is read of it for programs that do not refer to it.
+    pub fn resolve(&mut self, kernel: &Kernel) -> Result<(), Error> {
+        let kconfig = self.spec.maps.iter().any(|map| map.kind == MapKind::Kconfig);
+        if kconfig {
+            let filled = kernel.facts(|facts| self.spec.resolve_kconfig(facts))?;
+            self.explain(filled)?;
+        }
         if !self.needs_kernel_btf() {
             return Ok(());
         }
         let types = kernel.types()?;
-        let Object { file, spec, .. } = self;
-        spec.resolve_attach(&types).map_err(|source| Error::Object { file: file.clone(), source })
+        let relocated = self.spec.relocate_core(&[&types]);
+        self.explain(relocated)?;
+        let symbols = self.spec.resolve_ksyms(&types, &[], &|name| kernel.symbol(name));
+        self.explain(symbols)?;
+        let attached = self.spec.resolve_attach(&types);
+        self.explain(attached)
+    }
+
+    fn explain(&self, result: Result<(), LoadError>) -> Result<(), Error> {
+        result.map_err(|source| Error::Object { file: self.file.clone(), source })
     }
 
     /// Whether loading needs the BTF of the kernel that the programs are meant for.
     pub fn needs_kernel_btf(&self) -> bool {
         let program = |p: &ProgramSpec| !p.core_relos.is_empty() || p.attach_point.is_some();
-        self.spec.programs.iter().any(program) || !self.spec.externs.is_empty()
+        let ksym = |ext: &Extern| matches!(ext.kind, ExternKind::Ksym { .. });
+        self.spec.programs.iter().any(program) || self.spec.externs.iter().any(ksym)
     }
 }
 
@@ -142,7 +154,7 @@ pub(crate) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.join(", ")
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let file = path.display().to_string();
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|open| open.take(MAX_FILE + 1).read_to_end(&mut bytes));
@@ -150,34 +162,5 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
         Err(source) => Err(Error::Read { file, source }),
         Ok(_) if bytes.len() as u64 > MAX_FILE => Err(Error::TooLarge { file, limit: MAX_FILE }),
         Ok(_) => Ok(bytes),
-    }
-}
-
-/// The BTF of a kernel, read when something first asks for it.
-#[derive(Debug, Default)]
-pub struct KernelBtf {
-    path: Option<PathBuf>,
-    btf: std::sync::OnceLock<Arc<Btf>>,
-}
-
-impl KernelBtf {
-    /// The BTF in the file at `path`; nothing is read yet.
-    pub fn at(path: impl Into<PathBuf>) -> KernelBtf {
-        KernelBtf { path: Some(path.into()), btf: Default::default() }
-    }
-
-    /// The types.
-    pub fn types(&self) -> Result<Arc<Btf>, Error> {
-        if let Some(btf) = self.btf.get() {
-            return Ok(btf.clone());
-        }
-        let Some(path) = &self.path else {
-            let message = "none was given".into();
-            return Err(Error::KernelBtf { file: "kernel".into(), message });
-        };
-        let bytes = read(path)?;
-        let bad = |message| Error::KernelBtf { file: path.display().to_string(), message };
-        let btf = Btf::parse(&bytes).map_err(|error| bad(error.to_string()))?;
-        Ok(self.btf.get_or_init(|| Arc::new(btf)).clone())
     }
 }

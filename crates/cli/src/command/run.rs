@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ring3::packet::{CaptureReader, CaptureWriter, LinkType, Packet};
-use ring3::{Contents, KernelBtf, Loaded, Machine, Object, Program, TestRun};
+use ring3::{Config, Contents, Loaded, Machine, Object, Program, TestRun};
 
 use crate::failure::Failure;
 use crate::plan::{CaptureWork, OnceWork, RunPlan};
@@ -181,7 +181,7 @@ struct Ready {
 impl Ready {
     fn load(plan: &RunPlan) -> Result<Ready, Failure> {
         let mut object = Object::open(&plan.file)?;
-        let kernel = KernelBtf::at(&plan.kernel_btf);
+        let kernel = plan.kernel.open();
         crate::printer::warnings(object.warnings());
         object.resolve(&kernel)?;
         let program = match &plan.prog {
@@ -190,7 +190,8 @@ impl Ready {
         };
         let name = program.name.clone();
         let crate::args::Engine::Interp = plan.engine;
-        let machine = Machine::new();
+        let kernel_btf = if object.needs_kernel_btf() { Some(kernel.types()?) } else { None };
+        let machine = Machine::with(Config { kernel_btf, ..Config::default() });
         let loaded = machine.load_only(&object, &name)?;
         Ok(Ready { machine, loaded, name })
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ring3::{KernelBtf, Object, Verifier};
+use ring3::{Kernel, Object, Verifier};
 
 use crate::failure::{Failure, REFUSED, UNUSABLE};
 use crate::plan::VerifyPlan;
@@ -60,7 +60,7 @@ pub(crate) fn verify(
     plan: &VerifyPlan,
     each: &mut dyn FnMut(ProgramReport) -> Result<(), Failure>,
 ) -> Result<u8, Failure> {
-    let kernel = KernelBtf::at(&plan.kernel_btf);
+    let kernel = plan.kernel.open();
     let mut status = 0;
     for file in &plan.files {
         let mut report = |report: ProgramReport| {
@@ -75,7 +75,7 @@ pub(crate) fn verify(
     Ok(status)
 }
 
-fn open(file: &Path, kernel: &KernelBtf) -> Result<Object, ring3::Error> {
+fn open(file: &Path, kernel: &Kernel) -> Result<Object, ring3::Error> {
     let mut object = Object::open(file)?;
     object.resolve(kernel)?;
     Ok(object)
@@ -83,7 +83,7 @@ fn open(file: &Path, kernel: &KernelBtf) -> Result<Object, ring3::Error> {
 
 fn verify_object(
     plan: &VerifyPlan,
-    kernel: &KernelBtf,
+    kernel: &Kernel,
     object: &Object,
     report: &mut dyn FnMut(ProgramReport) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
