@@ -13,6 +13,9 @@ const GLOBAL: u32 = 1;
 /// Bytes that each kernel symbol takes in the data section made for the kernel's BTF check.
 const KSYM_SIZE: u32 = 4;
 
+/// Bytes of all configuration values together, which no file bounds: 1 MiB.
+const MAX_KCONFIG: u32 = 1 << 20;
+
 /// New records of data sections: type, offset, size.
 pub(crate) type Edited = FxHashMap<TypeId, Vec<[u32; 3]>>;
 
@@ -51,11 +54,12 @@ pub(crate) fn collect(
     externs.sort_by(|a, b| order(a).cmp(&order(b)));
     place_kconfig(&mut externs)?;
     let mut edited = Edited::default();
+    let names = by_name(&externs);
     if let Some(section) = ksyms {
-        edit_ksyms(&btf, edit, &section, &externs, dummy, &mut edited)?;
+        edit_ksyms(&btf, edit, &section, &names, dummy, &mut edited)?;
     }
     if let Some(section) = kconfig {
-        edit_kconfig(&btf, edit, &section, &externs, &mut edited)?;
+        edit_kconfig(&btf, edit, &section, &names, kconfig_size(&externs), &mut edited)?;
     }
     Ok((externs, edited))
 }
@@ -198,7 +202,7 @@ fn edit_ksyms(
     btf: &Btf,
     edit: &mut BtfEdit,
     section: &Type<'_>,
-    externs: &[Extern],
+    externs: &ByName<'_>,
     dummy: Option<(TypeId, u32)>,
     edited: &mut Edited,
 ) -> Result<(), LoadError> {
@@ -242,7 +246,8 @@ fn edit_kconfig(
     btf: &Btf,
     edit: &mut BtfEdit,
     section: &Type<'_>,
-    externs: &[Extern],
+    externs: &ByName<'_>,
+    size: u32,
     edited: &mut Edited,
 ) -> Result<(), LoadError> {
     let mut records = Vec::new();
@@ -255,7 +260,7 @@ fn edit_kconfig(
         };
         records.push([record.type_id.0, offset, record.size]);
     }
-    edit.set_size_or_type(section.id, kconfig_size(externs));
+    edit.set_size_or_type(section.id, size);
     edited.insert(section.id, records);
     Ok(())
 }
@@ -269,10 +274,17 @@ pub(crate) fn kconfig_size(externs: &[Extern]) -> u32 {
     ends.max().unwrap_or(0)
 }
 
-fn declared<'e>(btf: &Btf, externs: &'e [Extern], id: TypeId) -> Result<&'e Extern, LoadError> {
+/// Externs by name.
+type ByName<'e> = FxHashMap<&'e str, &'e Extern>;
+
+fn by_name(externs: &[Extern]) -> ByName<'_> {
+    externs.iter().map(|ext| (ext.name.as_str(), ext)).collect()
+}
+
+fn declared<'e>(btf: &Btf, externs: &ByName<'e>, id: TypeId) -> Result<&'e Extern, LoadError> {
     let name = btf.name_of(id);
     externs
-        .iter()
-        .find(|ext| ext.name == name)
+        .get(name)
+        .copied()
         .ok_or_else(|| LoadError::external(name, "declared in BTF, but no symbol refers to it"))
 }

@@ -1,5 +1,7 @@
 //! What .BTF.ext says of each function: types, lines, CO-RE relocations.
 
+use std::sync::Arc;
+
 use btf::{Btf, Ext, ExtSection, Kind, Linkage};
 use isa::Insn;
 use rustc_hash::FxHashMap;
@@ -115,6 +117,12 @@ pub(crate) fn attach_callbacks(btf: &Btf, functions: &mut Functions) -> Result<(
         })?;
         wanted.entry(owner.name).or_default().push(callback);
     }
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let callable = (0..functions.all.len()).rev().filter(|index| functions.is_subprog(*index));
+    let callable: FxHashMap<Arc<str>, usize> =
+        callable.map(|index| (functions.all[index].name.clone(), index)).collect();
     for index in 0..functions.all.len() {
         let names = wanted.get(&*functions.all[index].name);
         // The verifier refuses more than one, so none is appended.
@@ -122,9 +130,7 @@ pub(crate) fn attach_callbacks(btf: &Btf, functions: &mut Functions) -> Result<(
         if functions.is_subprog(index) {
             continue;
         }
-        let callback = (0..functions.all.len()).find(|callback| {
-            functions.is_subprog(*callback) && *functions.all[*callback].name == **name
-        });
+        let callback = callable.get(*name).copied();
         let usable = callback.filter(|callback| {
             let function = &functions.all[*callback];
             function.global && !function.hidden

@@ -3,7 +3,7 @@
 use btf::{Btf, Kind, TypeId, essential_name};
 
 use crate::assemble::assemble;
-use crate::core;
+use crate::core::{self, Steps};
 use crate::error::LoadError;
 use crate::spec::{Extern, ExternKind, Spec};
 
@@ -24,7 +24,7 @@ impl Spec {
         if modules.len() > MAX_MODULES {
             return Err(LoadError::Limit { what: "modules".into(), limit: MAX_MODULES as u64 });
         }
-        let lookup = Lookup { local: &local, kernel, modules };
+        let mut lookup = Lookup { local: &local, kernel, modules, steps: Steps::new() };
         for ext in &mut self.externs {
             let ExternKind::Ksym { type_id, .. } = ext.kind else { continue };
             ext.resolved = if type_id.is_void() {
@@ -52,10 +52,11 @@ struct Lookup<'b> {
     local: &'b Btf,
     kernel: &'b Btf,
     modules: &'b [&'b Btf],
+    steps: Steps,
 }
 
-impl Lookup<'_> {
-    fn resolve(&self, ext: &mut Extern, local_type: TypeId) -> Result<bool, LoadError> {
+impl<'b> Lookup<'b> {
+    fn resolve(&mut self, ext: &mut Extern, local_type: TypeId) -> Result<bool, LoadError> {
         let is_func = self.local.kind(ext.btf_id) == Some(Kind::Func);
         let (name, kind) = match is_func {
             true => (essential_name(&ext.name), Kind::Func),
@@ -66,7 +67,7 @@ impl Lookup<'_> {
         let theirs = if is_func { Ok(theirs) } else { btf.resolve(theirs) };
         let bad = |message: String| LoadError::external(&ext.name, message);
         let theirs = theirs.map_err(|error| bad(error.to_string()))?;
-        if !core::compatible(self.local, local_type, btf, theirs).map_err(bad)? {
+        if !core::compatible(self.local, local_type, btf, theirs, &mut self.steps).map_err(bad)? {
             if is_func && ext.weak {
                 return Ok(false);
             }
@@ -82,7 +83,7 @@ impl Lookup<'_> {
     }
 
     /// The BTF that has the symbol, its number (0: the kernel's) and the symbol's id.
-    fn find(&self, name: &str, kind: Kind) -> Option<(u32, &Btf, TypeId)> {
+    fn find(&self, name: &str, kind: Kind) -> Option<(u32, &'b Btf, TypeId)> {
         if let Some(id) = self.kernel.find_by_name(name, kind) {
             return Some((0, self.kernel, id));
         }

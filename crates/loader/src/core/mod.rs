@@ -24,9 +24,13 @@ use crate::spec::Spec;
 const MAX_STEPS: u64 = 50_000_000;
 
 /// Steps that may still be taken.
-struct Steps(u64);
+pub(crate) struct Steps(u64);
 
 impl Steps {
+    pub(crate) fn new() -> Steps {
+        Steps(MAX_STEPS)
+    }
+
     fn take(&mut self) -> Result<(), String> {
         self.0 = self.0.checked_sub(1).ok_or("types are too entangled to compare")?;
         Ok(())
@@ -51,7 +55,7 @@ impl Spec {
             local: &local,
             targets,
             candidates: FxHashMap::default(),
-            steps: Steps(MAX_STEPS),
+            steps: Steps::new(),
         };
         for function in &mut functions.all {
             function.patched.clone_from(&function.insns);
@@ -92,8 +96,9 @@ pub(crate) fn compatible(
     local_id: TypeId,
     target: &Btf,
     target_id: TypeId,
+    steps: &mut Steps,
 ) -> Result<bool, String> {
-    compat::types_compatible(local, local_id, target, target_id, &mut Steps(MAX_STEPS))
+    compat::types_compatible(local, local_id, target, target_id, steps)
 }
 
 /// A type that a local one may stand for.
