@@ -3,7 +3,7 @@
 
 use loader::{MapSpec, ProgramSpec, Slot, Spec};
 use runtime::door::{Bpf, BtfLoad, Fd, LogRequest, MapCreate, ProgLoad};
-use uapi::{Errno, MapType};
+use uapi::{Errno, MapDef, MapType};
 
 use crate::error::Rejected;
 use crate::verdict::{func_info, kernel_name, line_info};
@@ -88,10 +88,7 @@ impl Loading<'_> {
     }
 
     fn create_map(&self, map: &MapSpec) -> Result<Fd, Error> {
-        let mut def = map.def.clone();
-        if def.map_type == MapType::PerfEventArray && def.max_entries == 0 {
-            def.max_entries = self.door.possible_cpus();
-        }
+        let mut def = creation(&map.def, self.door.possible_cpus());
         let typed = has_btf(def.map_type) && def.btf_value_type_id != 0;
         if !typed {
             (def.btf_key_type_id, def.btf_value_type_id) = (0, 0);
@@ -103,7 +100,6 @@ impl Loading<'_> {
             self.door.map_create(&MapCreate::from(inner))
         });
         let inner_map = inner.transpose().map_err(fail)?;
-        def.name = kernel_name(&def.name);
         let mut create = MapCreate { def, btf: self.fds.btf.filter(|_| typed), inner_map };
         let mut made = self.door.map_create(&create);
         if typed && made.is_err_and(|errno| errno != Errno::EPERM) {
@@ -225,6 +221,16 @@ impl Loading<'_> {
             log: error.log,
         }))
     }
+}
+
+/// The attributes that libbpf creates a map with, on a machine of so many CPUs.
+pub(crate) fn creation(def: &MapDef, cpus: u32) -> MapDef {
+    let mut def = def.clone();
+    def.name = kernel_name(&def.name);
+    if def.map_type == MapType::PerfEventArray && def.max_entries == 0 {
+        def.max_entries = cpus;
+    }
+    def
 }
 
 /// What a log without events ends in: the line before the statistics.
