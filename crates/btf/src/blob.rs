@@ -254,7 +254,7 @@ impl Layout {
 }
 
 /// The header's fields, those beyond its stated length zero; and that length.
-fn check_header(bytes: &[u8]) -> Result<([u8; HEADER_LEN as usize], u32), BtfError> {
+pub(crate) fn check_header(bytes: &[u8]) -> Result<([u8; HEADER_LEN as usize], u32), BtfError> {
     if bytes.starts_with(&MAGIC.to_be_bytes()) {
         return Err(BtfError::BigEndian);
     }

@@ -60,7 +60,7 @@ pub enum BtfError {
     #[error("type [{}]: size overflows 32 bits", .0.0)]
     SizeOverflow(TypeId),
     /// A rule of the kernel's BTF_LOAD is broken.
-    #[error("type [{id}]{}{name}: {message}", if name.is_empty() { "" } else { " " }, id = id.0)]
+    #[error("type [{id}]{}{name}{place}: {message}", if name.is_empty() { "" } else { " " }, id = id.0)]
     Invalid {
         /// The type that breaks the rule.
         id: TypeId,
@@ -70,6 +70,8 @@ pub enum BtfError {
         message: String,
         /// The kernel's errno for it (positive).
         errno: i32,
+        /// What of the type is at fault.
+        place: Place,
     },
     /// A `.BTF.ext` record breaks a rule.
     #[error(".BTF.ext {section} at {offset:#x}: {message}")]
@@ -94,6 +96,37 @@ pub enum BtfError {
     /// More than this crate builds or prints at once.
     #[error("{0} exceeds the limit of {1}")]
     Limit(&'static str, u64),
+}
+
+/// What of a type breaks a rule, and in which pass the kernel finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The type itself.
+    Record,
+    /// Its member or variable of this index.
+    Part(u32),
+    /// The name of its constant of this index.
+    Constant(u32),
+    /// The name offset of its constant of this index.
+    ConstantOffset(u32),
+    /// What the type refers to.
+    Reference,
+    /// What its member or variable of this index refers to.
+    PartReference(u32),
+    /// The chain of modifiers it starts.
+    Chain,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Record | Place::Reference | Place::Chain => Ok(()),
+            Place::Part(index) | Place::PartReference(index) => write!(f, " part {index}"),
+            Place::Constant(index) | Place::ConstantOffset(index) => {
+                write!(f, " constant {index}")
+            }
+        }
+    }
 }
 
 impl BtfError {

@@ -20,7 +20,7 @@ mod verify;
 pub mod write;
 
 pub use blob::Btf;
-pub use error::BtfError;
+pub use error::{BtfError, Place};
 pub use ext::{CoreKind, CoreRelo, Ext, ExtSection, FuncInfo, LineInfo};
 pub use kind::{Kind, Linkage};
 pub use names::essential_name;

@@ -1,17 +1,17 @@
 //! Rules that one type record can be held against by itself.
 
 use crate::blob::{Btf, word};
-use crate::error::BtfError;
+use crate::error::{BtfError, Place};
 use crate::kind::Kind;
-use crate::ty::{Type, TypeId};
+use crate::ty::{Member, SecInfo, Type, TypeId};
 
 use super::name::{is_identifier, is_section};
-use super::{EINVAL, fault, id_in_range, rule};
+use super::{EINVAL, at, fault, id_in_range, rule};
 
 /// Linux' `ENOTSUPP`, which has no name outside the kernel.
 const ENOTSUPP: i32 = 524;
 /// Bits of the info word that mean something: vlen, kind, flag.
-const INFO_MASK: u32 = 0x9f00_ffff;
+pub(super) const INFO_MASK: u32 = 0x9f00_ffff;
 /// Bits of an integer's data word that mean something.
 const INT_MASK: u32 = 0x0fff_ffff;
 
@@ -21,8 +21,42 @@ pub(super) fn check(btf: &Btf, ty: &Type<'_>) -> Result<(), BtfError> {
         return Err(fault(ty, EINVAL, format!("Invalid btf_info:{info:x}")));
     }
     string(btf, ty, ty.name_off, "Invalid name_offset")?;
-    check_head(ty)?;
-    check_name(btf, ty)?;
+    // Each kind has its own order of these in the kernel; of two faults it names the first.
+    match ty.kind {
+        Kind::Enum | Kind::Enum64 => {
+            rule(ty, matches!(ty.size_or_type, 1 | 2 | 4 | 8), "Unexpected size")?;
+            check_name(btf, ty)?;
+        }
+        Kind::Ptr
+        | Kind::Const
+        | Kind::Volatile
+        | Kind::Restrict
+        | Kind::Typedef
+        | Kind::TypeTag => {
+            check_head(ty)?;
+            rule(ty, id_in_range(TypeId(ty.size_or_type)), "Invalid type_id")?;
+            check_name(btf, ty)?;
+        }
+        Kind::Fwd => {
+            check_head(ty)?;
+            rule(ty, ty.size_or_type == 0, "type != 0")?;
+            check_name(btf, ty)?;
+        }
+        Kind::Array | Kind::FuncProto | Kind::DeclTag => {
+            check_name(btf, ty)?;
+            check_head(ty)?;
+        }
+        Kind::Func => {
+            check_name(btf, ty)?;
+            rule(ty, ty.vlen <= 1, "Invalid func linkage")?;
+            check_head(ty)?;
+        }
+        _ => {
+            rule(ty, ty.kind != Kind::Datasec || ty.size_or_type != 0, "size == 0")?;
+            check_head(ty)?;
+            check_name(btf, ty)?;
+        }
+    }
     match ty.kind {
         Kind::Int => int(ty),
         Kind::Array => array(ty),
@@ -33,12 +67,7 @@ pub(super) fn check(btf: &Btf, ty: &Type<'_>) -> Result<(), BtfError> {
         }
         Kind::Var => variable(ty),
         Kind::Datasec => datasec(ty),
-        Kind::Func => rule(ty, ty.vlen <= 1, "Invalid func linkage"),
         Kind::DeclTag => rule(ty, ty.decl_tag() >= Some(-1), "Invalid component_idx"),
-        Kind::Fwd => rule(ty, ty.size_or_type == 0, "type != 0"),
-        kind if kind.is_modifier() || kind == Kind::Ptr => {
-            rule(ty, id_in_range(TypeId(ty.size_or_type)), "Invalid type_id")
-        }
         _ => Ok(()),
     }
 }
@@ -103,31 +132,41 @@ fn array(ty: &Type<'_>) -> Result<(), BtfError> {
 
 fn composite(btf: &Btf, ty: &Type<'_>) -> Result<(), BtfError> {
     let mut last = 0;
-    for (index, member) in ty.members().enumerate() {
-        let name_off = word(ty.tail, index * 12).unwrap_or(0);
-        string(btf, ty, name_off, "Invalid member name_offset")?;
-        let name = btf.string_bytes(name_off).unwrap_or(&[]);
-        rule(ty, name_off == 0 || is_identifier(name), "Invalid name")?;
-        let known = !member.type_id.is_void() && id_in_range(member.type_id);
-        rule(ty, known, "Invalid type_id")?;
-        let at = member.bit_offset;
-        let ordered = if ty.kind == Kind::Union { at == 0 } else { last <= at };
-        rule(ty, ordered, "Invalid member bits_offset")?;
-        let inside = at.div_ceil(8) <= ty.size_or_type;
-        rule(ty, inside, "Member bits_offset exceeds its struct size")?;
-        last = at;
+    for (index, member) in (0..).zip(ty.members()) {
+        member_record(btf, ty, index, member, last).map_err(at(Place::Part(index)))?;
+        last = member.bit_offset;
     }
     Ok(())
 }
 
+fn member_record(
+    btf: &Btf,
+    ty: &Type<'_>,
+    index: u32,
+    member: Member<'_>,
+    last: u32,
+) -> Result<(), BtfError> {
+    let name_off = word(ty.tail, index as usize * 12).unwrap_or(0);
+    string(btf, ty, name_off, "Invalid member name_offset")?;
+    let name = btf.string_bytes(name_off).unwrap_or(&[]);
+    rule(ty, name_off == 0 || is_identifier(name), "Invalid name")?;
+    rule(ty, !member.type_id.is_void() && id_in_range(member.type_id), "Invalid type_id")?;
+    let at = member.bit_offset;
+    let ordered = if ty.kind == Kind::Union { at == 0 } else { last <= at };
+    rule(ty, ordered, "Invalid member bits_offset")?;
+    let inside = at.div_ceil(8) <= ty.size_or_type;
+    rule(ty, inside, "Member bits_offset exceeds its struct size")
+}
+
 fn enumeration(btf: &Btf, ty: &Type<'_>) -> Result<(), BtfError> {
-    rule(ty, matches!(ty.size_or_type, 1 | 2 | 4 | 8), "Unexpected size")?;
     let step = if ty.kind == Kind::Enum64 { 12 } else { 8 };
-    for record in ty.tail.chunks_exact(step) {
+    for (index, record) in (0..).zip(ty.tail.chunks_exact(step)) {
         let name_off = word(record, 0).unwrap_or(0);
-        string(btf, ty, name_off, "Invalid name_offset")?;
+        string(btf, ty, name_off, "Invalid name_offset")
+            .map_err(at(Place::ConstantOffset(index)))?;
         let name = btf.string_bytes(name_off).unwrap_or(&[]);
-        rule(ty, name_off != 0 && is_identifier(name), "Invalid name")?;
+        rule(ty, name_off != 0 && is_identifier(name), "Invalid name")
+            .map_err(at(Place::Constant(index)))?;
     }
     Ok(())
 }
@@ -139,15 +178,21 @@ fn variable(ty: &Type<'_>) -> Result<(), BtfError> {
 }
 
 fn datasec(ty: &Type<'_>) -> Result<(), BtfError> {
-    let size = u64::from(ty.size_or_type);
     let mut end = 0;
-    for info in ty.datasec() {
-        rule(ty, !info.type_id.is_void() && id_in_range(info.type_id), "Invalid type_id")?;
-        let at = u64::from(info.offset);
-        rule(ty, at >= end && at < size, "Invalid offset")?;
-        rule(ty, info.size != 0 && info.size <= ty.size_or_type, "Invalid size")?;
-        end = at + u64::from(info.size);
-        rule(ty, end <= size, "Invalid offset+size")?;
+    for (index, info) in (0..).zip(ty.datasec()) {
+        end = variable_record(ty, info, end).map_err(at(Place::Part(index)))?;
     }
     Ok(())
+}
+
+/// Checks one variable's place after `end`, and returns where it ends.
+fn variable_record(ty: &Type<'_>, info: SecInfo, end: u64) -> Result<u64, BtfError> {
+    let size = u64::from(ty.size_or_type);
+    rule(ty, !info.type_id.is_void() && id_in_range(info.type_id), "Invalid type_id")?;
+    let start = u64::from(info.offset);
+    rule(ty, start >= end && start < size, "Invalid offset")?;
+    rule(ty, info.size != 0 && info.size <= ty.size_or_type, "Invalid size")?;
+    let end = start + u64::from(info.size);
+    rule(ty, end <= size, "Invalid offset+size")?;
+    Ok(end)
 }

@@ -4,6 +4,7 @@
 //! Not checked here: the kernel's rules for special fields (`bpf_spin_lock`, list heads, …), which
 //! belong to maps and programs.
 
+mod log;
 mod meta;
 mod name;
 mod refs;
@@ -11,7 +12,7 @@ mod refs;
 use std::sync::Arc;
 
 use crate::blob::Btf;
-use crate::error::BtfError;
+use crate::error::{BtfError, Place};
 use crate::ty::{Type, TypeId};
 
 /// Linux' `EINVAL`.
@@ -27,10 +28,30 @@ impl Btf {
     /// Parses and verifies as BTF_LOAD does: of several faults, the one the kernel meets first.
     pub fn load(bytes: &[u8], base: Option<Arc<Btf>>) -> Result<Btf, BtfError> {
         let (btf, end) = Btf::build_partly(bytes, base)?;
-        btf.verify_records()?;
-        end?;
-        refs::check(&btf)?;
+        btf.verify_partly(end)?;
         Ok(btf)
+    }
+
+    /// As [`Btf::load`], with the log the kernel writes at level 1.
+    pub fn load_logged(bytes: &[u8], base: Option<Arc<Btf>>) -> (Result<Btf, BtfError>, String) {
+        match Btf::build_partly(bytes, base) {
+            Err(error) => {
+                let log = log::log(bytes, None, Err(&error));
+                (Err(error), log)
+            }
+            Ok((btf, end)) => {
+                let verdict = btf.verify_partly(end);
+                let log = log::log(bytes, Some(&btf), verdict.as_ref().copied());
+                (verdict.map(|()| btf), log)
+            }
+        }
+    }
+
+    /// `end` is what stopped the walk over the records, if something did.
+    fn verify_partly(&self, end: Result<(), BtfError>) -> Result<(), BtfError> {
+        self.verify_records()?;
+        end?;
+        refs::check(self)
     }
 
     /// Applies the kernel's load-time rules to the own types; the base is taken as verified.
@@ -73,7 +94,20 @@ impl Btf {
 
 /// An error about this type, with its errno.
 fn fault(ty: &Type<'_>, errno: i32, message: impl Into<String>) -> BtfError {
-    BtfError::Invalid { id: ty.id, name: ty.name.to_owned(), message: message.into(), errno }
+    let (id, name, message) = (ty.id, ty.name.to_owned(), message.into());
+    BtfError::Invalid { id, name, message, errno, place: Place::Record }
+}
+
+/// Moves an error from a whole type to a part of it, or to another pass.
+fn at(place: Place) -> impl Fn(BtfError) -> BtfError {
+    move |mut error| {
+        if let BtfError::Invalid { place: old, .. } = &mut error
+            && *old == Place::Record
+        {
+            *old = place;
+        }
+        error
+    }
 }
 
 /// Fails with EINVAL and the message unless the rule holds.

@@ -6,13 +6,13 @@
 use rustc_hash::FxHashMap;
 
 use crate::blob::{Btf, word};
-use crate::error::BtfError;
+use crate::error::{BtfError, Place};
 use crate::kind::Kind;
 use crate::resolve::{MAX_DEPTH, POINTER_SIZE};
 use crate::ty::{Member, Type, TypeId};
 
 use super::name::is_identifier;
-use super::{EINVAL, fault, rule};
+use super::{EINVAL, at, fault, rule};
 
 const E2BIG: i32 = 7;
 const EEXIST: i32 = 17;
@@ -23,10 +23,10 @@ pub(super) fn check(btf: &Btf) -> Result<(), BtfError> {
         Walk { btf, states: vec![State::New; own], ends: vec![0; own], sizes: Sizes::default() };
     for ty in btf.own_types() {
         if needs_resolve(ty.kind) {
-            walk.resolve(&ty, Mode::Undecided, 0)?;
+            walk.resolve_root(&ty)?;
         }
         if ty.kind == Kind::FuncProto {
-            walk.prototype(&ty)?;
+            walk.prototype(&ty).map_err(at(Place::Reference))?;
         }
     }
     btf.own_types().filter(|ty| ty.kind.is_modifier()).try_for_each(|ty| tags_first(btf, &ty))
@@ -35,16 +35,19 @@ pub(super) fn check(btf: &Btf) -> Result<(), BtfError> {
 /// Type tags may only stand before other modifiers in a chain.
 fn tags_first(btf: &Btf, first: &Type<'_>) -> Result<(), BtfError> {
     let mut in_tags = first.kind == Kind::TypeTag;
-    let mut at = *first;
-    while at.kind.is_modifier() {
-        match (at.kind == Kind::TypeTag, in_tags) {
-            (true, false) => return rule(first, false, "Type tags don't precede modifiers"),
+    let mut link = *first;
+    while link.kind.is_modifier() {
+        match (link.kind == Kind::TypeTag, in_tags) {
+            (true, false) => {
+                return rule(first, false, "Type tags don't precede modifiers")
+                    .map_err(at(Place::Chain));
+            }
             (false, _) => in_tags = false,
             (true, true) => {}
         }
         // Chains end: resolve() saw each of them before.
-        let Some(next) = btf.ty(TypeId(at.size_or_type)) else { break };
-        at = next;
+        let Some(next) = btf.ty(TypeId(link.size_or_type)) else { break };
+        link = next;
     }
     Ok(())
 }
@@ -116,6 +119,17 @@ impl<'a> Walk<'a> {
         (own < self.states.len()).then_some(own)
     }
 
+    /// Starts a walk; loops and depth are its fault, wherever on it they show.
+    fn resolve_root(&mut self, ty: &Type<'a>) -> Result<(), BtfError> {
+        let end = self.resolve(ty, Mode::Undecided, 0).map_err(at(Place::Reference));
+        end.map_err(|error| match error {
+            BtfError::Invalid { message, errno: errno @ (E2BIG | EEXIST), .. } => {
+                at(Place::Reference)(fault(ty, errno, message))
+            }
+            other => other,
+        })
+    }
+
     fn resolve(&mut self, ty: &Type<'a>, mode: Mode, depth: u32) -> Result<(), BtfError> {
         let Some(own) = self.own(ty.id).filter(|&own| self.states[own] != State::Done) else {
             return Ok(());
@@ -154,6 +168,12 @@ impl<'a> Walk<'a> {
         self.btf.ty(id).filter(|ty| !is_source_only(ty.kind))
     }
 
+    /// A target that is not itself without a size (though what it leads to may be).
+    fn sized(&self, id: TypeId) -> Option<Type<'a>> {
+        let sizeless = |kind| matches!(kind, Kind::Fwd | Kind::Func | Kind::FuncProto);
+        self.target(id).filter(|ty| !sizeless(ty.kind))
+    }
+
     /// The type under modifiers, all of them resolved; void for broken chains of a base.
     ///
     /// As in the kernel, a function that is resolved already stands for its prototype.
@@ -188,6 +208,8 @@ impl<'a> Walk<'a> {
         let end = self.end(id)?;
         match self.sizes.get(&end.id.0) {
             Some(&size) => Some(size),
+            // As in the kernel, an array counts as empty until it is resolved.
+            None if end.kind == Kind::Array && self.own(end.id).is_some() => Some(0),
             None if self.is_sized(id) => self.btf.size_of(end.id).ok(),
             None => None,
         }
@@ -214,32 +236,30 @@ impl<'a> Walk<'a> {
 
     fn array(&mut self, ty: &Type<'a>, mode: Mode, depth: u32) -> Result<(), BtfError> {
         let Some(array) = ty.array() else { return rule(ty, false, "Invalid elem") };
-        let Some(index) = self.target(array.index) else {
+        let Some(index) = self.sized(array.index) else {
             return rule(ty, false, "Invalid index");
         };
         self.follow(&index, mode, depth)?;
         let regular = self.end(array.index).is_some_and(|end| is_regular_int(&end));
         rule(ty, regular, "Invalid index")?;
-        let Some(elem) = self.target(array.elem) else { return rule(ty, false, "Invalid elem") };
+        let Some(elem) = self.sized(array.elem) else { return rule(ty, false, "Invalid elem") };
         self.follow(&elem, mode, depth)?;
         let Some(size) = self.size(array.elem) else { return rule(ty, false, "Invalid elem") };
         let end = self.end(array.elem);
         let regular = end.is_none_or(|end| end.kind != Kind::Int || is_regular_int(&end));
         rule(ty, regular, "Invalid array of int")?;
         let total = size.checked_mul(array.count);
-        rule(ty, total.is_some(), "Array size overflows u32")?;
+        rule(ty, total.is_some(), "Array size overflows U32_MAX")?;
         self.sizes.insert(ty.id.0, total.unwrap_or(0));
         Ok(())
     }
 
     fn composite(&mut self, ty: &Type<'a>, mode: Mode, depth: u32) -> Result<(), BtfError> {
-        for member in ty.members() {
-            let Some(next) = self.target(member.type_id) else {
-                return rule(ty, false, "Invalid member");
-            };
+        for (index, member) in (0..).zip(ty.members()) {
+            let wrong = |message| at(Place::PartReference(index))(fault(ty, EINVAL, message));
+            let next = self.sized(member.type_id).ok_or_else(|| wrong("Invalid member"))?;
             self.follow(&next, mode, depth)?;
-            self.member(ty, member)
-                .map_err(|message| fault(ty, EINVAL, format!("{}: {message}", member.name)))?;
+            self.member(ty, member).map_err(wrong)?;
         }
         Ok(())
     }
@@ -258,6 +278,7 @@ impl<'a> Walk<'a> {
                 }
                 return inside(at + field, struct_bits);
             }
+            _ if field != 0 => return Err("Invalid member bitfield_size"),
             // The kernel takes any enum without a bit-field size as an int here.
             Kind::Enum | Kind::Enum64 if ty.kind_flag => 32,
             Kind::Float => {
@@ -271,11 +292,8 @@ impl<'a> Walk<'a> {
             Kind::Enum | Kind::Enum64 | Kind::Struct | Kind::Union | Kind::Array => {
                 u64::from(self.size(end.id).ok_or("Invalid member")?) * 8
             }
-            _ => return Err("Unsupported check_member"),
+            _ => return Err("Invalid member"),
         };
-        if field != 0 {
-            return Err("Invalid member bitfield_size");
-        }
         if !at.is_multiple_of(8) {
             return Err("Member is not byte aligned");
         }
@@ -283,13 +301,15 @@ impl<'a> Walk<'a> {
     }
 
     fn datasec(&mut self, ty: &Type<'a>, mode: Mode, depth: u32) -> Result<(), BtfError> {
-        for info in ty.datasec() {
+        for (index, info) in (0..).zip(ty.datasec()) {
+            let wrong = |message| at(Place::PartReference(index))(fault(ty, EINVAL, message));
             let var = self.btf.ty(info.type_id).filter(|var| var.kind == Kind::Var);
-            let Some(var) = var else { return rule(ty, false, "Not a VAR kind member") };
+            let var = var.ok_or_else(|| wrong("Not a VAR kind member"))?;
             self.follow(&var, mode, depth)?;
-            let size = self.size(TypeId(var.size_or_type));
-            let Some(size) = size else { return rule(ty, false, "Invalid type") };
-            rule(ty, info.size >= size, "Invalid size")?;
+            let size = self.size(TypeId(var.size_or_type)).ok_or_else(|| wrong("Invalid type"))?;
+            if info.size < size {
+                return Err(wrong("Invalid size"));
+            }
         }
         Ok(())
     }
@@ -299,7 +319,10 @@ impl<'a> Walk<'a> {
         let Some(proto) = proto.filter(|proto| proto.kind == Kind::FuncProto) else {
             return rule(ty, false, "Invalid type_id");
         };
-        let unnamed = proto.params().position(|arg| arg.name.is_empty() && !arg.type_id.is_void());
+        let name_off = |index| word(proto.tail, index * 8).unwrap_or(0);
+        let mut params = proto.params().enumerate();
+        let unnamed =
+            params.position(|(index, arg)| name_off(index) == 0 && !arg.type_id.is_void());
         match unnamed {
             Some(index) => Err(fault(ty, EINVAL, format!("Invalid arg#{}", index + 1))),
             None => Ok(()),
@@ -312,17 +335,18 @@ impl<'a> Walk<'a> {
             rule(ty, self.sized_target(ret)?, "Invalid return type")?;
         }
         let count = ty.params().len();
-        for (index, param) in ty.params().enumerate() {
-            let invalid = || fault(ty, EINVAL, format!("Invalid arg#{}", index + 1));
-            let name_off = word(ty.tail, index * 8).unwrap_or(0);
-            let variadic = param.type_id.is_void() && index + 1 == count;
-            if variadic && name_off == 0 {
-                continue;
-            }
+        let invalid = |index| fault(ty, EINVAL, format!("Invalid arg#{}", index + 1));
+        let name_off = |index| word(ty.tail, index * 8).unwrap_or(0);
+        let variadic = ty.params().last().is_some_and(|param| param.type_id.is_void());
+        if variadic && name_off(count - 1) != 0 {
+            return Err(invalid(count - 1));
+        }
+        for (index, param) in ty.params().take(count - usize::from(variadic)).enumerate() {
+            let name_off = name_off(index);
             let name = self.btf.string_bytes(name_off);
             let named = name_off == 0 || name.is_some_and(is_identifier);
             if param.type_id.is_void() || !named || !self.sized_target(param.type_id)? {
-                return Err(invalid());
+                return Err(invalid(index));
             }
         }
         Ok(())
@@ -332,7 +356,7 @@ impl<'a> Walk<'a> {
     fn sized_target(&mut self, id: TypeId) -> Result<bool, BtfError> {
         let Some(target) = self.target(id) else { return Ok(false) };
         if needs_resolve(target.kind) {
-            self.resolve(&target, Mode::Undecided, 0)?;
+            self.resolve_root(&target)?;
         }
         Ok(self.is_sized(id))
     }

@@ -1,6 +1,6 @@
 //! Adding types, one method per kind.
 
-use crate::error::BtfError;
+use crate::error::{BtfError, Place};
 use crate::kind::{Kind, Linkage};
 use crate::ty::{Encoding, SecInfo, TypeId};
 
@@ -176,5 +176,11 @@ impl BtfBuilder {
 }
 
 pub(super) fn invalid(id: TypeId, message: &str) -> BtfError {
-    BtfError::Invalid { id, name: String::new(), message: message.to_owned(), errno: 22 }
+    BtfError::Invalid {
+        id,
+        name: String::new(),
+        message: message.to_owned(),
+        errno: 22,
+        place: Place::Record,
+    }
 }
