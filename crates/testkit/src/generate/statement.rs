@@ -176,7 +176,8 @@ impl Body {
         match self.rng.below(3) {
             0 => {
                 let mask = (limit + 1).next_power_of_two() / 2;
-                self.emit(if self.rng.one_in(2) { 0x57 } else { 0x54 }, reg, 0, 0, mask as i32 - 1);
+                let code = self.rng.pick(&[0x57, 0x54]);
+                self.emit(code, reg, 0, 0, mask as i32 - 1);
             }
             1 => {
                 // if reg <= limit goto +2; r0 = 0; exit
@@ -185,10 +186,18 @@ impl Body {
                 self.emit(0xb7, 0, 0, 0, 0);
                 self.emit(0x95, 0, 0, 0, 0);
                 if code == 0xb6 {
+                    // Only the low half was compared.
                     self.emit(0xbc, reg, reg, 0, 0);
                 }
             }
-            _ => self.emit(0x97, reg, 0, 0, limit.max(1) as i32),
+            _ => {
+                let bits = (limit + 1).ilog2() as i32;
+                let (code, width) = self.rng.pick(&[(0x74, 32), (0x77, 64)]);
+                self.emit(code, reg, 0, 0, (width - bits).min(width - 1));
+                if bits == 0 {
+                    self.emit(0xb7, reg, 0, 0, 0);
+                }
+            }
         }
         self.kinds[reg as usize] = Kind::Small(limit);
         reg
@@ -383,7 +392,8 @@ impl Body {
             }
             return;
         }
-        let off = self.rng.below(room as u64 + 1 + u64::from(self.fault()) * 8) as i16;
+        let beyond = u64::from(self.fault()) * 8;
+        let off = self.rng.below(room as u64 + 1 + beyond) as i16;
         if self.rng.one_in(2) {
             let src = self.number();
             self.emit(0x63 | size, VALUE, src, off, 0);
@@ -403,7 +413,8 @@ impl Body {
         }
         let to_value = self.value_checked && !self.in_subprog && self.rng.one_in(2);
         if to_value {
-            self.emit(code, VALUE, src, off * self.rng.below(4) as i16, imm);
+            let word = self.rng.below(4) as i16;
+            self.emit(code, VALUE, src, off * word, imm);
         } else {
             let slot = self.spill_slot();
             if !self.spilled[slot] {
