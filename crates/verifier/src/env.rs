@@ -1,5 +1,6 @@
 //! Everything one verification holds: the input, what the passes found, the path being walked.
 
+use btf::Btf;
 use isa::Op;
 use uapi::{MapDef, ProgVariant};
 
@@ -7,7 +8,9 @@ use crate::input::{MapInfo, Policy, Program, World};
 use crate::log::Log;
 use crate::passes::{Attach, MapField};
 use crate::prune::Store;
-use crate::state::{FuncState, RegState, VerifierState};
+use crate::outcome::Stats;
+use crate::state::{FuncState, RegFlags, RegKind, RegState, VerifierState};
+use crate::walk::Pending;
 
 /// Capabilities as the rules use them.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +75,8 @@ pub(crate) struct Subprog {
     pub(crate) is_cb: bool,
     pub(crate) is_async_cb: bool,
     pub(crate) is_exception_cb: bool,
+    /// Some call did not match its prototype.
+    pub(crate) unreliable: bool,
     pub(crate) changes_pkt_data: bool,
     pub(crate) might_sleep: bool,
     /// Arguments of its prototype, once worked out; the error if it could not be.
@@ -117,7 +122,7 @@ pub(crate) struct InsnAux {
     /// Some path walked it (not only speculatively).
     pub(crate) seen: bool,
     /// Kind of pointer it dereferences on the paths so far.
-    pub(crate) ptr_kind: Option<crate::state::RegState>,
+    pub(crate) ptr_kind: Option<(RegKind, RegFlags)>,
     /// Speculation must stop before it, or its result is masked.
     pub(crate) nospec: bool,
     pub(crate) nospec_result: bool,
@@ -170,6 +175,13 @@ pub(crate) struct Env<'a> {
     pub(crate) prev_insn_idx: usize,
     pub(crate) log: Log,
     pub(crate) store: Store,
+    /// Paths to be walked after the current one, the next one last.
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) stats: Stats,
+    /// Jumps walked.
+    pub(crate) stats_jumps: u32,
+    /// The history's last entry belongs to the current instruction.
+    pub(crate) hist_open: bool,
     /// Last id given to a register or reference.
     pub(crate) id_gen: u32,
 }
@@ -220,6 +232,10 @@ impl<'a> Env<'a> {
             prev_insn_idx: 0,
             log,
             store: Store::default(),
+            pending: Vec::new(),
+            stats: Stats::default(),
+            stats_jumps: 0,
+            hist_open: false,
             id_gen: 0,
         }
     }
@@ -240,6 +256,19 @@ impl<'a> Env<'a> {
     pub(crate) fn map_def(&self, reg: &RegState) -> &'a MapDef {
         let def = &self.world.maps[reg.map()].def;
         if reg.is_inner_map() { def.inner.as_deref().unwrap_or(def) } else { def }
+    }
+
+    /// The BTF that a BTF pointer's type is in: the kernel's, or the program's own.
+    pub(crate) fn btf_of(&self, reg: &RegState) -> Option<&'a Btf> {
+        match reg.data2 {
+            0 => self.world.kernel_btf.as_deref(),
+            _ => self.prog.btf.as_deref(),
+        }
+    }
+
+    /// Spreads what is known of the stack's use along the current frames.
+    pub(crate) fn update_live_stack(&mut self) {
+        self.store.live.update(&self.state, &self.subprogs, &self.prog.insns, &self.postorder);
     }
 
     /// A register of the current frame.

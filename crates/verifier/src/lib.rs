@@ -12,12 +12,18 @@ mod domain;
 mod env;
 mod error;
 mod frames;
+mod global;
 mod input;
 mod log;
 mod outcome;
 mod passes;
 mod prune;
+mod stack_depth;
 mod state;
+mod transfer;
+mod verify;
+mod walk;
 
 pub use input::{FuncInfo, LineInfo, LogOptions, MapInfo, Policy, Program, World};
+pub use verify::verify;
 pub use outcome::{Access, Facts, InsnFacts, Outcome, Rejection, Stats, SubprogFacts};

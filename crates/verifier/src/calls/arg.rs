@@ -209,7 +209,7 @@ fn check_value(
         }
         ArgKind::Timer => special::check_timer(env, regno, meta),
         ArgKind::ConstStr => special::check_const_str(env, regno),
-        ArgKind::SpinLock => Err(Reject::needs("spin lock")),
+        ArgKind::SpinLock => special::check_lock(env, regno),
         ArgKind::KptrXchgDest => special::check_kptr(env, regno),
         ArgKind::Dynptr(_) => Err(Reject::needs("dynptr")),
         ArgKind::Anything

@@ -9,14 +9,12 @@ mod btf_ids;
 mod compat;
 mod ctx;
 mod ctx_btf;
-mod ctx_type;
 mod exit;
 mod format;
 mod helper;
 mod kinds;
 mod ret;
 mod special;
-mod subprog;
 
 pub(crate) use ctx::{CtxField, check_ctx_access};
 pub(crate) use exit::check_return_code;

@@ -1,8 +1,13 @@
 //! Memory that a program hands to a helper.
 
+use uapi::ProgType;
+
 use super::AccessKind;
 use crate::env::Env;
 use crate::error::{Checked, reject};
+use crate::log::{tnum_text, type_name};
+use crate::state::{RegFlags, RegKind};
+use crate::transfer::ptr::MAX_VAR_OFF;
 
 /// How a helper uses a memory argument, and what was learnt about it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,8 +31,87 @@ impl Env<'_> {
         zero_allowed: bool,
         mem: &mut HelperMem,
     ) -> Checked {
-        let _ = (regno, size, kind, zero_allowed, mem);
-        reject!(EINVAL)
+        let reg = *self.reg(regno);
+        let write = kind == AccessKind::Write;
+        let rdonly = reg.flags.contains(RegFlags::RDONLY);
+        let refused = || reject!(EACCES, "R{regno} cannot write into {}", type_name(&reg));
+        match reg.kind {
+            RegKind::Pkt | RegKind::PktMeta => {
+                self.check_packet_access(regno, reg.off, size, zero_allowed)
+            }
+            RegKind::MapKey => {
+                if write {
+                    return refused();
+                }
+                let key_size = self.map_def(&reg).key_size;
+                self.check_mem_region_access(regno, reg.off, size, key_size, false)
+            }
+            RegKind::MapValue => {
+                self.check_map_access_type(regno, reg.off, size, kind)?;
+                self.check_map_access(regno, reg.off, size, zero_allowed)
+            }
+            RegKind::Mem => {
+                if rdonly && write {
+                    return refused();
+                }
+                self.check_mem_region_access(regno, reg.off, size, reg.mem_size(), zero_allowed)
+            }
+            RegKind::Buf => {
+                if rdonly && write {
+                    return refused();
+                }
+                let what = if rdonly { "rdonly" } else { "rdwr" };
+                super::mem::check_buffer(what, &reg, regno, reg.off, size)
+            }
+            RegKind::Stack => {
+                let raw = mem.uninit.then_some(&mut mem.written);
+                self.check_stack_range_initialized(regno, reg.off, size, zero_allowed, kind, raw)
+            }
+            RegKind::BtfId => {
+                self.access_btf_pointer(regno, reg.off, size, AccessKind::Read, None)
+            }
+            RegKind::Ctx if self.has_plain_ctx() => {
+                if size == 0 {
+                    return if zero_allowed { Ok(()) } else { reject!(EACCES) };
+                }
+                let at = self.insn_idx;
+                self.check_mem_access(
+                    at,
+                    regno,
+                    size - 1,
+                    isa::Size::B,
+                    kind,
+                    None,
+                    false,
+                    false,
+                )
+            }
+            _ => {
+                if zero_allowed && size == 0 && reg.is_null() {
+                    return Ok(());
+                }
+                reject!(EACCES, "R{regno} type={} expected=fp", type_name(&reg))
+            }
+        }
+    }
+
+    /// The context is memory as it stands, without rewriting.
+    fn has_plain_ctx(&self) -> bool {
+        use ProgType as P;
+        matches!(
+            self.prog.prog_type,
+            Some(
+                P::Kprobe
+                    | P::Tracepoint
+                    | P::Syscall
+                    | P::RawTracepoint
+                    | P::RawTracepointWritable
+                    | P::Tracing
+                    | P::StructOps
+                    | P::Lsm
+                    | P::Netfilter
+            )
+        )
     }
 
     /// The register holds the size of the memory behind register `regno - 1`.
@@ -38,7 +122,60 @@ impl Env<'_> {
         zero_allowed: bool,
         mem: &mut HelperMem,
     ) -> Checked {
-        let _ = (regno, kind, zero_allowed, mem);
-        reject!(EINVAL)
+        let reg = *self.reg(regno);
+        let known = reg.v.var_off.is_const();
+        let mut unknown_size = HelperMem { uninit: false, ..*mem };
+        let mem = if known { mem } else { &mut unknown_size };
+        if reg.v.smin < 0 {
+            return reject!(
+                EACCES,
+                "R{regno} min value is negative, either use unsigned or 'var &= const'"
+            );
+        }
+        if reg.v.umin == 0 && !zero_allowed {
+            return reject!(
+                EACCES,
+                "R{regno} invalid zero-sized read: u64=[{},{}]",
+                reg.v.umin as i64,
+                reg.v.umax as i64
+            );
+        }
+        if reg.v.umax >= MAX_VAR_OFF as u64 {
+            return reject!(
+                EACCES,
+                "R{regno} unbounded memory access, use 'var &= const' or 'if (var < const)'"
+            );
+        }
+        self.check_helper_mem_access(regno - 1, reg.v.umax as i32, kind, zero_allowed, mem)?;
+        self.mark_chain_precision(regno)
+    }
+
+    /// A global function may read and write `size` bytes behind the register, or it is null.
+    pub(crate) fn check_mem_reg(&mut self, regno: usize, size: u32) -> Checked {
+        let saved = *self.reg(regno);
+        if saved.is_null() {
+            return Ok(());
+        }
+        if saved.may_be_null() {
+            let mut valid = saved;
+            self.mark_not_null(&mut valid);
+            *self.state.reg_mut(regno) = valid;
+        }
+        let mut mem = HelperMem::default();
+        let size = i32::try_from(size).unwrap_or(i32::MAX);
+        let checked = self
+            .check_helper_mem_access(regno, size, AccessKind::Read, true, &mut mem)
+            .and_then(|()| {
+                self.check_helper_mem_access(regno, size, AccessKind::Write, true, &mut mem)
+            });
+        if saved.may_be_null() {
+            *self.state.reg_mut(regno) = saved;
+        }
+        checked
+    }
+
+    /// The register's offset is known; for messages of callers.
+    pub(crate) fn offset_text(&self, regno: usize) -> String {
+        tnum_text(self.reg(regno).v.var_off)
     }
 }

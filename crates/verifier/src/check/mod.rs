@@ -4,12 +4,15 @@
 //! `access.rs` (registers), `mem.rs` (regions), `helper_mem.rs` (memory given to helpers).
 
 mod access;
-mod btf;
+mod atomic;
+mod btf_ptr;
 mod helper_mem;
 mod mem;
 mod refs;
+mod stack;
 
 pub(crate) use helper_mem::HelperMem;
+pub(crate) use stack::byte_of;
 
 /// What a memory access does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

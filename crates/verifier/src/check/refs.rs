@@ -2,8 +2,8 @@
 //! when the packet moves.
 
 use crate::env::Env;
-use crate::error::{Checked, reject};
-use crate::state::{RefKind, Reference};
+use crate::error::{Checked, Reject, reject};
+use crate::state::{RefKind, Reference, RegFlags, RegKind, RegState};
 
 impl Env<'_> {
     /// A new reference acquired at this instruction; returns its id.
@@ -20,31 +20,68 @@ impl Env<'_> {
             return reject!(EINVAL);
         };
         self.state.refs.remove(at);
-        let unknown = self.unknown_reg();
-        let log = &mut self.log;
-        log.scratch_all();
-        self.state.for_each_reg_mut(|reg| {
-            if reg.ref_obj_id == ref_obj_id {
-                *reg = unknown;
-            }
-        });
+        let unknown = self.invalid_reg();
+        self.state.for_each_reg_where(|reg| reg.ref_obj_id == ref_obj_id, |reg| *reg = unknown);
         Ok(())
+    }
+
+    /// Nothing may be held where the program may end. `check_lock`: locks and such count too;
+    /// `what` could not be done otherwise.
+    pub(crate) fn check_resource_leak(
+        &mut self,
+        exception_exit: bool,
+        check_lock: bool,
+        what: &str,
+    ) -> Checked {
+        if check_lock && self.state.active_locks != 0 {
+            return reject!(EINVAL, "{what} cannot be used inside bpf_spin_lock-ed region");
+        }
+        if exception_exit || self.state.curframe() == 0 {
+            self.check_reference_leak(what)?;
+        }
+        let open = [
+            (self.state.active_irq_id != 0, "bpf_local_irq_save-ed"),
+            (self.state.active_rcu_lock, "bpf_rcu_read_lock-ed"),
+            (self.state.active_preempt_locks != 0, "bpf_preempt_disable-ed"),
+        ];
+        match open.iter().find(|(open, _)| *open) {
+            Some((_, region)) if check_lock => {
+                reject!(EINVAL, "{what} cannot be used inside {region} region")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_reference_leak(&self, what: &str) -> Checked {
+        let mut leaked: Option<Reject> = None;
+        for r in self.state.refs.iter().filter(|r| r.kind == RefKind::Ptr) {
+            let text = format!("Unreleased reference id={} alloc_insn={}", r.id, r.insn_idx);
+            leaked = Some(match leaked {
+                None => Reject::new(uapi::Errno::EINVAL, text),
+                Some(before) => before.then(text),
+            });
+        }
+        match leaked {
+            Some(reject) => Err(reject.then(format!("{what} would lead to reference leak"))),
+            None => Ok(()),
+        }
+    }
+
+    /// What was pointed to is gone: nothing is known, and without CAP_PERFMON nothing readable.
+    fn invalid_reg(&self) -> RegState {
+        if self.caps.allow_ptr_leaks { self.unknown_reg() } else { RegState::NOT_INIT }
     }
 
     /// The packet may have moved: pointers into it become unknown numbers.
     pub(crate) fn clear_packet_pointers(&mut self) {
-        let unknown = self.unknown_reg();
-        self.state.for_each_reg_mut(|reg| {
-            if reg.is_packet_any() || is_packet_slice(reg) {
-                *reg = unknown;
-            }
-        });
+        let unknown = self.invalid_reg();
+        let moves = |reg: &RegState| reg.is_packet_any() || is_packet_slice(reg);
+        self.state.for_each_reg_where(moves, |reg| *reg = unknown);
     }
 }
 
 /// A slice of a packet dynptr moves with the packet.
-fn is_packet_slice(reg: &crate::state::RegState) -> bool {
-    use crate::state::RegFlags;
-    reg.kind == crate::state::RegKind::Mem
+fn is_packet_slice(reg: &RegState) -> bool {
+    reg.kind == RegKind::Mem
         && reg.flags.intersects(RegFlags::DYNPTR_SKB | RegFlags::DYNPTR_XDP)
 }

@@ -1,8 +1,13 @@
 //! Linux's log, made from the walk's events: what was walked, what is known, why it failed.
 
+mod lines;
+mod print_state;
+
 use std::fmt::Write as _;
 
 use crate::input::LogOptions;
+
+pub(crate) use print_state::{tnum_text, type_name};
 
 /// Print the failing path.
 pub(crate) const LEVEL1: u32 = 1;
@@ -63,6 +68,20 @@ impl Log {
         self.text.drain(..cut);
         self.insn_print_start = self.insn_print_start.saturating_sub(cut);
         self.insn_print_end = self.insn_print_end.saturating_sub(cut);
+    }
+
+    /// Forgets what was said so far: the paths were fine.
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+        (self.insn_print_start, self.insn_print_end) = (0, 0);
+    }
+
+    /// The text, cut to its capacity.
+    pub(crate) fn finish(&mut self) -> String {
+        if self.text.len() > self.capacity {
+            self.trim();
+        }
+        std::mem::take(&mut self.text)
     }
 
     /// The register was touched: print it after this instruction.

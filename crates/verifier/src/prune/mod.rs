@@ -1,7 +1,15 @@
-//! Which paths need no second walk.
+//! Which paths need no second walk: states are stored on the way and later ones compared with
+//! them (`visit`, `equal`, `idmap`); what a decision rested on is marked backwards (`precise`);
+//! dead stack is left out of the comparison (`live_stack`); loops are settled when all their
+//! paths are walked (`scc`).
 
+mod equal;
+mod idmap;
+mod live_stack;
 mod precise;
+mod scc;
+mod store;
+mod visit;
 
-/// Stored states.
-#[derive(Default)]
-pub(crate) struct Store {}
+pub(crate) use idmap::IdMap;
+pub(crate) use store::Store;

@@ -56,7 +56,7 @@ impl FuncState {
     }
 
     pub(crate) fn in_callback(&self) -> bool {
-        matches!(self.callback, Callback::Sync | Callback::Async)
+        self.callback == Callback::Sync
     }
 
     pub(crate) fn in_async_callback(&self) -> bool {

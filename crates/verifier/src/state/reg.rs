@@ -193,6 +193,47 @@ impl RegState {
         self.data as usize
     }
 
+    /// This kind without any flag.
+    pub(crate) fn is_kind(&self, kind: RegKind) -> bool {
+        self.kind == kind && self.flags.is_empty()
+    }
+
+    /// Anything but a number.
+    pub(crate) fn is_not_scalar(&self) -> bool {
+        self.kind != RegKind::Scalar
+    }
+
+    /// A socket of whatever structure.
+    pub(crate) fn is_socket(&self) -> bool {
+        matches!(
+            self.kind,
+            RegKind::Sock | RegKind::SockCommon | RegKind::TcpSock | RegKind::XdpSock
+        )
+    }
+
+    /// A pointer that kernel functions accept as alive.
+    pub(crate) fn is_trusted(&self) -> bool {
+        let trusted = RegFlags::ALLOC | RegFlags::TRUSTED | RegFlags::NON_OWN_REF;
+        let unsafe_flags = !(self.flags & !trusted).is_empty();
+        let always = matches!(self.kind, RegKind::Sock | RegKind::SockCommon | RegKind::TcpSock);
+        self.ref_obj_id != 0
+            || !unsafe_flags && (always || self.flags.intersects(trusted))
+    }
+
+    /// Everything that Linux compares before ids: kind, flags, offset, what it points to, ranges.
+    pub(crate) fn same_content(&self, other: &RegState) -> bool {
+        self.same_target(other) && self.v == other.v
+    }
+
+    /// Kind, flags, offset, and what it points to.
+    pub(crate) fn same_target(&self, other: &RegState) -> bool {
+        self.kind == other.kind
+            && self.flags == other.flags
+            && self.off == other.off
+            && self.data == other.data
+            && self.data2 == other.data2
+    }
+
     /// Kind and flags alike.
     pub(crate) fn same_type(&self, other: &RegState) -> bool {
         self.kind == other.kind && self.flags == other.flags

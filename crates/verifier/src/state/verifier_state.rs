@@ -34,8 +34,11 @@ bitflags::bitflags! {
     /// What a step in the history did to the stack.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub(crate) struct HistFlags: u16 {
-        /// Low bits: the frame whose stack was accessed; see [`HistEntry`].
-        const STACK_ACCESS = 1 << 15;
+        /// A slot was spilled to or filled from: see [`HistEntry`].
+        const STACK_ACCESS = 1 << 0;
+        /// The operand of a jump was a stack pointer: it has no precision.
+        const SRC_IS_STACK = 1 << 1;
+        const DST_IS_STACK = 1 << 2;
     }
 }
 
@@ -143,21 +146,39 @@ impl VerifierState {
         &mut self.cur_mut().regs[n]
     }
 
+    /// Where a frame stands: at the current instruction, or at the call it waits for.
+    pub(crate) fn frame_insn(&self, frame: usize) -> usize {
+        match self.frames.get(frame + 1) {
+            Some(callee) => callee.callsite as usize,
+            None => self.insn_idx as usize,
+        }
+    }
+
     /// Whether the reference with this id is held.
     pub(crate) fn holds_ref(&self, id: u32) -> bool {
         self.refs.iter().any(|r| r.kind == RefKind::Ptr && r.id == id)
     }
 
-    /// Runs `f` on every register and every spilled register of all frames.
-    pub(crate) fn for_each_reg_mut(&mut self, mut f: impl FnMut(&mut RegState)) {
+    /// Ends the reference without touching registers.
+    pub(crate) fn forget_reference(&mut self, id: u32) {
+        self.refs.retain(|r| !(r.kind == RefKind::Ptr && r.id == id));
+    }
+
+    /// Runs `f` on every register and every spilled register of all frames for which `which` holds;
+    /// frames without any stay shared.
+    pub(crate) fn for_each_reg_where(
+        &mut self,
+        which: impl Fn(&RegState) -> bool,
+        mut f: impl FnMut(&mut RegState),
+    ) {
         for frame in &mut self.frames {
-            let frame = Rc::make_mut(frame);
-            frame.regs.iter_mut().for_each(&mut f);
-            if frame.stack.slots().iter().any(|s| s.is_spilled()) {
-                for slot in frame.stack.slots_mut() {
-                    if slot.is_spilled() {
-                        f(&mut slot.spilled);
-                    }
+            let in_stack = frame.stack.slots().iter().any(|s| s.is_spilled() && which(&s.spilled));
+            if in_stack || frame.regs.iter().any(&which) {
+                let frame = Rc::make_mut(frame);
+                frame.regs.iter_mut().filter(|reg| which(reg)).for_each(&mut f);
+                if in_stack {
+                    let spilled = frame.stack.slots_mut().iter_mut().filter(|s| s.is_spilled());
+                    spilled.map(|s| &mut s.spilled).filter(|reg| which(reg)).for_each(&mut f);
                 }
             }
         }

@@ -1,0 +1,138 @@
+//! Lines of the walk: instructions with what they changed, source lines, jumps, statistics.
+
+use std::borrow::Cow;
+
+use isa::disasm::{Names, kernel};
+use isa::Insn;
+
+use super::say;
+use crate::env::Env;
+use crate::walk::NO_INSN;
+
+/// Column at which states begin, and the step by which it moves right.
+const COLUMN: usize = 40;
+const STEP: usize = 8;
+
+/// Names as the log spells them.
+struct LogNames;
+
+impl Names for LogNames {
+    fn helper(&self, id: i32) -> Option<&str> {
+        let id = u32::try_from(id).ok()?;
+        uapi::helper(id).map(|proto| proto.name.as_ref())
+    }
+
+    fn imm64(&self, insn: &Insn, _value: u64) -> Option<Cow<'_, str>> {
+        // Addresses are not known here; Linux hides them from those who may not see them.
+        (insn.src().0 != 0 && insn.src().0 != 4).then_some(Cow::Borrowed("0x0"))
+    }
+}
+
+impl Env<'_> {
+    /// One instruction, opcode first.
+    pub(crate) fn insn_text(&self, at: usize) -> String {
+        kernel(&self.prog.insns, at, &LogNames)
+    }
+
+    /// Before an instruction: where the path came from, what changed, the source, the instruction.
+    pub(crate) fn print_before(&mut self, print_state: &mut bool) {
+        if self.log.all_paths() && *print_state {
+            let text = self.from_to_text();
+            let state = self.frame_text(&self.state, self.state.curframe(), true);
+            say!(self, "{text}{state}\n");
+            *print_state = false;
+        }
+        self.print_scratched();
+        let at = self.insn_idx;
+        self.say_source_line(at);
+        self.log.insn_print_start = self.log.text.len();
+        let text = self.insn_text(at);
+        say!(self, "{at}: {text}\n");
+        self.log.insn_print_end = self.log.text.len();
+    }
+
+    /// `from 4 to 7:` with the line break before it.
+    pub(crate) fn from_to_text(&self) -> String {
+        let from = if self.prev_insn_idx == NO_INSN { -1 } else { self.prev_insn_idx as i64 };
+        let how = if self.state.speculative { " (speculative execution)" } else { "" };
+        format!("\nfrom {from} to {}{how}:", self.insn_idx)
+    }
+
+    fn print_scratched(&mut self) {
+        if self.log.scratched_regs != 0 || self.log.scratched_slots != 0 {
+            self.print_insn_state();
+        }
+    }
+
+    /// What the instruction changed, beside it if nothing was said since.
+    pub(crate) fn print_insn_state(&mut self) {
+        if !self.log.on() {
+            return;
+        }
+        let end = self.log.insn_print_end;
+        if end != 0 && end == self.log.text.len() {
+            let width = end - self.log.insn_print_start;
+            let column = (width + STEP / 2).max(COLUMN).next_multiple_of(STEP);
+            self.log.text.pop();
+            let pad = column - width - 1;
+            say!(self, "{:pad$};", " ");
+        } else {
+            say!(self, "{}:", self.insn_idx);
+        }
+        let text = self.frame_text(&self.state, self.state.curframe(), false);
+        say!(self, "{text}\n");
+        (self.log.scratched_regs, self.log.scratched_slots) = (0, 0);
+    }
+
+    /// All of one frame of the current path.
+    pub(crate) fn print_frame(&mut self, n: usize, all: bool) {
+        let text = self.frame_text(&self.state, n, all);
+        say!(self, "{text}\n");
+    }
+
+    /// The source line of an instruction, once until it changes.
+    pub(crate) fn say_source_line(&mut self, at: usize) {
+        if !self.log.on() {
+            return;
+        }
+        let lines = &self.prog.line_info;
+        let Some(n) = lines.partition_point(|l| l.insn_off as usize <= at).checked_sub(1) else {
+            return;
+        };
+        let (line, before) = (lines[n], self.log.last_line.map(|n| lines[n]));
+        let same = before.is_some_and(|before| {
+            before.file_name_off == line.file_name_off
+                && before.line_col >> 10 == line.line_col >> 10
+        });
+        let Some(btf) = self.prog.btf.as_ref().filter(|_| !same) else { return };
+        let text = btf.string(line.line_off).unwrap_or_default().trim_start().to_owned();
+        let file = btf.string(line.file_name_off).unwrap_or_default();
+        let file = file.rsplit('/').next().unwrap_or_default().to_owned();
+        say!(self, "; {text} @ {file}:{}\n", line.line_col >> 10);
+        self.log.last_line = Some(n);
+    }
+
+    /// The last lines of every log.
+    pub(crate) fn print_statistics(&mut self) {
+        let stats = self.stats;
+        if self.log.level & super::STATS != 0 {
+            let depths: Vec<String> =
+                self.subprogs.iter().map(|s| s.stack_depth.to_string()).collect();
+            self.log.put(format_args!(
+                "verification time {} usec\nstack depth {}\n",
+                stats.time.as_micros(),
+                depths.join("+")
+            ));
+        }
+        if self.log.level != 0 {
+            self.log.put(format_args!(
+                "processed {} insns (limit 1000000) max_states_per_insn {} total_states {} \
+                 peak_states {} mark_read 0\n",
+                stats.processed_insns,
+                stats.max_states_per_insn,
+                stats.total_states,
+                stats.peak_states
+            ));
+        }
+    }
+}

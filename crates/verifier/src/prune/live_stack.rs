@@ -1,0 +1,305 @@
+//! Which stack slots may still be read: per chain of calls and instruction, reads and certain
+//! writes are gathered on the walk and spread backwards on demand.
+//!
+//! A slot is live before an instruction if the instruction may read it, or if it is live before a
+//! successor and the instruction does not surely write it. What a callee does to its callers'
+//! frames is carried over to the call.
+
+use isa::Insn;
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use crate::env::{InsnAux, Subprog};
+use crate::passes::successors;
+use crate::state::VerifierState;
+
+/// Call sites down to a subprogram, and its first instruction.
+type Chain = SmallVec<[u32; 4]>;
+
+/// Slots of one frame, at one instruction: bit n is slot n.
+#[derive(Clone, Copy, Default)]
+struct Masks {
+    may_read: u64,
+    must_write: u64,
+    /// Surely written here or later in the subprogram.
+    written_after: u64,
+    live_before: u64,
+}
+
+/// A subprogram as called along one chain.
+struct Instance {
+    chain: Chain,
+    /// First slots of the subprograms along the chain.
+    starts: Chain,
+    subprog: usize,
+    start: usize,
+    len: usize,
+    updated: bool,
+    must_write_dropped: bool,
+    /// Per frame of the chain, per instruction; allocated when touched.
+    frames: Vec<Option<Vec<Masks>>>,
+    visited: Vec<bool>,
+}
+
+/// What all instances read and write.
+#[derive(Default)]
+pub(crate) struct LiveStack {
+    by_chain: FxHashMap<Chain, usize>,
+    instances: Vec<Instance>,
+    current: Option<usize>,
+    /// Slots surely written by the current instruction.
+    writes: [u64; uapi::MAX_CALL_FRAMES],
+    insn: usize,
+}
+
+impl LiveStack {
+    /// The frames changed: look the instance up again.
+    pub(crate) fn forget_current(&mut self) {
+        self.current = None;
+    }
+
+    /// Before an instruction of the current path.
+    pub(crate) fn begin_insn(&mut self, state: &VerifierState, subs: &[Subprog], at: usize) {
+        self.ensure_current(state, subs);
+        self.insn = at;
+        self.writes = [0; uapi::MAX_CALL_FRAMES];
+    }
+
+    /// The instruction surely writes these slots of that frame.
+    pub(crate) fn mark_write(&mut self, frame: usize, mask: u64) {
+        self.writes[frame] |= mask;
+    }
+
+    /// After the instruction, unless the frames changed.
+    pub(crate) fn end_insn(&mut self) {
+        if let Some(current) = self.current {
+            let (at, writes) = (self.insn, self.writes);
+            self.instances[current].commit(at, &writes);
+        }
+    }
+
+    /// The instruction may read these slots of that frame.
+    pub(crate) fn mark_read(
+        &mut self,
+        state: &VerifierState,
+        subs: &[Subprog],
+        frame: usize,
+        at: usize,
+        mask: u64,
+    ) {
+        let current = self.ensure_current(state, subs);
+        self.instances[current].read(frame, at, mask);
+    }
+
+    fn ensure_current(&mut self, state: &VerifierState, subs: &[Subprog]) -> usize {
+        if let Some(current) = self.current {
+            return current;
+        }
+        let current = self.instance(state, subs, state.curframe());
+        self.current = Some(current);
+        current
+    }
+
+    /// The instance of a frame of the state.
+    fn instance(&mut self, state: &VerifierState, subs: &[Subprog], frame: usize) -> usize {
+        let chain = chain_of(state, subs, frame);
+        if let Some(&found) = self.by_chain.get(&chain) {
+            return found;
+        }
+        let starts = state.frames[..=frame]
+            .iter()
+            .map(|f| subs[f.subprog as usize].start as u32)
+            .collect();
+        self.insert(chain, starts, subs)
+    }
+
+    fn insert(&mut self, chain: Chain, starts: Chain, subs: &[Subprog]) -> usize {
+        let start = starts[starts.len() - 1] as usize;
+        let subprog = subs.partition_point(|s| s.start <= start).saturating_sub(1);
+        let len = subs[subprog].end - subs[subprog].start;
+        let frames = vec![None; chain.len()];
+        let visited = vec![false; len];
+        self.by_chain.insert(chain.clone(), self.instances.len());
+        self.instances.push(Instance {
+            chain,
+            starts,
+            subprog,
+            start,
+            len,
+            updated: false,
+            must_write_dropped: false,
+            frames,
+            visited,
+        });
+        self.instances.len() - 1
+    }
+
+    /// Spreads what was gathered along the current path's frames, innermost first.
+    pub(crate) fn update(
+        &mut self,
+        state: &VerifierState,
+        subs: &[Subprog],
+        insns: &[Insn],
+        postorder: &[u32],
+    ) {
+        self.current = None;
+        for frame in (0..state.frames.len()).rev() {
+            let at = self.instance(state, subs, frame);
+            if !self.instances[at].updated {
+                continue;
+            }
+            let sub = self.instances[at].subprog;
+            let from = subs[sub].postorder_start;
+            let to = subs.get(sub + 1).map_or(postorder.len(), |s| s.postorder_start);
+            self.instances[at].spread(insns, &postorder[from..to]);
+            if frame > 0 {
+                self.carry_out(at, subs);
+            }
+            self.instances[at].updated = false;
+            self.instances[at].must_write_dropped = false;
+        }
+    }
+
+    /// What the subprogram does to its callers' frames happens at the call.
+    fn carry_out(&mut self, at: usize, subs: &[Subprog]) {
+        let inner = &self.instances[at];
+        let depth = inner.chain.len() - 1;
+        let callsite = inner.chain[depth - 1] as usize;
+        let entry: SmallVec<[(usize, Masks); 8]> = (0..depth)
+            .filter_map(|f| Some((f, inner.frames[f].as_ref()?[0])))
+            .collect();
+        let starts: Chain = inner.starts[..depth].into();
+        let mut chain: Chain = inner.chain[..depth].into();
+        chain[depth - 1] = starts[depth - 1];
+        let outer = match self.by_chain.get(&chain) {
+            Some(&outer) => outer,
+            None => self.insert(chain, starts, subs),
+        };
+        let mut writes = [0; uapi::MAX_CALL_FRAMES];
+        for (frame, masks) in &entry {
+            writes[*frame] = masks.written_after;
+            self.instances[outer].read(*frame, callsite, masks.live_before);
+        }
+        self.instances[outer].commit(callsite, &writes);
+    }
+
+    /// Whether slot `spi` of a frame may be read from where the stored state stands.
+    pub(crate) fn is_alive(
+        &self,
+        aux: &[InsnAux],
+        state: &VerifierState,
+        frame: usize,
+        spi: usize,
+    ) -> bool {
+        let innermost = state.curframe();
+        let live = |at_frame: usize, insn: usize| {
+            let chain = self.chain_of_state(state, at_frame);
+            self.by_chain.get(&chain).is_some_and(|i| {
+                self.instances[*i].is_live(frame, insn, spi)
+            })
+        };
+        if live(innermost, state.insn_idx as usize) {
+            return true;
+        }
+        (frame..innermost).any(|outer| {
+            let callsite = state.frame_insn(outer);
+            let resumes = if aux[callsite].calls_callback { callsite } else { callsite + 1 };
+            live(outer, resumes)
+        })
+    }
+
+    fn chain_of_state(&self, state: &VerifierState, frame: usize) -> Chain {
+        let mut chain: Chain = (0..frame).map(|n| state.frame_insn(n) as u32).collect();
+        chain.push(self.start_of(state.frame(frame).subprog));
+        chain
+    }
+
+    fn start_of(&self, subprog: u32) -> u32 {
+        let of = |i: &&Instance| i.subprog == subprog as usize;
+        self.instances.iter().find(of).map_or(u32::MAX, |i| i.start as u32)
+    }
+}
+
+fn chain_of(state: &VerifierState, subs: &[Subprog], frame: usize) -> Chain {
+    let mut chain: Chain =
+        (0..frame).map(|n| state.frames[n + 1].callsite as u32).collect();
+    chain.push(subs[state.frames[frame].subprog as usize].start as u32);
+    chain
+}
+
+impl Instance {
+    fn masks(&mut self, frame: usize, at: usize) -> &mut Masks {
+        let len = self.len;
+        let masks = self.frames[frame].get_or_insert_with(|| vec![Masks::default(); len]);
+        &mut masks[at - self.start]
+    }
+
+    fn read(&mut self, frame: usize, at: usize, mask: u64) {
+        let masks = self.masks(frame, at);
+        let news = mask & !masks.may_read & !masks.live_before != 0;
+        masks.may_read |= mask;
+        self.updated |= news;
+    }
+
+    /// Sure writes of one visit: a slot stays sure only if every visit writes it.
+    fn commit(&mut self, at: usize, writes: &[u64]) {
+        let idx = at - self.start;
+        let seen = self.visited[idx];
+        for frame in 0..self.frames.len() {
+            let mut mask = writes[frame];
+            if mask == 0 && (!seen || self.frames[frame].is_none()) {
+                continue;
+            }
+            let masks = self.masks(frame, at);
+            let old = masks.must_write;
+            if seen {
+                mask &= old;
+            }
+            masks.must_write = mask;
+            self.updated |= old != mask;
+            self.must_write_dropped |= old & !mask != 0;
+        }
+        self.visited[idx] = true;
+    }
+
+    /// Liveness backwards until nothing changes.
+    fn spread(&mut self, insns: &[Insn], postorder: &[u32]) {
+        if self.must_write_dropped {
+            for masks in self.frames.iter_mut().flatten().flatten() {
+                masks.written_after = 0;
+            }
+        }
+        let start = self.start;
+        for masks in self.frames.iter_mut().flatten() {
+            let mut changed = true;
+            while changed {
+                changed = false;
+                for &at in postorder {
+                    let next = successors(insns, at as usize);
+                    if next.is_empty() {
+                        continue;
+                    }
+                    let (mut after, mut written) = (0, u64::MAX);
+                    for &to in &next {
+                        let Some(to) = to.checked_sub(start).and_then(|to| masks.get(to)) else {
+                            continue;
+                        };
+                        after |= to.live_before;
+                        written &= to.written_after;
+                    }
+                    let here = &mut masks[at as usize - start];
+                    written |= here.must_write;
+                    let before = after & !here.must_write | here.may_read;
+                    changed |= before != here.live_before || written != here.written_after;
+                    (here.live_before, here.written_after) = (before, written);
+                }
+            }
+        }
+    }
+
+    fn is_live(&self, frame: usize, at: usize, spi: usize) -> bool {
+        let masks = self.frames.get(frame).and_then(Option::as_ref);
+        let masks = masks.and_then(|m| m.get(at.wrapping_sub(self.start)));
+        masks.is_some_and(|m| m.live_before & 1 << spi != 0)
+    }
+}

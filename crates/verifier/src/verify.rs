@@ -1,0 +1,141 @@
+//! The order of a verification, and its answer.
+
+use crate::env::Env;
+use crate::error::{Checked, Reject};
+use crate::input::{LogOptions, Policy, Program, World};
+use crate::log::{Log, say};
+use crate::outcome::{Facts, InsnFacts, Outcome, Rejection, SubprogFacts};
+use crate::passes;
+use crate::state::{FuncState, RegKind, RegState};
+
+/// Whether Linux 6.18 accepts the program, and why not.
+pub fn verify(program: &Program, world: &World, policy: &Policy, log: &LogOptions) -> Outcome {
+    if let Err(reject) = passes::check_attributes(program, policy) {
+        return Outcome {
+            verdict: Err(rejection(&reject)),
+            stats: Default::default(),
+            log: String::new(),
+        };
+    }
+    let mut env = Env::new(program, world, policy, Log::new(log));
+    let verdict = match env.run() {
+        Ok(()) => Ok(if policy.collect_facts { env.facts() } else { Facts::default() }),
+        Err(reject) => {
+            if env.log.level != 0 {
+                for line in reject.lines() {
+                    env.log.put(format_args!("{line}\n"));
+                }
+            }
+            Err(rejection(&reject))
+        }
+    };
+    env.print_statistics();
+    let log = env.log.finish();
+    Outcome { verdict, stats: env.stats, log }
+}
+
+fn rejection(reject: &Reject) -> Rejection {
+    let last = reject.lines().last().map_or("", |line| line.rsplit('\n').next().unwrap_or(""));
+    Rejection {
+        errno: reject.errno(),
+        message: last.to_owned(),
+        insn: reject.insn(),
+        needs: reject.feature(),
+    }
+}
+
+impl Env<'_> {
+    fn run(&mut self) -> Checked {
+        passes::run(self)?;
+        self.walk_main()?;
+        self.walk_globals()?;
+        self.check_max_stack_depth()
+    }
+
+    fn walk_main(&mut self) -> Checked {
+        if !self.prog.func_info.is_empty() {
+            // Its prototype is checked for its messages only.
+            if let Err(reject) = self.subprog_args(0) {
+                for line in reject.lines() {
+                    say!(self, "{line}\n");
+                }
+            }
+        }
+        let mut frame = FuncState::new(-1, 0, 0);
+        frame.regs[1] = RegState::pointer(RegKind::Ctx);
+        self.walk_subprog(frame, 0)
+    }
+
+    fn walk_subprog(&mut self, frame: FuncState, start: usize) -> Checked {
+        self.log.scratch_all();
+        self.walk(frame, start)?;
+        if self.log.on() && !self.log.all_paths() {
+            self.log.clear();
+        }
+        Ok(())
+    }
+
+    /// Global functions that verified code calls, until there are no more.
+    fn walk_globals(&mut self) -> Checked {
+        if self.prog.func_info.is_empty() {
+            return Ok(());
+        }
+        if let Some(n) = self.exception_callback {
+            self.subprogs[n].called = true;
+        }
+        let mut verified = vec![false; self.subprogs.len()];
+        loop {
+            let mut any = false;
+            for n in 1..self.subprogs.len() {
+                let sub = &self.subprogs[n];
+                if !sub.is_global || !sub.called || verified[n] {
+                    continue;
+                }
+                let (name, start) = (sub.name.clone(), sub.start);
+                say!(self, "Validating {name}() func#{n}...\n");
+                let frame = self.global_frame(n)?;
+                self.walk_subprog(frame, start)?;
+                say!(
+                    self,
+                    "Func#{n} ('{name}') is safe for any args that match its prototype\n"
+                );
+                verified[n] = true;
+                any = true;
+            }
+            if !any {
+                return Ok(());
+            }
+        }
+    }
+
+    fn facts(&mut self) -> Facts {
+        let insns = self.aux.iter().map(|aux| InsnFacts {
+            reachable: aux.seen,
+            access: aux.access,
+            branch: match (aux.jumped, aux.fell_through) {
+                (true, false) => Some(true),
+                (false, true) => Some(false),
+                _ => None,
+            },
+            map: aux.call_map.flatten(),
+            const_key: aux.call_key.flatten(),
+        });
+        let subprogs = self.subprogs.iter().map(|s| SubprogFacts {
+            name: s.name.clone(),
+            start: s.start,
+            end: s.end,
+            stack_depth: s.stack_depth as u32,
+            has_tail_call: s.has_tail_call,
+        });
+        let mut used_helpers = self.used_helpers.clone();
+        used_helpers.sort_unstable();
+        used_helpers.dedup();
+        Facts {
+            insns: insns.collect(),
+            subprogs: subprogs.collect(),
+            used_maps: self.used_maps.clone(),
+            used_helpers,
+            changes_packet: self.changes_packet,
+        }
+    }
+}
