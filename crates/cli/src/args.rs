@@ -66,7 +66,8 @@ pub(crate) struct RunArgs {
     /// Write the packets that pass, as the program changed them, with their time stamps
     ///
     /// XDP_PASS, XDP_TX and XDP_REDIRECT pass; dropped and aborted packets do not. Captures of
-    /// nanoseconds, and all pcapng, give nanoseconds.
+    /// nanoseconds, and all pcapng, give nanoseconds. `-` is standard output; the report then goes
+    /// to standard error.
     #[arg(long, value_name = "OUT.pcap", requires = "pcap", value_hint = ValueHint::FilePath)]
     pub(crate) write: Option<PathBuf>,
 

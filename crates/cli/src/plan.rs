@@ -23,6 +23,14 @@ pub(crate) struct RunPlan {
     pub(crate) kernel: KernelPlan,
 }
 
+impl RunPlan {
+    /// Whether the packets that pass are written to standard output.
+    pub(crate) fn packets_to_stdout(&self) -> bool {
+        let to_stdout = |work: &CaptureWork| work.output.as_deref() == Some(Path::new("-"));
+        matches!(&self.work, Work::Capture(work) if to_stdout(work))
+    }
+}
+
 /// The kernel that programs are meant for.
 #[derive(Debug)]
 pub(crate) struct KernelPlan {
@@ -102,9 +110,6 @@ pub(crate) fn run(args: RunArgs) -> Result<RunPlan, Failure> {
             if output.as_deref().is_some_and(|output| same_file(&input, output)) {
                 let message = "--write: this is the capture that is being read; name another file";
                 return Err(Failure::unusable(format!("{}: {message}", input.display())));
-            }
-            if args.json && output.as_deref() == Some(Path::new("-")) {
-                return Err(Failure::unusable("--write -: standard output is taken by --json"));
             }
             Work::Capture(CaptureWork { input, output, any_link_type: args.any_link_type })
         }

@@ -228,6 +228,24 @@ fn a_capture_of_another_link_type_is_refused_by_name() {
 }
 
 #[test]
+fn packets_go_through_pipes() {
+    if !can_compile() || !have("tcpdump") {
+        return;
+    }
+    let line = format!(
+        "set -o pipefail; cat {} | {} run {} --pcap - --write - | tcpdump -nr - | wc -l",
+        path(&capture("web.pcap")),
+        env!("CARGO_BIN_EXE_ring3"),
+        path(&example("hello.bpf.c")),
+    );
+    let out = Command::new("bash").args(["-c", &line]).output().expect("bash runs");
+    assert!(out.status.success(), "{out:?}");
+    let count = tcpdump_count(&capture("web.pcap"), &[]);
+    assert_eq!(text(&out.stdout).trim(), count.to_string());
+    assert!(text(&out.stderr).contains("XDP_PASS"), "{out:?}");
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_it_quietly() {
     if !can_compile() {
         return;
