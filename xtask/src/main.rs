@@ -35,6 +35,12 @@ const COMMANDS: &[(&str, &str, &str, Action)] = &[
         run::oracle,
     ),
     ("verdicts", "[--dir DIR] [--json]", "compare with recorded verdicts of Linux", run::verdicts),
+    (
+        "soundness",
+        "[--programs N] [--seed S]",
+        "random programs into ring3 and into the running kernel",
+        run::soundness,
+    ),
     ("bench", "[NAME] [--dir DIR] [--json]", "measure, as ratios in one run", run::bench),
 ];
 

@@ -41,3 +41,7 @@ pub(crate) fn verdicts(root: &Path, args: &[String]) -> Result<(), String> {
 pub(crate) fn bench(root: &Path, args: &[String]) -> Result<(), String> {
     testkit(root, "bench", args)
 }
+
+pub(crate) fn soundness(root: &Path, args: &[String]) -> Result<(), String> {
+    testkit(root, "soundness", args)
+}

@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod generate;
 pub mod oracle;
+pub mod soundness;
 pub mod verdicts;
 
 use std::path::PathBuf;

@@ -34,11 +34,13 @@ pub struct Shape {
     pub statements: u64,
     /// One statement in so many breaks a rule on purpose; 0 for none.
     pub faults: u64,
+    /// Results depend on the program, packet and maps alone: no clock, CPU or random numbers.
+    pub repeatable: bool,
 }
 
 impl Default for Shape {
     fn default() -> Shape {
-        Shape { statements: 24, faults: 60 }
+        Shape { statements: 24, faults: 60, repeatable: false }
     }
 }
 

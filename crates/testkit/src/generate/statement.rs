@@ -432,6 +432,9 @@ impl Body {
         if self.rng.one_in(3) && !self.in_subprog {
             return self.lookup();
         }
+        if self.shape.repeatable {
+            return self.alu();
+        }
         let id = self.rng.pick(PLAIN);
         self.emit(0x85, 0, 0, 0, id);
         self.clobber(Kind::Number);
