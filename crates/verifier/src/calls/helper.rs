@@ -44,7 +44,11 @@ pub(super) fn name(env: &Env<'_>, id: i32) -> String {
         let host = || env.world.host_helpers.iter().find(|h| h.id == id);
         helper(id).or_else(host)
     });
-    known.map_or("unknown".into(), |h| h.name.to_string())
+    match known {
+        Some(h) => h.name.to_string(),
+        None if id == 0 => "bpf_unspec".into(),
+        None => "unknown".into(),
+    }
 }
 
 /// The contract of helper `id` in this program, if it has one.
@@ -54,6 +58,9 @@ fn contract<'w>(env: &Env<'w>, id: i32) -> Checked<Cow<'w, HelperProto>> {
         let host = env.world.host_helpers.iter().find(|h| Some(h.id) == number);
         return match host {
             Some(proto) => Ok(Cow::Borrowed(proto)),
+            None if id == 0 => {
+                reject!(EINVAL, "program of this type cannot use helper {}#0", name(env, 0))
+            }
             None => reject!(EINVAL, "invalid func {}#{id}", name(env, id)),
         };
     };

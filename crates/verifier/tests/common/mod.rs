@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use btf::{Btf, BtfBuilder};
+use btf::{Btf, BtfBuilder, Encoding, Linkage};
 use isa::Insn;
 use uapi::{MapDef, MapType, PROG_VARIANTS, ProgVariant};
-use verifier::{LogOptions, MapInfo, Outcome, Policy, Program, World};
+use verifier::{FuncInfo, LogOptions, MapInfo, Outcome, Policy, Program, World};
 
 /// A fact table of the repository.
 pub fn facts(table: &str) -> serde_json::Value {
@@ -48,7 +48,8 @@ pub fn asm(text: &str) -> Vec<Insn> {
     isa::asm::assemble(text).unwrap_or_else(|e| panic!("{e}\n{text}"))
 }
 
-/// Maps by descriptor: 1 hash, 2 array, 3 frozen read-only array, 4 ring buffer, 5 queue.
+/// Maps by descriptor: 1 hash, 2 array, 3 frozen read-only array, 4 ring buffer, 5 queue,
+/// 6 hash of 8-byte values, 7 socket storage.
 pub fn world() -> World {
     let map = |fd, def: MapDef| MapInfo { fd, def, btf: None, frozen: false, value: None };
     let mut rodata = map(3, MapDef::new(MapType::Array, 4, 16, 1));
@@ -63,6 +64,7 @@ pub fn world() -> World {
             map(4, MapDef::new(MapType::Ringbuf, 0, 0, 4096)),
             map(5, MapDef::new(MapType::Queue, 0, 8, 8)),
             map(6, MapDef::new(MapType::Hash, 4, 8, 8)),
+            map(7, MapDef::new(MapType::SkStorage, 4, 8, 0)),
         ],
         kernel_btf: Some(kernel_btf()),
         host_helpers: Vec::new(),
@@ -73,8 +75,7 @@ pub fn world() -> World {
 fn kernel_btf() -> Arc<Btf> {
     let mut b = BtfBuilder::new();
     for name in ["task_struct", "sock_common", "nf_hook_state", "sk_buff", "tcp_sock", "pt_regs"] {
-        let members: Vec<btf::NewMember<'_>> = Vec::new();
-        b.add_struct(name, 64, &members);
+        b.structure(name, 4096, &[]);
     }
     Arc::new(b.build().expect("well-formed"))
 }
@@ -91,4 +92,20 @@ pub fn message(outcome: &Outcome) -> String {
         Ok(_) => String::new(),
         Err(r) => r.message.lines().last().unwrap_or("").to_string(),
     }
+}
+
+/// BTF for the main program and one static callback after it: both return int.
+#[allow(dead_code, reason = "not every test file needs it")]
+pub fn describe_subprogs(program: &mut Program) {
+    let mut b = BtfBuilder::new();
+    let int = b.int("int", 4, Encoding { signed: true, ..Encoding::default() });
+    let proto = b.func_proto(int, &[]);
+    let ids = ["main", "callback"].map(|name| b.func(name, proto, Linkage::Static));
+    program.btf = Some(Arc::new(b.build().expect("well-formed")));
+    let start = program.insns.len() as u32 - 2;
+    program.func_info = [0, start]
+        .iter()
+        .zip(ids)
+        .map(|(at, id)| FuncInfo { insn_off: *at, type_id: id.0 })
+        .collect();
 }
