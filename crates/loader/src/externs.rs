@@ -176,9 +176,10 @@ fn place_kconfig(externs: &mut [Extern]) -> Result<(), LoadError> {
     for ext in externs {
         if let ExternKind::Kconfig { offset, size, align, .. } = &mut ext.kind {
             let place = end.checked_next_multiple_of(*align);
-            let Some((start, next)) = place.and_then(|at| Some((at, at.checked_add(*size)?)))
-            else {
-                return Err(LoadError::external(&ext.name, "section .kconfig is above 4 GiB"));
+            let place = place.and_then(|at| Some((at, at.checked_add(*size)?)));
+            let Some((start, next)) = place.filter(|(_, next)| *next <= MAX_KCONFIG) else {
+                let what = format!("bytes of configuration values (at '{}')", ext.name);
+                return Err(LoadError::Limit { what, limit: MAX_KCONFIG.into() });
             };
             (*offset, end) = (start, next);
         }

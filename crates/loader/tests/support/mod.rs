@@ -67,7 +67,14 @@ fn build() -> Option<PathBuf> {
 
 /// Asks libbpf; `None` without it.
 pub(crate) fn ask(object: &Path, name: &str) -> Option<Answer> {
-    let output = Command::new(oracle()?).arg(object).arg(name).output().expect("the oracle runs");
+    ask_with(object, name, None)
+}
+
+/// Asks libbpf to relocate against the types of another file.
+pub(crate) fn ask_with(object: &Path, name: &str, target: Option<&Path>) -> Option<Answer> {
+    let mut command = Command::new(oracle()?);
+    command.arg(object).arg(name).args(target);
+    let output = command.output().expect("the oracle runs");
     if !output.status.success() {
         eprintln!("oracle on {}: {}", object.display(), output.status);
         return None;
@@ -299,7 +306,7 @@ pub(crate) fn compile(source: &Path, object: &Path) -> Option<()> {
         return None;
     };
     let status = Command::new(clang)
-        .args(["-O2", "-g", "-target", "bpf", "-I/usr/include/x86_64-linux-gnu", "-c"])
+        .args(["-O2", "-g", "-w", "-target", "bpf", "-I/usr/include/x86_64-linux-gnu", "-c"])
         .arg(source)
         .arg("-o")
         .arg(object)

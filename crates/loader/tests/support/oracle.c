@@ -1,6 +1,6 @@
 /* What libbpf hands to bpf(2) for an object, as text lines; nothing reaches the kernel.
  *
- * cc oracle.c -lbpf -lelf -lz; ./a.out FILE.o [NAME]
+ * cc oracle.c -lbpf -lelf -lz; ./a.out FILE.o [NAME [FILE with target types]]
  *
  * The executable's own syscall() takes the place of libc's, so libbpf's bpf(2) calls end here.
  * Every command succeeds; loads of types answer with a memory file. In instructions, map
@@ -249,7 +249,7 @@ static void print_map(struct bpf_map *map)
 int main(int argc, char **argv)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = argc > 2 ? argv[2] : NULL,
-		    .pin_root_path = "/nowhere");
+		    .pin_root_path = "/nowhere", .btf_custom_path = argc > 3 ? argv[3] : NULL);
 	struct bpf_program *prog;
 	struct bpf_map *map;
 	const void *types;
