@@ -29,6 +29,15 @@ pub(crate) fn check(def: &MapDef, env: &Env) -> Result<MapDef, Errno> {
         MapType::PercpuArray => percpu_array(&def)?,
         MapType::ProgArray => refs(&def)?,
         MapType::PerfEventArray => refs(&def)?,
+        MapType::ArrayOfMaps => {
+            refs(&def)?;
+            inner(&def)?;
+        }
+        MapType::HashOfMaps => {
+            ensure(def.value_size == 4, Errno::EINVAL)?;
+            hash(&mut def, env)?;
+            inner(&def)?;
+        }
         MapType::Queue | MapType::Stack => queue(&def)?,
         MapType::LpmTrie => lpm(&def)?,
         MapType::Ringbuf => ringbuf(&def)?,
@@ -91,6 +100,18 @@ fn refs(def: &MapDef) -> Result<(), Errno> {
     let flags = f::NUMA_NODE | f::RDONLY | f::WRONLY;
     let preserve = if def.map_type == MapType::PerfEventArray { f::PRESERVE_ELEMS } else { 0 };
     allowed(def, flags | preserve)
+}
+
+/// The model of inner maps is there, and of a type that may be inside another.
+fn inner(def: &MapDef) -> Result<(), Errno> {
+    let model = def.inner.as_deref().ok_or(Errno::EINVAL)?;
+    match model.map_type {
+        MapType::ArrayOfMaps | MapType::HashOfMaps => Err(Errno::EINVAL),
+        MapType::ProgArray | MapType::CgroupStorage | MapType::PercpuCgroupStorage => {
+            Err(Errno::ENOTSUPP)
+        }
+        _ => Ok(()),
+    }
 }
 
 fn queue(def: &MapDef) -> Result<(), Errno> {

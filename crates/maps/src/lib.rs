@@ -9,16 +9,22 @@ mod batch;
 mod check;
 mod hash;
 mod jhash;
+mod lpm;
 mod lru;
 mod map;
 mod ops;
 mod pool;
+mod queue;
 pub mod raw;
+mod refs;
+mod ringbuf;
 
 pub use batch::Batch;
 pub use map::{Env, Map, Perms};
 pub use ops::{ANY, BatchKind, EXIST, LOCK, NOEXIST, Ops};
 pub use raw::View;
+pub use refs::{Held, Refs};
+pub use ringbuf::Ringbuf;
 
 use uapi::{MapDef, MapType};
 

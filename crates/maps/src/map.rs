@@ -7,8 +7,12 @@ use uapi::{Errno, MapDef, MapType};
 use crate::array::Array;
 use crate::check::check;
 use crate::hash::Hash;
+use crate::lpm::Lpm;
 use crate::ops::{LOCK, Ops};
+use crate::queue::Queue;
 use crate::raw::{Slab, View};
+use crate::refs::{Held, Refs};
+use crate::ringbuf::Ringbuf;
 use crate::user_value_size;
 
 /// What a map takes from its surroundings.
@@ -63,6 +67,13 @@ impl Map {
             MapType::Hash | MapType::PercpuHash | MapType::LruHash | MapType::LruPercpuHash => {
                 Box::new(Hash::new(&def, env)?)
             }
+            MapType::Queue | MapType::Stack => Box::new(Queue::new(&def, env)?),
+            MapType::ProgArray
+            | MapType::ArrayOfMaps
+            | MapType::HashOfMaps
+            | MapType::PerfEventArray => Box::new(Refs::new(&def, env)?),
+            MapType::Ringbuf => Box::new(Ringbuf::new(&def, env)?),
+            MapType::LpmTrie => Box::new(Lpm::new(&def)),
             _ => return Err(Errno::ENOTSUPP),
         };
         Ok(Map { def, cpus: env.cpus, frozen: AtomicBool::new(false), ops })
@@ -144,6 +155,23 @@ impl Map {
             return self.ops.push(View::from(value), flags);
         }
         self.ops.user_update(key, value, flags)
+    }
+
+    /// BPF_MAP_UPDATE_ELEM of a map of objects; `object` turns the descriptor in the value into
+    /// what it stands for, and is asked last.
+    pub fn update_ref(
+        &self,
+        perms: Perms,
+        key: &[u8],
+        flags: u64,
+        object: impl FnOnce() -> Result<Held, Errno>,
+    ) -> Result<(), Errno> {
+        self.allow(perms, false, true)?;
+        Self::no_lock(flags)?;
+        let key = self.key(key)?;
+        let refs = self.ops.refs().ok_or(Errno::EINVAL)?;
+        refs.check(key, flags)?;
+        refs.set(key, object()?, flags)
     }
 
     /// BPF_MAP_DELETE_ELEM.

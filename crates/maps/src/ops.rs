@@ -3,6 +3,8 @@
 use uapi::Errno;
 
 use crate::raw::View;
+use crate::refs::Refs;
+use crate::ringbuf::Ringbuf;
 
 /// `BPF_ANY`: create or replace.
 pub const ANY: u64 = 0;
@@ -124,6 +126,16 @@ pub trait Ops: Send + Sync {
     /// Buckets, for types whose batches go by bucket.
     fn buckets(&self) -> u32 {
         0
+    }
+
+    /// The objects of a map of objects.
+    fn refs(&self) -> Option<&Refs> {
+        None
+    }
+
+    /// The ring buffer.
+    fn ringbuf(&self) -> Option<&Ringbuf> {
+        None
     }
 
     /// Bytes charged for it.

@@ -8,7 +8,7 @@ use uapi::Errno;
 
 use crate::btf_obj::BtfObj;
 use crate::door::{Fd, ObjKind};
-use crate::map_obj::MapObj;
+use crate::map_obj::User;
 use crate::prog::Prog;
 
 /// Descriptors that one runtime hands out.
@@ -20,7 +20,7 @@ const FIRST: usize = 3;
 #[derive(Clone)]
 pub(crate) enum Object {
     Prog(Arc<Prog>),
-    Map(Arc<MapObj>, Perms),
+    Map(Arc<User>, Perms),
     Btf(Arc<BtfObj>),
 }
 
@@ -77,7 +77,7 @@ impl Fds {
         }
     }
 
-    pub(crate) fn map(&self, fd: Fd) -> Result<(Arc<MapObj>, Perms), Errno> {
+    pub(crate) fn map(&self, fd: Fd) -> Result<(Arc<User>, Perms), Errno> {
         match self.get(fd)? {
             Object::Map(map, perms) => Ok((map, perms)),
             _ => Err(Errno::EINVAL),

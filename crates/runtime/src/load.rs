@@ -68,6 +68,9 @@ pub(crate) fn load(core: &Core, fds: &Fds, req: &ProgLoad) -> Result<Accepted, L
         used.collect()
     };
     let prog_type = req.prog_type.ok_or(Errno::EINVAL)?;
+    for map in used.iter().filter(|m| m.map.def().map_type == MapType::ProgArray) {
+        map.owned_by(prog_type)?;
+    }
     let prog = core.progs.add(|id| Prog {
         id,
         prog_type,
@@ -148,7 +151,7 @@ fn named_maps(fds: &Fds, req: &ProgLoad) -> Vec<(i32, Arc<MapObj>)> {
         if maps.iter().all(|(known, _)| *known != fd)
             && let Ok((map, _)) = fds.map(Fd(fd))
         {
-            maps.push((fd, map));
+            maps.push((fd, Arc::clone(&map)));
         }
     }
     maps

@@ -1,8 +1,11 @@
-//! A map as an object: id and BTF.
+//! A map as an object: id, BTF, and who in user space holds it.
 
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock, Weak};
 
 use maps::Map;
+use parking_lot::Mutex;
+use uapi::{Errno, MapType, ProgType};
 
 use crate::btf_obj::BtfObj;
 
@@ -11,9 +14,54 @@ pub(crate) struct MapObj {
     pub(crate) id: u32,
     pub(crate) map: Map,
     pub(crate) btf: Option<Arc<BtfObj>>,
+    /// What the programs of a program array are like; the first one decides.
+    pub(crate) owner: OnceLock<ProgType>,
+    user: Mutex<Weak<User>>,
+}
+
+/// User space's hold on a map: descriptors and pins share it.
+///
+/// When it goes, a program array forgets its programs, which may hold the array themselves.
+pub(crate) struct User(Arc<MapObj>);
+
+impl Deref for User {
+    type Target = Arc<MapObj>;
+
+    fn deref(&self) -> &Arc<MapObj> {
+        &self.0
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        let array = self.map.def().map_type == MapType::ProgArray;
+        if let (true, Some(refs)) = (array, self.map.ops().refs()) {
+            refs.clear();
+        }
+    }
 }
 
 impl MapObj {
+    pub(crate) fn new(id: u32, map: Map, btf: Option<Arc<BtfObj>>) -> MapObj {
+        MapObj { id, map, btf, owner: OnceLock::new(), user: Mutex::default() }
+    }
+
+    /// User space's hold, a new one if it had let go.
+    pub(crate) fn user(self: &Arc<MapObj>) -> Arc<User> {
+        let mut user = self.user.lock();
+        user.upgrade().unwrap_or_else(|| {
+            let new = Arc::new(User(self.clone()));
+            *user = Arc::downgrade(&new);
+            new
+        })
+    }
+
+    /// EINVAL if programs of this type do not go with the array's.
+    pub(crate) fn owned_by(&self, prog_type: ProgType) -> Result<(), Errno> {
+        let owner = *self.owner.get_or_init(|| prog_type);
+        if owner == prog_type { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
     /// What programs hold for it.
     pub(crate) fn handle(&self) -> u64 {
         std::ptr::from_ref(self) as u64

@@ -24,6 +24,8 @@ pub(crate) struct Run<'r> {
     pub(crate) granted: Vec<Region>,
     /// Tail-call target until the switch.
     pub(crate) next: Option<Arc<Prog>>,
+    /// Programs that called others from a subprogram.
+    pub(crate) waiting: Vec<Arc<Prog>>,
     /// Interface that `bpf_redirect` named.
     pub(crate) redirect: Option<u32>,
     /// Latency flags of trace lines.
@@ -37,6 +39,15 @@ impl Run<'_> {
         let found =
             self.prog.maps.iter().find(known).or_else(|| self.inner_maps.iter().find(known));
         found.ok_or(Trap::here(TrapKind::Helper("a helper was called without a map")))
+    }
+
+    /// Keeps a map that was found in another one for the rest of the run; its handle.
+    pub(crate) fn hold(&mut self, map: Arc<MapObj>) -> u64 {
+        let handle = map.handle();
+        if self.inner_maps.iter().all(|m| m.handle() != handle) {
+            self.inner_maps.push(map);
+        }
+        handle
     }
 
     fn map_region(&self, addr: u64) -> Option<Region> {
@@ -73,5 +84,15 @@ impl Host for Run<'_> {
     fn program(&mut self, _: u64) -> Option<Arc<interp::Program>> {
         self.prog = self.next.take()?;
         Some(self.prog.code.clone())
+    }
+
+    fn suspend(&mut self) {
+        self.waiting.push(self.prog.clone());
+    }
+
+    fn resume(&mut self) {
+        if let Some(prog) = self.waiting.pop() {
+            self.prog = prog;
+        }
     }
 }

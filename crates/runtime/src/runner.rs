@@ -103,6 +103,7 @@ impl Engine {
             inner_maps: Vec::new(),
             granted: Vec::new(),
             next: None,
+            waiting: Vec::new(),
             redirect: None,
             trace_flags: self.trace_flags,
         };

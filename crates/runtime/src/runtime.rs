@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use btf::{Btf, TypeId};
-use maps::{Map, Perms};
+use maps::{Held, Map, Perms};
 use parking_lot::Mutex;
-use uapi::{Errno, HelperProto, MapType, map_flags};
+use uapi::{Errno, HelperProto, MapDef, MapType, map_flags};
 
 use crate::btf_obj::BtfObj;
 use crate::core::{Config, Core, HostFn, HostHelper};
@@ -81,14 +81,71 @@ impl Runtime {
         Ok(Runner::new(self.core.clone(), self.fds.prog(prog)?))
     }
 
+    /// Hands the finished records of a ring buffer to `take` until it answers `false`; how many.
+    pub fn ringbuf_consume(
+        &self,
+        map: Fd,
+        take: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<usize, Errno> {
+        let (map, _) = self.fds.map(map)?;
+        Ok(map.map.ops().ringbuf().ok_or(Errno::EINVAL)?.consume(take))
+    }
+
+    /// Waits until a ring buffer may have something to read, at most `time`.
+    pub fn ringbuf_wait(&self, map: Fd, time: std::time::Duration) -> Result<(), Errno> {
+        let (map, _) = self.fds.map(map)?;
+        map.map.ops().ringbuf().ok_or(Errno::EINVAL)?.wait(time);
+        Ok(())
+    }
+
+    /// What maps inside a map of maps have to look like.
+    fn inner_model(&self, fd: Fd) -> Result<Box<MapDef>, Errno> {
+        let (map, _) = self.fds.map(fd)?;
+        Ok(Box::new(map.map.def().clone()))
+    }
+
+    /// The object behind the descriptor in a value of a map of objects.
+    fn held(&self, map: &MapObj, value: &[u8]) -> Result<Held, Errno> {
+        let fd = value.first_chunk::<4>().ok_or(Errno::EFAULT)?;
+        let fd = Fd(i32::from_ne_bytes(*fd));
+        match map.map.def().map_type {
+            MapType::ProgArray => {
+                let prog = self.fds.prog(fd)?;
+                map.owned_by(prog.prog_type)?;
+                Ok(Held { id: prog.id, object: prog })
+            }
+            MapType::ArrayOfMaps | MapType::HashOfMaps => {
+                let (inner, _) = self.fds.map(fd)?;
+                let model = map.map.def().inner.as_deref().ok_or(Errno::EINVAL)?;
+                if !fits(inner.map.def(), model) {
+                    return Err(Errno::EINVAL);
+                }
+                Ok(Held { id: inner.id, object: Arc::clone(&inner) as _ })
+            }
+            // There are no perf events here.
+            _ => Err(Errno::EBADF),
+        }
+    }
+
     fn object(&self, kind: ObjKind, id: u32, perms: Perms) -> Option<Object> {
         match kind {
             ObjKind::Prog => self.core.progs.get(id).map(Object::Prog),
-            ObjKind::Map => self.core.maps.get(id).map(|m| Object::Map(m, perms)),
+            ObjKind::Map => self.core.maps.get(id).map(|m| Object::Map(m.user(), perms)),
             ObjKind::Btf => self.core.btfs.get(id).map(Object::Btf),
             ObjKind::Link => None,
         }
     }
+}
+
+/// Whether a map may take the place of the model: the verifier relies on all it compares.
+fn fits(map: &MapDef, model: &MapDef) -> bool {
+    let alike = map.map_type == model.map_type
+        && map.key_size == model.key_size
+        && map.value_size == model.value_size
+        && map.flags == model.flags;
+    let array = matches!(map.map_type, MapType::Array | MapType::PercpuArray);
+    let any_size = !array || map.flags & map_flags::INNER_MAP != 0;
+    alike && (any_size || map.max_entries == model.max_entries)
 }
 
 /// What open flags allow; EINVAL for others.
@@ -147,9 +204,11 @@ impl Bpf for Runtime {
         if req.def.btf_key_type_id != 0 || req.def.btf_value_type_id != 0 {
             check_map_types(req, &btf.as_ref().ok_or(Errno::EBADF)?.btf)?;
         }
-        let map = Map::create(&req.def, &self.core.env)?;
-        let map = self.core.maps.add(|id| MapObj { id, map, btf });
-        self.fds.open(Object::Map(map, perms))
+        let mut def = req.def.clone();
+        def.inner = req.inner_map.map(|fd| self.inner_model(fd)).transpose()?;
+        let map = Map::create(&def, &self.core.env)?;
+        let map = self.core.maps.add(|id| MapObj::new(id, map, btf));
+        self.fds.open(Object::Map(map.user(), perms))
     }
 
     fn map_lookup(&self, map: Fd, key: &[u8], value: &mut [u8], flags: u64) -> Result<(), Errno> {
@@ -159,6 +218,9 @@ impl Bpf for Runtime {
 
     fn map_update(&self, map: Fd, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         let (map, perms) = self.fds.map(map)?;
+        if map.map.ops().refs().is_some() {
+            return map.map.update_ref(perms, key, flags, || self.held(&map, value));
+        }
         map.map.update(perms, key, value, flags)
     }
 
@@ -251,7 +313,7 @@ impl Bpf for Runtime {
         let (map, _) = self.fds.map(map)?;
         let mut bound = prog.bound.lock();
         if prog.maps.iter().chain(bound.iter()).all(|m| m.id != map.id) {
-            bound.push(map);
+            bound.push(Arc::clone(&map));
         }
         Ok(())
     }

@@ -271,8 +271,9 @@ fn bytes_of_packets_move_as_on_linux() {
 #[test]
 fn a_helper_without_body_is_refused_at_load() {
     let bpf = ours();
-    // bpf_get_stackid
-    let request = common::request(ProgType::Kprobe, &[mov(2, 0), mov(3, 0), call(27), EXIT]);
+    // bpf_get_cgroup_classid
+    let request = common::request(ProgType::SchedCls, &[call(17), EXIT]);
     let error = bpf.prog_load(&request).unwrap_err();
     assert_eq!(error.errno, Errno::EINVAL);
+    assert!(error.to_string().contains("bpf_get_cgroup_classid#17"), "{error}");
 }

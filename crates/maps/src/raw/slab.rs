@@ -3,7 +3,8 @@
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use uapi::Errno;
 
 use super::View;
@@ -41,6 +42,23 @@ impl Slab {
         let base = map.map_err(|_| Errno::ENOMEM)?;
         let base = NonNull::new(base.cast()).ok_or(Errno::ENOMEM)?;
         Ok(Slab { base, len })
+    }
+
+    /// `len` zero bytes (a whole number of pages) that appear twice, one behind the other.
+    pub fn ring(len: usize) -> Result<Slab, Errno> {
+        let whole = len.checked_mul(2).ok_or(Errno::ENOMEM)?;
+        let slab = Slab::new(whole)?;
+        let file = memfd_create("ring", MemfdFlags::CLOEXEC).map_err(|_| Errno::ENOMEM)?;
+        ftruncate(&file, len as u64).map_err(|_| Errno::ENOMEM)?;
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        for off in [0, len] {
+            let at = slab.at(off, len);
+            // SAFETY: the range lies within the mapping just made, which nobody uses yet.
+            let half =
+                unsafe { mmap(at.cast(), len, prot, MapFlags::SHARED | MapFlags::FIXED, &file, 0) };
+            half.map_err(|_| Errno::ENOMEM)?;
+        }
+        Ok(slab)
     }
 
     /// Bytes.

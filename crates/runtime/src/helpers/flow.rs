@@ -4,6 +4,7 @@ use interp::{Region, Trap, TrapKind};
 use uapi::Errno;
 
 use super::Call;
+use crate::prog::Prog;
 
 /// Turns that `bpf_loop` takes at most.
 const MAX_LOOPS: u64 = 8 << 20;
@@ -54,7 +55,21 @@ pub(super) fn for_each(
     }
 }
 
-pub(super) fn tail_call(_: &mut Call<'_, '_>, [_, _, _, ..]: [u64; 5]) -> Result<u64, Trap> {
-    // The verifier admits only program arrays here, and Map::create makes none.
-    Err(Trap::here(TrapKind::Helper("tail call without a program array")))
+/// Comes back, with a value that no program reads, only where there is nothing to call.
+pub(super) fn tail_call(
+    c: &mut Call<'_, '_>,
+    [_, array, index, ..]: [u64; 5],
+) -> Result<u64, Trap> {
+    let array = c.run.map(array)?;
+    let Some(refs) = array.map.ops().refs() else {
+        return Err(Trap::here(TrapKind::Helper("tail call without a program array")));
+    };
+    let held = refs.get(&(index as u32).to_ne_bytes());
+    let next = held.and_then(|held| held.object.downcast::<Prog>().ok());
+    if let Some(next) = next
+        && c.vm.tail_call(u64::from(next.id))
+    {
+        c.run.next = Some(next);
+    }
+    Ok(0)
 }

@@ -4,11 +4,20 @@ use interp::Trap;
 use uapi::Errno;
 
 use super::{Call, mem, status};
+use crate::map_obj::MapObj;
 
 pub(super) fn lookup(c: &mut Call<'_, '_>, [map, key, ..]: [u64; 5]) -> Result<u64, Trap> {
     let map = c.run.map(map)?;
-    let key = mem::view(key, map.key_size());
-    Ok(map.map.ops().lookup(key, c.run.cpu).unwrap_or(0))
+    let (ops, key) = (map.map.ops(), mem::view(key, map.key_size()));
+    match ops.refs() {
+        None => Ok(ops.lookup(key, c.run.cpu).unwrap_or(0)),
+        Some(refs) => {
+            let mut bytes = vec![0; key.len()];
+            key.copy_to(&mut bytes);
+            let inner = refs.get(&bytes).and_then(|held| held.object.downcast::<MapObj>().ok());
+            Ok(inner.map_or(0, |inner| c.run.hold(inner)))
+        }
+    }
 }
 
 pub(super) fn lookup_percpu(

@@ -11,6 +11,7 @@ mod mem;
 mod packet;
 mod print;
 mod probe;
+mod ringbuf;
 mod system;
 mod text;
 
@@ -82,6 +83,11 @@ const LIST: &[(u32, &str, Body)] = &[
     (115, "bpf_probe_read_kernel_str", probe::read_str),
     (118, "bpf_jiffies64", system::jiffies),
     (125, "bpf_ktime_get_boot_ns", system::ktime_boot),
+    (130, "bpf_ringbuf_output", ringbuf::output),
+    (131, "bpf_ringbuf_reserve", ringbuf::reserve),
+    (132, "bpf_ringbuf_submit", ringbuf::submit),
+    (133, "bpf_ringbuf_discard", ringbuf::discard),
+    (134, "bpf_ringbuf_query", ringbuf::query),
     (160, "bpf_ktime_get_coarse_ns", system::ktime_coarse),
     (164, "bpf_for_each_map_elem", flow::for_each),
     (165, "bpf_snprintf", print::snprintf),

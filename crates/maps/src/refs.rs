@@ -1,0 +1,143 @@
+//! Maps of objects: program arrays, arrays and hashes of maps.
+//!
+//! User space gives descriptors and gets ids; whoever owns the descriptors translates and calls
+//! [`Refs`] with the objects themselves.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use uapi::{Errno, MapDef, MapType};
+
+use crate::Env;
+use crate::ops::{ANY, EXIST, NOEXIST, Ops};
+use crate::raw::View;
+
+/// What an element holds.
+#[derive(Clone)]
+pub struct Held {
+    /// What user space reads.
+    pub id: u32,
+    /// The object.
+    pub object: Arc<dyn Any + Send + Sync>,
+}
+
+/// The elements that are set, by key.
+pub struct Refs {
+    def: MapDef,
+    live: RwLock<BTreeMap<Vec<u8>, Held>>,
+}
+
+impl Refs {
+    pub(crate) fn new(def: &MapDef, env: &Env) -> Result<Refs, Errno> {
+        // Linux keeps a pointer an element.
+        if u64::from(def.max_entries) * 8 > env.mem_limit {
+            return Err(Errno::ENOMEM);
+        }
+        Ok(Refs { def: def.clone(), live: RwLock::default() })
+    }
+
+    fn by_index(&self) -> bool {
+        self.def.map_type != MapType::HashOfMaps
+    }
+
+    /// Keys of arrays in the order of their numbers, which is not that of their bytes.
+    fn stored(&self, key: &[u8]) -> Vec<u8> {
+        if self.by_index() { index(key).to_be_bytes().to_vec() } else { key.to_vec() }
+    }
+
+    /// The object of an element.
+    pub fn get(&self, key: &[u8]) -> Option<Held> {
+        self.live.read().get(&self.stored(key)).cloned()
+    }
+
+    /// What an update of this element is refused with before its object is looked at.
+    pub fn check(&self, key: &[u8], flags: u64) -> Result<(), Errno> {
+        if !self.by_index() {
+            return Ok(());
+        }
+        if flags != ANY {
+            return Err(Errno::EINVAL);
+        }
+        if index(key) >= self.def.max_entries { Err(Errno::E2BIG) } else { Ok(()) }
+    }
+
+    /// Sets an element.
+    pub fn set(&self, key: &[u8], held: Held, flags: u64) -> Result<(), Errno> {
+        self.check(key, flags)?;
+        let mut live = self.live.write();
+        let stored = self.stored(key);
+        if !self.by_index() {
+            match live.contains_key(&stored) {
+                _ if flags > EXIST => return Err(Errno::EINVAL),
+                true if flags == NOEXIST => return Err(Errno::EEXIST),
+                false if flags == EXIST => return Err(Errno::ENOENT),
+                false if live.len() >= self.def.max_entries as usize => return Err(Errno::E2BIG),
+                _ => {}
+            }
+        }
+        let old = live.insert(stored, held);
+        // An object may take others with it when it goes, this lock not among them.
+        drop(live);
+        drop(old);
+        Ok(())
+    }
+
+    /// Forgets all elements: nobody in user space can reach the map any more.
+    pub fn clear(&self) {
+        let all = std::mem::take(&mut *self.live.write());
+        drop(all);
+    }
+}
+
+fn index(key: &[u8]) -> u32 {
+    View::from(key).u32(0)
+}
+
+impl Ops for Refs {
+    fn refs(&self) -> Option<&Refs> {
+        Some(self)
+    }
+
+    fn delete(&self, key: View<'_>) -> Result<(), Errno> {
+        let mut bytes = vec![0; key.len()];
+        key.copy_to(&mut bytes);
+        if self.by_index() && index(&bytes) >= self.def.max_entries {
+            return Err(Errno::E2BIG);
+        }
+        let old = self.live.write().remove(&self.stored(&bytes));
+        old.map(drop).ok_or(Errno::ENOENT)
+    }
+
+    fn user_lookup(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
+        if self.def.map_type == MapType::PerfEventArray {
+            return Err(Errno::ENOTSUPP);
+        }
+        let held = self.get(key).ok_or(Errno::ENOENT)?;
+        View::from(&held.id.to_ne_bytes()[..]).copy_to(out);
+        Ok(())
+    }
+
+    fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
+        if self.by_index() {
+            let after = key.map_or(u32::MAX, index);
+            let index = match after {
+                a if a >= self.def.max_entries => 0,
+                a if a == self.def.max_entries - 1 => return Err(Errno::ENOENT),
+                a => a + 1,
+            };
+            next.copy_from_slice(&index.to_ne_bytes());
+            return Ok(());
+        }
+        let live = self.live.read();
+        let after = key.filter(|k| live.contains_key(*k));
+        let mut keys = live.keys().skip_while(|k| after.is_some_and(|a| k.as_slice() <= a));
+        next.copy_from_slice(keys.next().ok_or(Errno::ENOENT)?);
+        Ok(())
+    }
+
+    fn memlock(&self) -> u64 {
+        u64::from(self.def.max_entries) * 8 + 256
+    }
+}
