@@ -18,18 +18,18 @@
 //! ```
 //!
 //! Programs may call Rust functions that the embedder registers; the verifier checks those calls
-//! too. Here in instructions, `static long (*host_add)(long, long) = (void *)65536;` in C:
+//! too. Here in instructions, `static long (*host_add)(long, long) = (void *)4096;` in C:
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut machine = ring3::Machine::new();
 //! let number = machine.register("host_add", |a: u64, b: u64| a + b);
 //! assert_eq!(number, ring3::FIRST_HOST_HELPER);
-//! let program = "r1 = 40\nr2 = 2\ncall 65536\nexit";
+//! let program = "r1 = 40\nr2 = 2\ncall 4096\nexit";
 //! let loaded = machine.load(&ring3::Object::assemble("sum", "xdp", program)?)?;
 //! assert_eq!(loaded.program("sum")?.run(&[0; 64])?.retval, 42);
 //!
-//! let careless = ring3::Object::assemble("sum", "xdp", "r1 = 40\ncall 65536\nexit")?;
+//! let careless = ring3::Object::assemble("sum", "xdp", "r1 = 40\ncall 4096\nexit")?;
 //! let error = machine.load(&careless).err().expect("r2 is not set");
 //! assert!(error.to_string().contains("R2 !read_ok"));
 //! # Ok(())
