@@ -196,8 +196,7 @@ impl<'s> Assembly<'s> {
             Target::Map { map } => self.load_map(at, map, None),
             Target::Value { map, offset } => {
                 let own = self.program.insns[at].imm as u32;
-                let arena = self.spec.maps.get(map).map_or(0, |map| map.arena_data_offset);
-                let offset = own.wrapping_add(offset as u32).wrapping_add(arena as u32);
+                let offset = own.wrapping_add(offset as u32);
                 self.load_map(at, map, Some(offset));
             }
             Target::ExternLoad { index } => self.load_extern(at, index),

@@ -89,7 +89,6 @@ pub(crate) fn empty(name: &str, kind: MapKind, section: &str, offset: u64) -> Ma
         frozen: false,
         pin: Pin::None,
         slots: Vec::new(),
-        arena_data_offset: 0,
         autocreate: true,
         struct_type: TypeId::VOID,
     }
@@ -334,7 +333,8 @@ fn legacy_map(name: &str, offset: u64, def: &[u8]) -> Result<MapSpec, LoadError>
     Ok(spec)
 }
 
-/// Finds the arena and puts the section of its globals, if there is one, at the arena's end.
+/// Finds the arena and the section of its globals, which lie at its start. (libbpf 1.7 puts them
+/// at the end where the kernel takes offsets above 512 MiB; Linux 6.18 does not.)
 pub(crate) fn place_arena(
     elf: &Elf<'_>,
     maps: &mut [MapSpec],
@@ -353,10 +353,10 @@ pub(crate) fn place_arena(
     }
     let Some((section, globals)) = section else { return Ok(Some((index, None))) };
     let bytes = u64::from(arena.def.max_entries) * u64::from(PAGE);
-    let size = globals.size.next_multiple_of(u64::from(PAGE));
-    arena.arena_data_offset = bytes.checked_sub(size).ok_or_else(|| {
-        LoadError::map(&arena.name, format!("{bytes} bytes are too few for its globals"))
-    })?;
+    if globals.size.next_multiple_of(PAGE.into()) > bytes {
+        let message = format!("{bytes} bytes are too few for its globals, {}", globals.size);
+        return Err(LoadError::map(&arena.name, message));
+    }
     budget.take(globals.size)?;
     arena.initial = Some(globals.data.to_vec());
     Ok(Some((index, Some(section))))

@@ -155,7 +155,8 @@ pub struct MapSpec {
     pub section: String,
     /// Its offset in the section in bytes.
     pub section_offset: u64,
-    /// Value of the one element to begin with; `None` is all zeroes, or nothing to set.
+    /// Value of the one element to begin with, or the start of an arena; `None` is all zeroes, or
+    /// nothing to set.
     pub initial: Option<Vec<u8>>,
     /// User space can no longer write it once it is filled.
     pub frozen: bool,
@@ -164,8 +165,6 @@ pub struct MapSpec {
     /// Elements to set before programs are loaded (maps) or after (programs), by key; in a
     /// struct_ops map the byte of the value that holds the function's pointer.
     pub slots: Vec<(u32, Slot)>,
-    /// Offset of an arena's globals in the arena, in bytes.
-    pub arena_data_offset: u64,
     /// Whether it is created unless told otherwise; not so in `?.struct_ops`.
     pub autocreate: bool,
     /// The struct that a struct_ops variable is, in the object's BTF.

@@ -8,7 +8,7 @@ use loader::Object;
 
 /// Own objects that older libbpf reads otherwise, and since when it reads them so: unresolved weak
 /// calls are marked, exception callbacks appended.
-const NEWER: &[(&str, u32)] = &[("externs", 105), ("exceptions", 104)];
+const NEWER: &[(&str, u32)] = &[("externs", 105), ("exceptions", 104), ("arena", 104)];
 
 /// Compares all objects, and fails with all differences.
 fn compare(objects: &[std::path::PathBuf]) {
