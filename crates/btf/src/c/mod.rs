@@ -1,8 +1,8 @@
 //! Types as C: the header `bpftool btf dump … format c` writes.
 //!
 //! C wants a type's definition before a value of it, and at least a declaration before a pointer to
-//! it. [`order`] finds an order of definitions; [`emit`] writes them, with forward declarations
-//! where the order leaves a gap; [`declare`] writes one type around a name; [`pad`] fills the holes
+//! it. `order` finds an order of definitions; `emit` writes them, with forward declarations
+//! where the order leaves a gap; `declare` writes one type around a name; `pad` fills the holes
 //! that C would lay out otherwise.
 
 mod declare;

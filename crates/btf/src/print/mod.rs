@@ -1,6 +1,6 @@
 //! Printing a value of a BTF type, in the forms of `bpftool map dump`.
 //!
-//! One walk over type and bytes ([`walk`]) feeds one of two sinks: a `serde_json::Value`, or text
+//! One walk over type and bytes (`walk`) feeds one of two sinks: a `serde_json::Value`, or text
 //! laid out byte for byte as bpftool's JSON writer does ([`JsonText`]).
 
 mod text;
