@@ -89,6 +89,7 @@ fn the_three_mistakes_are_rejected_with_the_line_of_the_source() {
         assert_eq!((wrong.len(), status), (1, 1), "{wrong:?}");
         assert_eq!(wrong[0]["verdict"], "reject");
         assert_eq!(wrong[0]["errno"], *errno, "{wrong:?}");
+        assert_eq!(wrong[0]["message"], *message);
         assert!(wrong[0]["log"].as_str().is_some_and(|log| log.contains(message)), "{wrong:?}");
         assert_eq!(wrong[0]["source"], *source);
         let (right, status) = verify(&example(&format!("mistakes/fixed/{name}.bpf.c")));

@@ -201,7 +201,7 @@ impl Loading<'_> {
         let btf = self.spec().btf.as_deref();
         let line = insn.and_then(|insn| source_line(btf?, program, insn));
         let said = match &error.rejection {
-            Some(rejection) => rejection.message.as_str(),
+            Some(rejection) => headline(rejection),
             None => last_line(&error.log),
         };
         let message = match (said, error.errno) {
@@ -231,6 +231,13 @@ pub(crate) fn creation(def: &MapDef, cpus: u32) -> MapDef {
         def.max_entries = cpus;
     }
     def
+}
+
+/// The line that says most to a reader: the last, unless that only shows a state.
+pub fn headline(rejection: &verifier::Rejection) -> &str {
+    let states = ["old state:", "cur state:"];
+    let shows_state = states.iter().any(|prefix| rejection.message.starts_with(prefix));
+    if shows_state { &rejection.reason } else { &rejection.message }
 }
 
 /// What a log without events ends in: the line before the statistics.

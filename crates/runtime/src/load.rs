@@ -219,8 +219,13 @@ fn missing(what: &str) -> LoadError {
 
 fn broken(why: &str) -> LoadError {
     let message = why.to_owned();
-    let rejection =
-        Rejection { errno: Errno::EINVAL, message: message.clone(), insn: None, needs: None };
+    let rejection = Rejection {
+        errno: Errno::EINVAL,
+        message: message.clone(),
+        reason: message.clone(),
+        insn: None,
+        needs: None,
+    };
     LoadError {
         errno: Errno::EINVAL,
         log: format!("{message}\n"),

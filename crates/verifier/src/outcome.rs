@@ -22,6 +22,9 @@ pub struct Rejection {
     pub errno: Errno,
     /// Linux's last message line; empty where Linux says nothing.
     pub message: String,
+    /// Linux's first message line of the fault: the same, or what the following ones explain
+    /// (`infinite loop detected at insn 3` before the states that agree).
+    pub reason: String,
     /// The instruction at fault, if the fault has one.
     pub insn: Option<usize>,
     /// The rules of this program's feature are not modelled: Linux may accept it.

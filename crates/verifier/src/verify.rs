@@ -36,9 +36,11 @@ pub fn verify(program: &Program, world: &World, policy: &Policy, log: &LogOption
 
 fn rejection(reject: &Reject) -> Rejection {
     let last = reject.lines().last().map_or("", |line| line.rsplit('\n').next().unwrap_or(""));
+    let first = reject.lines().first().map_or("", |line| line.lines().next().unwrap_or(""));
     Rejection {
         errno: reject.errno(),
         message: last.to_owned(),
+        reason: first.to_owned(),
         insn: reject.insn(),
         needs: reject.feature(),
     }
