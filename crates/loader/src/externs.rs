@@ -1,33 +1,32 @@
 //! Externs: symbols of the kernel and values of its configuration, and what BTF says of them.
 
-use btf::{Btf, Kind, Linkage, Type, TypeId};
+use btf::{Btf, BtfBuilder, Kind, Linkage, SecInfo, Type, TypeId};
 use rustc_hash::FxHashMap;
 
-use crate::btf_edit::BtfEdit;
 use crate::elf::{Elf, Symbol};
 use crate::error::LoadError;
 use crate::spec::{Extern, ExternKind, KconfigType};
 
-/// `BTF_VAR_GLOBAL_ALLOCATED` and `BTF_FUNC_GLOBAL`.
-const GLOBAL: u32 = 1;
+/// What stands for functions among the variables of `.ksyms`, and names their parameters.
+const DUMMY: &str = "dummy_ksym";
 /// Bytes that each kernel symbol takes in the data section made for the kernel's BTF check.
 const KSYM_SIZE: u32 = 4;
 
 /// Bytes of all configuration values together, which no file bounds: 1 MiB.
 const MAX_KCONFIG: u32 = 1 << 20;
 
-/// New records of data sections: type, offset, size.
-pub(crate) type Edited = FxHashMap<TypeId, Vec<[u32; 3]>>;
+/// New records of data sections.
+pub(crate) type Edited = FxHashMap<TypeId, Vec<SecInfo>>;
 
 /// Reads the externs, sorted as libbpf does, and turns their BTF into allocated variables, without
 /// which the kernel refuses it.
 pub(crate) fn collect(
     elf: &Elf<'_>,
-    edit: &mut BtfEdit,
+    btf: &Btf,
+    edit: &mut BtfBuilder,
 ) -> Result<(Vec<Extern>, Edited), LoadError> {
-    let btf = edit.old().clone();
-    let index = Index::new(&btf);
-    let dummy = add_dummy(&btf, edit);
+    let index = Index::new(btf);
+    let dummy = add_dummy(btf, edit);
     let mut externs = Vec::new();
     let (mut kconfig, mut ksyms) = (None, None);
     for (number, symbol) in elf.symbols.iter().enumerate() {
@@ -38,11 +37,11 @@ pub(crate) fn collect(
         let kind = match section.name {
             ".kconfig" => {
                 kconfig = Some(section);
-                kconfig_kind(&btf, symbol, &found)?
+                kconfig_kind(btf, symbol, &found)?
             }
             ".ksyms" => {
                 ksyms = Some(section);
-                ksym_kind(&btf, symbol, &found)?
+                ksym_kind(btf, symbol, &found)?
             }
             other => {
                 let message = format!("in section '{other}', not .kconfig or .ksyms");
@@ -56,10 +55,10 @@ pub(crate) fn collect(
     let mut edited = Edited::default();
     let names = by_name(&externs);
     if let Some(section) = ksyms {
-        edit_ksyms(&btf, edit, &section, &names, dummy, &mut edited)?;
+        edit_ksyms(btf, edit, &section, &names, dummy, &mut edited)?;
     }
     if let Some(section) = kconfig {
-        edit_kconfig(&btf, edit, &section, &names, kconfig_size(&externs), &mut edited)?;
+        edit_kconfig(btf, edit, &section, &names, kconfig_size(&externs), &mut edited)?;
     }
     Ok((externs, edited))
 }
@@ -187,11 +186,11 @@ fn place_kconfig(externs: &mut [Extern]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// The variable that stands for functions in `.ksyms`: its id and name.
-fn add_dummy(btf: &Btf, edit: &mut BtfEdit) -> Option<(TypeId, u32)> {
+/// Adds the variable that stands for functions, if `.ksyms` has any.
+fn add_dummy(btf: &Btf, edit: &mut BtfBuilder) -> Option<TypeId> {
     let section = btf.ty(btf.find_by_name(".ksyms", Kind::Datasec)?)?;
     section.datasec().find(|record| btf.kind(record.type_id) == Some(Kind::Func))?;
-    Some(edit.add_var("dummy_ksym", find_int(btf)))
+    Some(edit.var(DUMMY, find_int(btf), Linkage::Global))
 }
 
 fn find_int(btf: &Btf) -> TypeId {
@@ -201,10 +200,10 @@ fn find_int(btf: &Btf) -> TypeId {
 
 fn edit_ksyms(
     btf: &Btf,
-    edit: &mut BtfEdit,
+    edit: &mut BtfBuilder,
     section: &Type<'_>,
     externs: &ByName<'_>,
-    dummy: Option<(TypeId, u32)>,
+    dummy: Option<TypeId>,
     edited: &mut Edited,
 ) -> Result<(), LoadError> {
     let int = find_int(btf);
@@ -214,38 +213,39 @@ fn edit_ksyms(
         declared(btf, externs, id)?;
         let mut stand_in = id;
         match (btf.kind(id), dummy) {
-            (Some(Kind::Func), Some((dummy_id, dummy_name))) => {
-                edit.set_func_linkage(id, GLOBAL);
-                name_params(btf, edit, id, dummy_name);
-                stand_in = dummy_id;
+            (Some(Kind::Func), Some(dummy)) => {
+                edit.set_func_linkage(id, Linkage::Global);
+                name_params(btf, edit, id);
+                stand_in = dummy;
             }
             _ => {
-                edit.set_var_linkage(id, GLOBAL);
-                edit.set_size_or_type(id, int.0);
+                edit.set_var_linkage(id, Linkage::Global);
+                edit.set_target(id, int);
             }
         }
-        records.push([stand_in.0, records.len() as u32 * KSYM_SIZE, KSYM_SIZE]);
+        let offset = records.len() as u32 * KSYM_SIZE;
+        records.push(SecInfo { type_id: stand_in, offset, size: KSYM_SIZE });
     }
-    edit.set_size_or_type(section.id, records.len() as u32 * KSYM_SIZE);
+    edit.set_size(section.id, records.len() as u32 * KSYM_SIZE);
     edited.insert(section.id, records);
     Ok(())
 }
 
-fn name_params(btf: &Btf, edit: &mut BtfEdit, func: TypeId, name: u32) {
+fn name_params(btf: &Btf, edit: &mut BtfBuilder, func: TypeId) {
     let proto = btf.ty(func).and_then(|func| btf.ty(func.target()?));
     for (proto, (number, param)) in proto
         .iter()
         .flat_map(|proto| proto.params().enumerate().map(move |param| (proto.id, param)))
     {
         if !param.type_id.is_void() && param.name.is_empty() {
-            edit.set_param_name(proto, number, name);
+            edit.set_param_name(proto, number as u32, DUMMY);
         }
     }
 }
 
 fn edit_kconfig(
     btf: &Btf,
-    edit: &mut BtfEdit,
+    edit: &mut BtfBuilder,
     section: &Type<'_>,
     externs: &ByName<'_>,
     size: u32,
@@ -254,14 +254,14 @@ fn edit_kconfig(
     let mut records = Vec::new();
     for record in section.datasec() {
         let ext = declared(btf, externs, record.type_id)?;
-        edit.set_var_linkage(record.type_id, GLOBAL);
+        edit.set_var_linkage(record.type_id, Linkage::Global);
         let offset = match ext.kind {
             ExternKind::Kconfig { offset, .. } => offset,
             ExternKind::Ksym { .. } => record.offset,
         };
-        records.push([record.type_id.0, offset, record.size]);
+        records.push(SecInfo { offset, ..record });
     }
-    edit.set_size_or_type(section.id, size);
+    edit.set_size(section.id, size);
     edited.insert(section.id, records);
     Ok(())
 }

@@ -2,15 +2,12 @@
 
 use std::cell::OnceCell;
 
-use btf::{Btf, Kind, Linkage, TypeId};
+use btf::{Btf, BtfBuilder, Kind, Linkage, SecInfo};
 use rustc_hash::FxHashMap;
 
-use crate::btf_edit::BtfEdit;
 use crate::elf::{Elf, Symbol};
 use crate::error::LoadError;
-
-/// `BTF_VAR_STATIC`.
-const STATIC: u32 = 0;
+use crate::externs::Edited;
 
 /// Fills in what the ELF file knows about each data section.
 ///
@@ -18,32 +15,28 @@ const STATIC: u32 = 0;
 /// stands in `edited`.
 pub(crate) fn fix_datasecs(
     elf: &Elf<'_>,
-    edit: &mut BtfEdit,
-    edited: &FxHashMap<TypeId, Vec<[u32; 3]>>,
+    old: &Btf,
+    edit: &mut BtfBuilder,
+    edited: &Edited,
 ) -> Result<(), LoadError> {
     let variables = Variables { elf, by_name: OnceCell::new() };
-    let old = edit.old().clone();
     for section in old.own_types().filter(|ty| ty.kind == Kind::Datasec) {
-        let mut records: Vec<[u32; 3]> = section
-            .datasec()
-            .map(|record| [record.type_id.0, record.offset, record.size])
-            .collect();
+        let mut records: Vec<SecInfo> = section.datasec().collect();
         if let Some(new) = edited.get(&section.id) {
             records.clone_from(new);
         } else if !matches!(section.name, ".ksyms" | ".kconfig") {
-            let mut fix = None;
-            if section.size_or_type == 0 {
-                fix = Some(section_size(elf, section.name)?);
-            }
-            if let Some(size) = fix {
-                edit.set_size_or_type(section.id, size);
+            let unsized_yet = section.size_or_type == 0;
+            if unsized_yet {
+                edit.set_size(section.id, section_size(elf, section.name)?);
             }
             for record in &mut records {
-                fix_variable(&variables, &old, section.name, record, fix.is_some(), edit)?;
+                fix_variable(&variables, old, section.name, record, unsized_yet, edit)?;
             }
         }
-        records.sort_by_key(|record| record[1]);
-        edit.set_datasec(section.id, &records);
+        for (index, record) in records.iter().enumerate() {
+            edit.set_sec_info(section.id, index as u32, *record);
+        }
+        edit.sort_datasec(section.id);
     }
     Ok(())
 }
@@ -60,11 +53,11 @@ fn fix_variable(
     variables: &Variables<'_, '_>,
     old: &Btf,
     section: &str,
-    record: &mut [u32; 3],
+    record: &mut SecInfo,
     fix_offset: bool,
-    edit: &mut BtfEdit,
+    edit: &mut BtfBuilder,
 ) -> Result<(), LoadError> {
-    let id = TypeId(record[0]);
+    let id = record.type_id;
     let variable = old.ty(id).filter(|ty| ty.kind == Kind::Var).ok_or_else(|| {
         LoadError::section(section, format!("BTF type [{}] is not a variable", id.0))
     })?;
@@ -75,12 +68,12 @@ fn fix_variable(
         LoadError::section(section, format!("variable '{}' has no symbol", variable.name))
     })?;
     if fix_offset {
-        record[1] = u32::try_from(symbol.value).map_err(|_| {
+        record.offset = u32::try_from(symbol.value).map_err(|_| {
             LoadError::section_at(section, symbol.value, "variable lies above 4 GiB")
         })?;
     }
     if symbol.is_hidden() {
-        edit.set_var_linkage(id, STATIC);
+        edit.set_var_linkage(id, Linkage::Static);
     }
     Ok(())
 }

@@ -10,7 +10,6 @@
 
 mod assemble;
 mod attach;
-mod btf_edit;
 mod budget;
 mod core;
 mod data;

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use btf::{Btf, Ext, Kind, Linkage, TypeId};
+use btf::{Btf, BtfBuilder, Ext, Kind, Linkage, TypeId};
 use rustc_hash::FxHashMap;
 
 use crate::assemble::assemble;
-use crate::btf_edit::BtfEdit;
 use crate::budget::Budget;
 use crate::elf::Elf;
 use crate::error::LoadError;
@@ -15,8 +14,6 @@ use crate::reloc::{MapIndex, Relocator};
 use crate::spec::{Extern, MapKind, Spec};
 use crate::{data, externs, fixup, info, maps, reloc, struct_ops};
 
-/// `BTF_FUNC_STATIC`.
-const STATIC: u32 = 0;
 /// Bytes of a licence that libbpf keeps.
 const LICENSE_LEN: usize = 63;
 
@@ -88,18 +85,17 @@ impl Types {
             Some((_, section)) => Some(Ext::parse(section.data, &old).map_err(bad(".BTF.ext"))?),
             None => None,
         };
-        let mut edit = BtfEdit::new(old);
-        let (externs, edited) = externs::collect(elf, &mut edit)?;
-        fixup::fix_datasecs(elf, &mut edit, &edited)?;
-        hide_functions(&mut edit, functions);
-        let btf = Some(Arc::new(edit.finish()?));
+        let mut edit = BtfBuilder::from_btf(&old);
+        let (externs, edited) = externs::collect(elf, &old, &mut edit)?;
+        fixup::fix_datasecs(elf, &old, &mut edit, &edited)?;
+        hide_functions(&old, &mut edit, functions);
+        let btf = Some(Arc::new(edit.build().map_err(bad(".BTF"))?));
         Ok(Types { btf, ext, externs })
     }
 }
 
 /// Hidden global subprograms become static, which the verifier treats as part of their callers.
-fn hide_functions(edit: &mut BtfEdit, functions: &Functions) {
-    let old = edit.old().clone();
+fn hide_functions(old: &Btf, edit: &mut BtfBuilder, functions: &Functions) {
     for (index, function) in functions.all.iter().enumerate() {
         if !function.hidden || !functions.is_subprog(index) {
             continue;
@@ -109,7 +105,7 @@ fn hide_functions(edit: &mut BtfEdit, functions: &Functions) {
             old.kind(*id) == Some(Kind::Func) && linkage == Some(Linkage::Global)
         };
         if let Some(id) = old.find_all_by_name(&function.name).into_iter().find(is_global) {
-            edit.set_func_linkage(id, STATIC);
+            edit.set_func_linkage(id, Linkage::Static);
         }
     }
 }
