@@ -67,6 +67,12 @@ impl Output {
             let from = self.origin[fixup.at] as usize;
             let place = usize::try_from(fixup.target).ok().and_then(|t| self.places.get(t));
             let Some(&place) = place.filter(|p| **p < self.insns.len()) else {
+                let insn = &mut self.insns[fixup.at];
+                if insn.code == LD_IMM64 {
+                    // The address of a function that no path calls (a loop of no turns).
+                    *insn = Insn::new(LD_IMM64, insn.dst().0, 0, 0, 0);
+                    continue;
+                }
                 return Err(TranslateError::Target { insn: from, target: fixup.target });
             };
             let insn = &mut self.insns[fixup.at];
