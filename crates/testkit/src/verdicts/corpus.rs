@@ -27,14 +27,14 @@ pub struct Case {
     pub verdict: String,
     /// Positive, 0 for accepted.
     pub errno: i32,
-    /// Instructions the kernel walked.
-    pub processed_insns: Option<u32>,
+    /// Instructions the kernel walked; -1 where it did not say.
+    pub processed_insns: Option<i64>,
     /// Log at level 1 (+4).
     pub log: Option<String>,
     /// Log at level 2 (+4), where it was kept.
     pub log_level2: Option<String>,
     /// Microseconds the kernel took.
-    pub kernel_time_us: Option<u64>,
+    pub kernel_time_us: Option<i64>,
     prog_type: u32,
     expected_attach_type: u32,
     prog_flags: u32,

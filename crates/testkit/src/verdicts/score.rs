@@ -101,7 +101,7 @@ fn compare(case: &Case, outcome: &Outcome, our_time_us: u64) -> Row {
     let rejection = outcome.verdict.as_ref().err();
     let our_line = rejection.map_or(String::new(), |r| r.message.trim_end().to_owned());
     let kernel_line = case.last_line().unwrap_or_default().to_owned();
-    let kernel_processed = case.processed_insns.unwrap_or(0);
+    let kernel_processed = u32::try_from(case.processed_insns.unwrap_or(0)).unwrap_or(0);
     let our_processed = outcome.stats.processed_insns;
     let distance = u64::from(our_processed.abs_diff(kernel_processed));
     Row {
