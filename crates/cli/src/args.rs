@@ -115,7 +115,8 @@ pub(crate) struct RunArgs {
 /// Compile C source to a BPF object
 ///
 /// Runs clang as BPF programs need it: -g -O2 -target bpf, and the include path of this machine.
-/// The environment variable CLANG names another clang.
+/// The environment variable CLANG names another clang. A vmlinux.h that the source includes and
+/// that is not there is made from the kernel's BTF.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  ring3 compile hello.bpf.c -o hello.bpf.o\n
 Exit status: 0 if it compiled, 1 if clang refused the source, 2 if there is no clang or no source.")]
@@ -127,6 +128,9 @@ pub(crate) struct CompileArgs {
     /// The object; without it, the source's name with .o for .c, in the current folder
     #[arg(short, value_name = "OUT", value_hint = ValueHint::FilePath)]
     pub(crate) out: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 }
 
 /// Say whether Linux would accept programs, and why not
@@ -172,6 +176,9 @@ pub(crate) struct DisasmArgs {
     /// Whose spelling
     #[arg(long, value_enum, default_value_t = Style::Kernel)]
     pub(crate) style: Style,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 }
 
 /// The kernel that programs are meant for.

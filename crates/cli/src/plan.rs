@@ -83,6 +83,7 @@ pub(crate) struct OnceWork {
 pub(crate) struct CompilePlan {
     pub(crate) source: PathBuf,
     pub(crate) object: PathBuf,
+    pub(crate) kernel: KernelPlan,
 }
 
 /// Verdicts on many files.
@@ -101,6 +102,7 @@ pub(crate) struct DisasmPlan {
     pub(crate) file: PathBuf,
     pub(crate) prog: Option<String>,
     pub(crate) style: ring3::Style,
+    pub(crate) kernel: KernelPlan,
 }
 
 pub(crate) fn run(args: RunArgs) -> Result<RunPlan, Failure> {
@@ -142,7 +144,8 @@ pub(crate) fn compile(args: CompileArgs) -> CompilePlan {
         let name = args.file.file_name().map(PathBuf::from).unwrap_or_default();
         name.with_extension("o")
     });
-    CompilePlan { source: args.file, object }
+    let kernel = KernelPlan::new(args.target);
+    CompilePlan { source: args.file, object, kernel }
 }
 
 pub(crate) fn verify(args: VerifyArgs) -> Result<VerifyPlan, Failure> {
@@ -197,5 +200,6 @@ pub(crate) fn disasm(args: DisasmArgs) -> DisasmPlan {
         Style::Kernel => ring3::Style::Kernel,
         Style::Llvm => ring3::Style::Llvm,
     };
-    DisasmPlan { file: args.file, prog: args.prog, style }
+    let kernel = KernelPlan::new(args.target);
+    DisasmPlan { file: args.file, prog: args.prog, style, kernel }
 }

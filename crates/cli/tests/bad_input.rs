@@ -80,6 +80,30 @@ fn source_that_clang_refuses_shows_what_clang_says() {
 }
 
 #[test]
+fn the_types_of_the_kernel_are_made_when_a_source_wants_them() {
+    if !can_compile() {
+        return;
+    }
+    let dir = Dir::new();
+    let text = "#include \"vmlinux.h\"\n#include <bpf/bpf_helpers.h>\n
+        SEC(\"xdp\") int f(struct xdp_md *c) { return c->data_end - c->data > 60 ? XDP_PASS : XDP_DROP; }
+        char LICENSE[] SEC(\"license\") = \"GPL\";";
+    let source = dir.put("types.bpf.c", text);
+    let object = dir.0.path().join("types.o");
+    let nowhere = Path::new("/nonexistent/btf");
+    let btf = Path::new("--btf");
+    let args = [Path::new("compile"), &source, Path::new("-o"), &object, btf, nowhere];
+    let message = refused(&ring3(args), 2);
+    assert!(message.contains("vmlinux.h cannot be made: /nonexistent/btf"), "{message}");
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        eprintln!("skipped: this kernel has no BTF");
+        return;
+    }
+    ok(&ring3(&args[..4]));
+    assert_eq!(verify(&object).0["verdict"], "accept");
+}
+
+#[test]
 fn what_is_no_object_says_so() {
     let dir = Dir::new();
     let big_endian = {

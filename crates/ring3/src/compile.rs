@@ -6,7 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use tempfile::TempDir;
 use thiserror::Error;
+
+use crate::Kernel;
 
 /// The Debian package that a message names.
 const PACKAGE: &str = "clang-19";
@@ -16,12 +19,8 @@ const NAMES: &[&str] =
     &["clang-19", "clang", "clang-22", "clang-21", "clang-20", "clang-18", "clang-17", "clang-16"];
 
 /// Headers that programs include, and the Debian packages that have them.
-const HEADERS: &[(&str, &str)] = &[
-    ("bpf/", "libbpf-dev"),
-    ("linux/", "linux-libc-dev"),
-    ("asm/", "linux-libc-dev"),
-    ("vmlinux.h", "bpftool: bpftool btf dump file /sys/kernel/btf/vmlinux format c >vmlinux.h"),
-];
+const HEADERS: &[(&str, &str)] =
+    &[("bpf/", "libbpf-dev"), ("linux/", "linux-libc-dev"), ("asm/", "linux-libc-dev")];
 
 /// Why a source file gave no object.
 #[derive(Debug, Error)]
@@ -52,6 +51,14 @@ pub enum CompileError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The source wants `vmlinux.h`, and there is no BTF to make it of.
+    #[error("{file}: vmlinux.h cannot be made: {why} (name the kernel's BTF with --btf FILE)")]
+    NoKernelTypes {
+        /// The source.
+        file: String,
+        /// What is wrong with the kernel's BTF.
+        why: String,
+    },
     /// Clang refused the source.
     #[error("{file}: {clang} refuses it:\n{}{}", .messages.trim_end(), hint(.messages))]
     Refused {
@@ -80,14 +87,43 @@ pub fn is_source(path: &Path) -> bool {
 
 /// Compiles the C file at `source` as BPF programs are compiled: `-g -O2 -target bpf`.
 ///
-/// Clang is `$CLANG`, or the first of its usual names that is found.
-pub fn compile(source: &Path) -> Result<Compiled, CompileError> {
+/// Clang is `$CLANG`, or the first of its usual names that is found. A `vmlinux.h` that the
+/// source includes and nobody has is made of the types of `kernel`.
+pub fn compile(source: &Path, kernel: &Kernel) -> Result<Compiled, CompileError> {
+    match attempt(source, None) {
+        Err(CompileError::Refused { messages, .. }) if messages.contains(NO_VMLINUX_H) => {
+            let made = vmlinux_h(kernel).map_err(|why| CompileError::NoKernelTypes {
+                file: source.display().to_string(),
+                why,
+            })?;
+            attempt(source, Some(made.path()))
+        }
+        first => first,
+    }
+}
+
+/// What clang says of a source that includes the kernel's types.
+const NO_VMLINUX_H: &str = "fatal error: 'vmlinux.h' file not found";
+
+/// A folder with the header in it; it goes when the value does.
+fn vmlinux_h(kernel: &Kernel) -> Result<TempDir, String> {
+    let types = kernel.types().map_err(|error| error.to_string())?;
+    let options = btf::c::Options { sorted: true, kfuncs: false, enum_modes: true };
+    let text = btf::c::header(&types, None, options).map_err(|error| error.to_string())?;
+    let written = tempfile::tempdir().and_then(|dir| {
+        std::fs::write(dir.path().join("vmlinux.h"), text)?;
+        Ok(dir)
+    });
+    written.map_err(|error| format!("temporary folder: {error}"))
+}
+
+fn attempt(source: &Path, include: Option<&Path>) -> Result<Compiled, CompileError> {
     let file = source.display().to_string();
     if let Err(error) = std::fs::File::open(source) {
         return Err(CompileError::Source { file, source: error });
     }
     for clang in candidates() {
-        match run(&clang, source) {
+        match run(&clang, source, include) {
             Ok(output) => return answer(file, &clang, output),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
@@ -106,9 +142,13 @@ fn candidates() -> Vec<OsString> {
     }
 }
 
-fn run(clang: &OsStr, source: &Path) -> io::Result<Output> {
+fn run(clang: &OsStr, source: &Path, include: Option<&Path>) -> io::Result<Output> {
     let arch = env::consts::ARCH;
-    Command::new(clang)
+    let mut command = Command::new(clang);
+    if let Some(dir) = include {
+        command.arg("-idirafter").arg(dir);
+    }
+    command
         .args(["-g", "-O2", "-Wall", "-target", "bpf"])
         .arg(format!("-D__TARGET_ARCH_{}", target_arch(arch)))
         .arg("-idirafter")

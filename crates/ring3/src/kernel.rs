@@ -22,6 +22,11 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// The kernel that runs here.
+    pub fn running() -> Kernel {
+        Kernel::at("/sys/kernel/btf/vmlinux")
+    }
+
     /// A kernel whose BTF is in this file; nothing is read yet. Its configuration is looked for
     /// in `/boot`, under the name of the running kernel.
     pub fn at(btf_file: impl Into<PathBuf>) -> Kernel {

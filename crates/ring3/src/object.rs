@@ -22,11 +22,16 @@ pub struct Object {
 }
 
 impl Object {
-    /// Reads the ELF object at `path`, or compiles the C source there.
+    /// Reads the ELF object at `path`, or compiles the C source there for the running kernel.
     pub fn open(path: impl AsRef<Path>) -> Result<Object, Error> {
+        Object::open_for(path, &Kernel::running())
+    }
+
+    /// Reads the ELF object at `path`, or compiles the C source there with the types of `kernel`.
+    pub fn open_for(path: impl AsRef<Path>, kernel: &Kernel) -> Result<Object, Error> {
         let path = path.as_ref();
         if is_source(path) {
-            let compiled = compile(path)?;
+            let compiled = compile(path, kernel)?;
             let mut object = Object::parse(&path.display().to_string(), &compiled.object)?;
             object.warnings = compiled.warnings;
             return Ok(object);

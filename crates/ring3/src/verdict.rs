@@ -112,9 +112,11 @@ pub(crate) fn line_info(info: &loader::LineInfo) -> verifier::LineInfo {
 /// The first map of `object` that Linux would refuse to create, and its error.
 pub fn map_error(object: &Object) -> Option<(&str, Errno)> {
     let env = maps::Env::new(1, 0);
-    object.spec().maps.iter().find_map(|map| match maps::check(&creation(&map.def, env.cpus), &env) {
-        // ENOTSUPP: a type that is not modelled, of which nothing can be said.
-        Ok(_) | Err(Errno::ENOTSUPP) => None,
-        Err(errno) => Some((map.name.as_str(), errno)),
+    object.spec().maps.iter().find_map(|map| {
+        match maps::check(&creation(&map.def, env.cpus), &env) {
+            // ENOTSUPP: a type that is not modelled, of which nothing can be said.
+            Ok(_) | Err(Errno::ENOTSUPP) => None,
+            Err(errno) => Some((map.name.as_str(), errno)),
+        }
     })
 }

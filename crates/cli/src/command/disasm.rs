@@ -9,7 +9,7 @@ use crate::plan::DisasmPlan;
 
 /// The text of all programs, or of the one that is named.
 pub(crate) fn disasm(plan: &DisasmPlan) -> Result<String, Failure> {
-    let object = Object::open(&plan.file)?;
+    let object = Object::open_for(&plan.file, &plan.kernel.open())?;
     let spec = object.spec();
     let one = plan.prog.as_deref().map(|name| object.program(name)).transpose()?;
     let mut out = String::new();

@@ -180,8 +180,8 @@ struct Ready {
 
 impl Ready {
     fn load(plan: &RunPlan) -> Result<Ready, Failure> {
-        let mut object = Object::open(&plan.file)?;
         let kernel = plan.kernel.open();
+        let mut object = Object::open_for(&plan.file, &kernel)?;
         crate::printer::warnings(object.warnings());
         object.resolve(&kernel)?;
         let program = match &plan.prog {

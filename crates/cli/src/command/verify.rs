@@ -76,7 +76,7 @@ pub(crate) fn verify(
 }
 
 fn open(file: &Path, kernel: &Kernel) -> Result<Object, ring3::Error> {
-    let mut object = Object::open(file)?;
+    let mut object = Object::open_for(file, kernel)?;
     object.resolve(kernel)?;
     Ok(object)
 }
