@@ -1,0 +1,131 @@
+//! Into the code and back.
+
+use std::{cell::Cell, mem, ptr};
+
+use crate::{Program, RunContext};
+
+type Enter = extern "C" fn(u64, u64, u64, u64, u64, *mut RunContext) -> u64;
+
+thread_local! {
+    /// Context of the innermost run on this thread, for the fault handler.
+    static CURRENT: Cell<*mut RunContext> = const { Cell::new(ptr::null_mut()) };
+}
+
+/// Why a run ended early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// An access to memory that is not there.
+    #[error("instruction {pc}: access to {address:#x}, where no memory is")]
+    Memory {
+        /// Slot in translated bytecode.
+        pc: u32,
+        /// The address.
+        address: u64,
+    },
+    /// A fault in another program's code, reached by tail calls.
+    #[error("access to {address:#x} in a tail-called program")]
+    Elsewhere {
+        /// The address.
+        address: u64,
+    },
+    /// [`RunContext::stop`] was set.
+    #[error("the run was stopped")]
+    Stopped,
+}
+
+/// The context of the innermost run on this thread; null outside runs.
+pub(crate) fn current() -> *mut RunContext {
+    CURRENT.get()
+}
+
+impl Program {
+    /// Runs the main program with r1 = `ctx`; the value is its r0.
+    ///
+    /// # Safety
+    /// The bytecode must have passed the verifier for what `ctx` points at, maps and helpers must
+    /// be what the verifier took them for, and `context.user` what helpers expect.
+    #[inline]
+    pub unsafe fn run(&self, ctx: u64, context: &mut RunContext) -> Result<u64, Fault> {
+        context.stop = 0;
+        context.tail_calls = 0;
+        // SAFETY: handed on to the caller.
+        unsafe { self.call(0, [ctx, 0, 0, 0, 0], context) }
+    }
+
+    /// Runs function `index` (in the order of the input's starts) with `args`.
+    ///
+    /// # Safety
+    /// As for [`Program::run`], and the function must take such arguments.
+    #[inline]
+    pub unsafe fn call(
+        &self,
+        index: usize,
+        args: [u64; 5],
+        context: &mut RunContext,
+    ) -> Result<u64, Fault> {
+        let target = self.function_address(index).unwrap_or(self.address());
+        let outer = mem::replace(&mut context.enter, self.base());
+        let value = enter(self.base(), target, args, context);
+        context.enter = outer;
+        if context.stop == 0 { Ok(value) } else { Err(self.why(context)) }
+    }
+
+    #[cold]
+    fn why(&self, context: &mut RunContext) -> Fault {
+        let ip = mem::take(&mut context.fault_ip);
+        let address = context.fault_address;
+        match ip {
+            0 => Fault::Stopped,
+            _ => match self.slot_at(ip) {
+                Some(pc) => Fault::Memory { pc, address },
+                None => Fault::Elsewhere { address },
+            },
+        }
+    }
+
+    /// The slot whose code is at this address.
+    pub fn slot_at(&self, ip: u64) -> Option<u32> {
+        let offset = u32::try_from(ip.checked_sub(self.base())?).ok()?;
+        let lines = self.lines();
+        let after = lines.partition_point(|line| line.offset <= offset);
+        let inside = offset < self.tables.text;
+        lines.get(after.checked_sub(1)?).filter(|_| inside).map(|line| line.pc)
+    }
+}
+
+impl RunContext {
+    /// Calls a function of the running program from a helper: `func` is the address that the
+    /// program loaded. `None` if the run is to end; the helper then returns at once.
+    ///
+    /// # Safety
+    /// `func` must be an address that a program of this run loaded with `ld_imm64`, and take such
+    /// arguments.
+    pub unsafe fn call_back(&mut self, func: u64, args: [u64; 5]) -> Option<u64> {
+        let stub = self.enter;
+        if self.stop != 0 || stub == 0 {
+            return None;
+        }
+        let value = enter(stub, func, args, self);
+        (self.stop == 0).then_some(value)
+    }
+}
+
+/// Calls `target` through the entry stub at `stub`.
+#[inline]
+fn enter(stub: u64, target: u64, args: [u64; 5], context: &mut RunContext) -> u64 {
+    let context: *mut RunContext = context;
+    let outer = CURRENT.replace(context);
+    // SAFETY: `context` comes from a reference. The stub is sealed code of a program that the
+    // caller keeps alive; it has this signature and preserves what the C ABI asks for.
+    let value = unsafe {
+        let outer_rsp = (*context).entry_rsp;
+        (*context).target = target;
+        let function: Enter = mem::transmute::<usize, Enter>(stub as usize);
+        let [a, b, c, d, e] = args;
+        let value = function(a, b, c, d, e, context);
+        (*context).entry_rsp = outer_rsp;
+        value
+    };
+    CURRENT.set(outer);
+    value
+}

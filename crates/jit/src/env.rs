@@ -1,0 +1,81 @@
+//! What a program calls outside itself, and how the caller wants it compiled.
+
+/// Machine code that a program calls: `extern "C" fn(r1, r2, r3, r4, r5, *mut RunContext) -> r0`.
+///
+/// The run's context comes last, so a function of five arguments that has no use for it serves too.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// Address of the function.
+    pub addr: usize,
+    /// How many of r1 to r5 it takes; the others need not be kept for it.
+    pub args: u8,
+    /// It may set [`crate::RunContext::stop`], which is looked at after it returned.
+    pub may_stop: bool,
+}
+
+/// Where the functions are that programs call by number.
+pub trait Env {
+    /// The helper with this number; `bpf_tail_call` (12) is never asked for.
+    fn helper(&self, id: i32) -> Option<Target>;
+
+    /// The kernel function with this BTF id, in module `off` of the program's `fd_array`.
+    fn kfunc(&self, id: i32, off: i16) -> Option<Target> {
+        let _ = (id, off);
+        None
+    }
+
+    /// A lookup in the map at this address that may be done in place.
+    fn array(&self, map: u64) -> Option<ArrayMap> {
+        let _ = map;
+        None
+    }
+}
+
+/// An array of values that `bpf_map_lookup_elem` indexes with a 32-bit key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ArrayMap {
+    /// Address of the first value.
+    pub values: u64,
+    /// Bytes from one value to the next.
+    pub stride: u32,
+    /// Number of values.
+    pub len: u32,
+}
+
+/// An environment without functions.
+impl Env for () {
+    fn helper(&self, _: i32) -> Option<Target> {
+        None
+    }
+}
+
+/// How to compile.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Large constants of the program appear in the code only exclusive-ored with random numbers:
+    /// a program cannot smuggle machine code of its choice in.
+    pub blind: Option<u64>,
+    /// Use BMI1 and BMI2 instructions.
+    pub bmi: bool,
+    /// Look at [`crate::RunContext::stop`] at jumps backwards, so that another thread can end the run.
+    pub interruptible: bool,
+    /// Keep every value where it belongs after each instruction: slower code, for comparison.
+    pub plain: bool,
+}
+
+impl Default for Options {
+    /// What this machine has, no hardening.
+    fn default() -> Options {
+        Options { blind: None, bmi: has_bmi(), interruptible: false, plain: false }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_bmi() -> bool {
+    std::arch::is_x86_feature_detected!("bmi1") && std::arch::is_x86_feature_detected!("bmi2")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_bmi() -> bool {
+    false
+}

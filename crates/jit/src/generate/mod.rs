@@ -1,0 +1,303 @@
+//! Machine code for one function at a time: one walk over its blocks, values kept symbolic as
+//! long as that pays.
+//!
+//! Between blocks every live register is at home, in the host register that [`frame`] gave it; a
+//! block with a single predecessor takes over the predecessor's state as it is.
+
+mod alu;
+mod atomic;
+mod call;
+mod div;
+mod frame;
+mod jump;
+mod mem;
+mod value;
+
+use std::collections::HashMap;
+
+use isa::{Callee, Imm64, Op, Reg, Src, Width};
+
+use crate::{
+    Env, JitError, Options,
+    flow::{Flow, NONE},
+    host::{Host, W},
+    ins::{Ins, Set},
+    layout::Pieces,
+    state::{FP, State, Val},
+    x86::Asm,
+};
+pub(crate) use frame::Frame;
+
+/// Why a function could not be compiled this way.
+pub(crate) enum Fail {
+    /// No host register left; the plain way always has one.
+    Hosts,
+    Error(JitError),
+}
+
+impl From<JitError> for Fail {
+    fn from(error: JitError) -> Fail {
+        Fail::Error(error)
+    }
+}
+
+pub(crate) type Done<T = ()> = Result<T, Fail>;
+
+/// States kept for blocks to come, few at a time.
+#[derive(Default)]
+struct Saved {
+    at: HashMap<u32, State>,
+}
+
+impl Saved {
+    fn put(&mut self, block: u32, state: State) {
+        self.at.insert(block, state);
+    }
+
+    fn take(&mut self, block: u32) -> Option<State> {
+        if self.at.is_empty() { None } else { self.at.remove(&block) }
+    }
+}
+
+/// A piece of code out of the way: jumped to in rare cases, it jumps back.
+struct Cold {
+    label: u32,
+    back: u32,
+    what: ColdWhat,
+    pc: u32,
+}
+
+enum ColdWhat {
+    /// The divisor is 0 or, signed, -1.
+    Divisor { w: W, signed: bool, modulo: bool, divisor: Host },
+}
+
+/// Everything about the program that code generation reads.
+#[derive(Clone, Copy)]
+pub(crate) struct Unit<'a> {
+    pub(crate) code: &'a [Ins],
+    pub(crate) flow: &'a Flow,
+    pub(crate) env: &'a dyn Env,
+    pub(crate) options: &'a Options,
+    /// For each function, whether it or what it calls needs the run's context.
+    pub(crate) needs_context: &'a [bool],
+}
+
+/// The generator for one function.
+pub(crate) struct Gen<'a> {
+    unit: Unit<'a>,
+    frame: Frame,
+    out: &'a mut Pieces,
+    state: State,
+    /// Host registers that the current instruction has captured as operands.
+    pinned: u16,
+    /// Registers live after the current instruction.
+    live: Set,
+    pc: u32,
+    plain: bool,
+    /// States that blocks with a single, earlier predecessor start in.
+    entry_states: Saved,
+    colds: Vec<Cold>,
+    key: u64,
+}
+
+/// Compiles function `f` to the end of `out`.
+pub(crate) fn function(unit: Unit<'_>, f: usize, slots: usize, out: &mut Pieces) -> Result<(), JitError> {
+    let mark = out.mark();
+    let plain = unit.options.plain;
+    match attempt(unit, f, slots, plain, out) {
+        Ok(()) => Ok(()),
+        Err(Fail::Error(error)) => Err(error),
+        Err(Fail::Hosts) if !plain => {
+            out.rewind(mark);
+            match attempt(unit, f, slots, true, out) {
+                Ok(()) => Ok(()),
+                Err(Fail::Error(error)) => Err(error),
+                Err(Fail::Hosts) => Err(out_of_hosts(unit, f)),
+            }
+        }
+        Err(Fail::Hosts) => Err(out_of_hosts(unit, f)),
+    }
+}
+
+fn out_of_hosts(unit: Unit<'_>, f: usize) -> JitError {
+    JitError::Bug { pc: unit.flow.funcs[f].start as usize, what: "no host register left" }
+}
+
+fn attempt(unit: Unit<'_>, f: usize, slots: usize, plain: bool, out: &mut Pieces) -> Done {
+    let frame = Frame::new(unit, f, slots, plain)?;
+    let mut generator = Gen {
+        state: State::new(frame.stack),
+        unit,
+        frame,
+        pinned: 0,
+        live: 0,
+        pc: unit.flow.funcs[f].start,
+        plain,
+        entry_states: Saved::default(),
+        colds: Vec::new(),
+        key: unit.options.blind.unwrap_or(0) ^ (f as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        out,
+    };
+    generator.function(f)
+}
+
+pub(crate) fn width(width: Width) -> W {
+    match width {
+        Width::W32 => W::W32,
+        Width::W64 => W::W64,
+    }
+}
+
+impl Gen<'_> {
+    fn function(&mut self, f: usize) -> Done {
+        let func = self.unit.flow.funcs[f];
+        self.out.bind(self.func_label(f));
+        self.prologue();
+        let mut live_after = Vec::new();
+        // Whether control comes from the block before, with its state.
+        let mut falls_in = true;
+        let mut previous = NONE;
+        for b in func.first_block..func.last_block {
+            let block = self.unit.flow.blocks[b as usize];
+            if !block.reached {
+                continue;
+            }
+            self.start_block(b, falls_in, previous == NONE);
+            self.unit.flow.live_after(self.unit.code, &block, &mut live_after);
+            falls_in = true;
+            for pc in block.start..block.end {
+                self.pc = pc;
+                self.live = live_after[(pc - block.start) as usize];
+                falls_in = self.slot(b)?;
+            }
+            if falls_in && block.next != NONE {
+                falls_in = self.fall_into(block.next)?;
+            }
+            previous = b;
+        }
+        self.cold_code()
+    }
+
+    fn asm(&mut self) -> &mut Asm {
+        &mut self.out.asm
+    }
+
+    /// One slot; whether control reaches the next one.
+    fn slot(&mut self, b: u32) -> Done<bool> {
+        let ins = self.unit.code[self.pc as usize];
+        if matches!(ins, Ins::Second) {
+            return Ok(true);
+        }
+        let (_, writes) = self.unit.flow.effect(&ins, self.pc);
+        if ins.is_pure() && writes & self.live == 0 {
+            self.state.keep(self.live);
+            return Ok(true);
+        }
+        self.out.line(self.pc);
+        let falls = match ins {
+            Ins::Op { op, guarded } => self.op(b, op, guarded)?,
+            Ins::Native(target) => {
+                self.native_call(target)?;
+                true
+            }
+            Ins::TailCall => {
+                self.tail_call()?;
+                true
+            }
+            Ins::Second => true,
+        };
+        self.pinned = 0;
+        if falls {
+            self.state.keep(self.live);
+            if self.plain {
+                self.settle(self.live)?;
+            }
+        }
+        Ok(falls)
+    }
+
+    fn op(&mut self, b: u32, op: Op, guarded: bool) -> Done<bool> {
+        match op {
+            Op::Alu { width: w, op, dst, src } => self.alu(width(w), op, dst.0, src)?,
+            Op::Neg { width: w, dst } => self.neg(width(w), dst.0)?,
+            Op::MovSx { width: w, bits, dst, src } => {
+                self.sign_extend(width(w), bits.into(), dst.0, src.0)?;
+            }
+            Op::End { kind, bits, dst } => self.byte_order(kind, bits.into(), dst.0)?,
+            // One address space here: an arena pointer is a host address for both sides.
+            Op::AddrSpaceCast { dst, src, .. } => self.copy(dst.0, src.0)?,
+            Op::LdImm64 { dst, imm: Imm64::Value(value) } => self.state.set(dst.0, Val::Const(value)),
+            Op::LdImm64 { dst, imm: Imm64::Func(rel) } => self.function_address(dst.0, rel)?,
+            Op::LdImm64 { .. } | Op::LdAbs { .. } | Op::LdInd { .. } => {
+                return Err(self.bug("untranslated instruction"));
+            }
+            Op::Load { size, signed, dst, base, off } => {
+                self.load(size, signed, dst.0, base.0, off, guarded)?;
+            }
+            Op::LoadAcquire { size, dst, base, off } => {
+                self.load(size, false, dst.0, base.0, off, false)?;
+            }
+            Op::Store { size, base, off, src } => self.store(size, base.0, off, src)?,
+            Op::StoreRelease { size, base, off, src } => {
+                self.store(size, base.0, off, Src::Reg(src))?;
+            }
+            Op::Atomic { size, op, fetch, base, off, src } => {
+                self.atomic(size, op, fetch, (base.0, off), src.0)?;
+            }
+            Op::Ja { .. } => return self.ja(b),
+            Op::MayGoto { .. } => self.may_goto(b)?,
+            Op::Jmp { width: w, cond, dst, src, .. } => {
+                return self.branch(b, width(w), cond, dst.0, src);
+            }
+            Op::Call(Callee::Subprog(rel)) => self.call(rel)?,
+            Op::Call(_) => return Err(self.bug("unresolved call")),
+            Op::Exit => {
+                self.exit()?;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn bug(&self, what: &'static str) -> Fail {
+        Fail::Error(JitError::Bug { pc: self.pc as usize, what })
+    }
+
+    fn func_label(&self, f: usize) -> u32 {
+        self.unit.flow.blocks.len() as u32 + f as u32
+    }
+
+    fn func_of(&self, rel: i32) -> Done<usize> {
+        let at = i64::from(self.pc) + 1 + i64::from(rel);
+        self.unit.flow.func_at(at).ok_or_else(|| self.bug("call of no function"))
+    }
+
+    /// The address of a subprogram as helpers call it.
+    fn function_address(&mut self, dst: u8, rel: i32) -> Done {
+        let label = self.func_label(self.func_of(rel)?);
+        self.state.set(dst, Val::Dead);
+        let h = self.pick(dst)?;
+        self.out.lea_label(h, label);
+        self.result(dst, h, false);
+        Ok(())
+    }
+
+    /// `dst` is now in `h`, just written.
+    fn result(&mut self, dst: u8, h: Host, zero_extended: bool) {
+        self.state.wrote(h, zero_extended);
+        self.state.set(dst, Val::Reg(h));
+    }
+
+    fn is_live(&self, reg: u8) -> bool {
+        self.live & 1 << reg != 0 || reg == FP
+    }
+}
+
+/// The register or the constant of an operand.
+fn source(src: Src) -> Result<u8, i32> {
+    match src {
+        Src::Reg(Reg(reg)) => Ok(reg),
+        Src::Imm(imm) => Err(imm),
+    }
+}

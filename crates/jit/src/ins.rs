@@ -1,0 +1,161 @@
+//! Translated slots to operations, with what each reads and writes.
+
+use isa::{AluOp, AtomicOp, Callee, Imm64, Insn, Op, Reg, Src};
+
+use crate::{Env, JitError, env::Target};
+
+/// Mode of a guarded load: where memory is not there the register becomes zero.
+const PROBE_MEM: u8 = 0x20;
+/// Like [`PROBE_MEM`], sign-extending.
+const PROBE_MEMSX: u8 = 0x40;
+const CLASS_LDX: u8 = 1;
+const MODE: u8 = 0xe0;
+const MEM: u8 = 0x60;
+const MEMSX: u8 = 0x80;
+
+/// Registers r0 to r10, then stack slots kept in registers: up to 16 in a set.
+pub(crate) type Set = u16;
+
+/// r0 to r5: what a call does not preserve.
+pub(crate) const SCRATCH: Set = 0x3f;
+/// r1 to r5.
+pub(crate) const ARGS: Set = 0x3e;
+
+/// One slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ins {
+    /// An operation; `guarded` marks a load that yields zero on a fault.
+    Op { op: Op, guarded: bool },
+    /// A call of machine code outside the program.
+    Native(Target),
+    /// `bpf_tail_call`.
+    TailCall,
+    /// Second slot of a 64-bit immediate.
+    Second,
+}
+
+/// Decodes all slots and resolves helpers.
+pub(crate) fn decode(insns: &[Insn], env: &dyn Env) -> Result<Vec<Ins>, JitError> {
+    let mut out = Vec::with_capacity(insns.len());
+    while out.len() < insns.len() {
+        let pc = out.len();
+        let ins = one(insns, pc, env)?;
+        let wide = matches!(ins, Ins::Op { op: Op::LdImm64 { .. }, .. });
+        out.push(ins);
+        if wide {
+            out.push(Ins::Second);
+        }
+    }
+    Ok(out)
+}
+
+fn one(insns: &[Insn], pc: usize, env: &dyn Env) -> Result<Ins, JitError> {
+    let insn = insns[pc];
+    let decode = |insns: &[Insn], at| {
+        isa::decode(insns, at).map_err(|source| JitError::Decode { pc, source })
+    };
+    let mode = match insn.code & MODE {
+        PROBE_MEM if insn.class() == CLASS_LDX => MEM,
+        PROBE_MEMSX if insn.class() == CLASS_LDX => MEMSX,
+        _ => return plain(decode(insns, pc)?, pc, env),
+    };
+    let load = Insn { code: insn.code & !MODE | mode, ..insn };
+    Ok(Ins::Op { op: decode(&[load], 0)?, guarded: true })
+}
+
+fn plain(op: Op, pc: usize, env: &dyn Env) -> Result<Ins, JitError> {
+    const TAIL_CALL: i32 = 12;
+    match op {
+        Op::Call(Callee::Helper(TAIL_CALL)) => Ok(Ins::TailCall),
+        Op::Call(Callee::Helper(id)) => {
+            env.helper(id).map(Ins::Native).ok_or(JitError::Helper { pc, id })
+        }
+        Op::Call(Callee::Kfunc { id, off }) => {
+            env.kfunc(id, off).map(Ins::Native).ok_or(JitError::Kfunc { pc, id, off })
+        }
+        Op::LdAbs { .. } | Op::LdInd { .. } => {
+            Err(JitError::Untranslated { pc, what: "a packet load" })
+        }
+        Op::LdImm64 { imm, .. } if !matches!(imm, Imm64::Value(_) | Imm64::Func(_)) => {
+            Err(JitError::Untranslated { pc, what: "a map or variable by descriptor" })
+        }
+        op if effect(&op, |_| 0).1 & bit(Reg::R10) != 0 => {
+            Err(JitError::Untranslated { pc, what: "a write to the frame pointer" })
+        }
+        op => Ok(Ins::Op { op, guarded: false }),
+    }
+}
+
+pub(crate) fn bit(reg: Reg) -> Set {
+    1 << reg.0
+}
+
+fn src_bit(src: Src) -> Set {
+    match src {
+        Src::Reg(reg) => bit(reg),
+        Src::Imm(_) => 0,
+    }
+}
+
+/// The first `n` argument registers.
+pub(crate) fn args(n: u8) -> Set {
+    ARGS & ((2 << n.min(5)) - 1)
+}
+
+impl Ins {
+    /// Registers read and registers written. `callee` gives what a subprogram reads.
+    #[inline]
+    pub(crate) fn effect(&self, callee: impl Fn(i32) -> Set) -> (Set, Set) {
+        match self {
+            Ins::Op { op, .. } => effect(op, callee),
+            Ins::Native(target) => (args(target.args), SCRATCH),
+            Ins::TailCall => (args(3), SCRATCH),
+            Ins::Second => (0, 0),
+        }
+    }
+
+    /// Whether nothing but its result makes it worth running.
+    pub(crate) fn is_pure(&self) -> bool {
+        match self {
+            Ins::Op { op, .. } => matches!(
+                op,
+                Op::Alu { .. }
+                    | Op::Neg { .. }
+                    | Op::MovSx { .. }
+                    | Op::End { .. }
+                    | Op::AddrSpaceCast { .. }
+                    | Op::LdImm64 { .. }
+                    | Op::Load { .. }
+                    | Op::LoadAcquire { .. }
+            ),
+            _ => false,
+        }
+    }
+}
+
+fn effect(op: &Op, callee: impl Fn(i32) -> Set) -> (Set, Set) {
+    match *op {
+        Op::Alu { op: AluOp::Mov, dst, src, .. } => (src_bit(src), bit(dst)),
+        Op::Alu { dst, src, .. } => (src_bit(src) | bit(dst), bit(dst)),
+        Op::Neg { dst, .. } | Op::End { dst, .. } => (bit(dst), bit(dst)),
+        Op::MovSx { dst, src, .. } | Op::AddrSpaceCast { dst, src, .. } => (bit(src), bit(dst)),
+        Op::LdImm64 { dst, .. } => (0, bit(dst)),
+        Op::Load { dst, base, .. } | Op::LoadAcquire { dst, base, .. } => (bit(base), bit(dst)),
+        Op::Store { base, src, .. } => (bit(base) | src_bit(src), 0),
+        Op::StoreRelease { base, src, .. } => (bit(base) | bit(src), 0),
+        Op::Atomic { op, fetch, base, src, .. } => {
+            let r0 = if op == AtomicOp::Cmpxchg { 1 } else { 0 };
+            let out = match (r0, fetch) {
+                (1, _) => 1,
+                (_, true) => bit(src),
+                _ => 0,
+            };
+            (bit(base) | bit(src) | r0, out)
+        }
+        Op::Jmp { dst, src, .. } => (bit(dst) | src_bit(src), 0),
+        Op::Call(Callee::Subprog(rel)) => (callee(rel), SCRATCH),
+        Op::Call(_) => (ARGS, SCRATCH),
+        Op::Exit => (1, 0),
+        Op::Ja { .. } | Op::MayGoto { .. } | Op::LdAbs { .. } | Op::LdInd { .. } => (0, 0),
+    }
+}

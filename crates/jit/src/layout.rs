@@ -1,0 +1,394 @@
+//! Pieces of code put together: jumps as short as they can be, loops aligned, addresses filled in.
+//!
+//! Jumps are written long. [`Pieces::finish`] shortens those that reach in a byte, in a few
+//! rounds (a jump once short stays short), and copies the rest together.
+
+use crate::{
+    JitError, context,
+    host::{CALLEE_SAVED, Host, Mem, W},
+    x86::{Arith, Asm, Cc, Rm},
+};
+
+/// Loops start at multiples of this.
+const LOOP_ALIGN: u32 = 16;
+/// Room kept for aligning.
+const PAD: u32 = LOOP_ALIGN - 1;
+const ROUNDS: usize = 4;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Jmp,
+    Jcc(Cc),
+    Call,
+    /// Through the pool of addresses at the end.
+    CallPool,
+    Lea,
+    Align,
+}
+
+impl Kind {
+    fn long(self) -> u32 {
+        match self {
+            Kind::Jmp | Kind::Call => 5,
+            Kind::Jcc(_) | Kind::CallPool => 6,
+            Kind::Lea => 7,
+            Kind::Align => PAD,
+        }
+    }
+
+    /// Bytes saved by the short form.
+    fn saving(self) -> u32 {
+        match self {
+            Kind::Jmp => 3,
+            Kind::Jcc(_) => 4,
+            _ => 0,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Jump {
+    at: u32,
+    /// Label, or index in the pool.
+    to: u32,
+    kind: Kind,
+    short: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Label {
+    at: u32,
+    /// Jumps before it.
+    jumps: u32,
+}
+
+const UNBOUND: Label = Label { at: u32::MAX, jumps: 0 };
+
+/// A guarded load: where it is, and the register that becomes zero if it faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Guard {
+    pub(crate) at: u32,
+    pub(crate) end: u32,
+    pub(crate) host: u8,
+}
+
+/// Where a bytecode instruction's code starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Offset in the code.
+    pub offset: u32,
+    /// Slot in translated bytecode.
+    pub pc: u32,
+}
+
+/// Code in pieces.
+pub(crate) struct Pieces {
+    pub(crate) asm: Asm,
+    labels: Vec<Label>,
+    jumps: Vec<Jump>,
+    lines: Vec<Line>,
+    guards: Vec<Guard>,
+    pool: Vec<u64>,
+    stop: u32,
+}
+
+/// A point to go back to.
+pub(crate) struct Mark {
+    at: usize,
+    labels: Vec<Label>,
+    jumps: usize,
+    lines: usize,
+    guards: usize,
+}
+
+/// Finished code.
+pub(crate) struct Code {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) lines: Vec<Line>,
+    pub(crate) guards: Vec<Guard>,
+    /// Offset of each label that was asked for.
+    pub(crate) labels: Vec<u32>,
+    /// Bytes before the pool.
+    pub(crate) text: u32,
+    /// Offset of the code that ends a run.
+    pub(crate) stop: u32,
+}
+
+impl Pieces {
+    /// `labels` are numbered from 0; `slots` sizes the buffer.
+    pub(crate) fn new(labels: u32, slots: usize) -> Pieces {
+        Pieces {
+            asm: Asm::with_capacity(slots * 6 + 256),
+            labels: vec![UNBOUND; labels as usize + 1],
+            jumps: Vec::with_capacity(slots / 8),
+            lines: Vec::with_capacity(slots),
+            guards: Vec::new(),
+            pool: Vec::new(),
+            stop: labels,
+        }
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            at: self.asm.len(),
+            labels: Vec::new(),
+            jumps: self.jumps.len(),
+            lines: self.lines.len(),
+            guards: self.guards.len(),
+        }
+    }
+
+    /// Forgets what was written since; labels bound since are bound again later.
+    pub(crate) fn rewind(&mut self, mark: Mark) {
+        self.asm.truncate(mark.at);
+        self.jumps.truncate(mark.jumps);
+        self.lines.truncate(mark.lines);
+        self.guards.truncate(mark.guards);
+        drop(mark.labels);
+    }
+
+    pub(crate) fn new_label(&mut self) -> u32 {
+        self.labels.push(UNBOUND);
+        self.labels.len() as u32 - 1
+    }
+
+    pub(crate) fn stop_label(&self) -> u32 {
+        self.stop
+    }
+
+    pub(crate) fn bind(&mut self, label: u32) {
+        let label_at = Label { at: self.asm.len() as u32, jumps: self.jumps.len() as u32 };
+        self.labels[label as usize] = label_at;
+    }
+
+    /// Binds a block's label, aligned if it is a loop's.
+    pub(crate) fn bind_block(&mut self, label: u32, is_loop: bool) {
+        if is_loop {
+            self.add(Kind::Align, 0);
+            self.asm.zeros(PAD as usize);
+        }
+        self.bind(label);
+    }
+
+    fn add(&mut self, kind: Kind, to: u32) {
+        let at = self.asm.len() as u32;
+        self.jumps.push(Jump { at, to, kind, short: false });
+    }
+
+    pub(crate) fn jmp(&mut self, label: u32) {
+        self.add(Kind::Jmp, label);
+        self.asm.jmp();
+    }
+
+    pub(crate) fn jcc(&mut self, cc: Cc, label: u32) {
+        self.add(Kind::Jcc(cc), label);
+        self.asm.jcc(cc);
+    }
+
+    pub(crate) fn call(&mut self, label: u32) {
+        self.add(Kind::Call, label);
+        self.asm.call();
+    }
+
+    pub(crate) fn call_native(&mut self, address: u64) {
+        let found = self.pool.iter().rposition(|a| *a == address);
+        let index = found.unwrap_or_else(|| {
+            self.pool.push(address);
+            self.pool.len() - 1
+        });
+        self.add(Kind::CallPool, index as u32);
+        self.asm.call_pool();
+    }
+
+    pub(crate) fn lea_label(&mut self, to: Host, label: u32) {
+        self.add(Kind::Lea, label);
+        self.asm.lea_rip(to);
+    }
+
+    pub(crate) fn line(&mut self, pc: u32) {
+        self.lines.push(Line { offset: self.asm.len() as u32, pc });
+    }
+
+    /// The instruction from `at` on is a guarded load into `host`.
+    pub(crate) fn guard(&mut self, at: usize, host: Host) {
+        self.guards.push(Guard { at: at as u32, end: self.asm.len() as u32, host: host.0 });
+    }
+
+    /// The way in from other code and the way out of a stopped run.
+    pub(crate) fn entry_stub(&mut self) {
+        let asm = &mut self.asm;
+        for h in CALLEE_SAVED {
+            asm.push(h);
+        }
+        asm.arith_imm(W::W64, Arith::Sub, Rm::Reg(Host::RSP), 8);
+        let field = |h: Host, at: i32| Mem::at(h, at);
+        asm.store(3, field(context::REGISTER, context::ENTRY_RSP), Host::RSP);
+        asm.call_mem(field(context::REGISTER, context::TARGET));
+        let leave = self.new_label();
+        self.bind(leave);
+        let asm = &mut self.asm;
+        asm.arith_imm(W::W64, Arith::Add, Rm::Reg(Host::RSP), 8);
+        for h in CALLEE_SAVED.into_iter().rev() {
+            asm.pop(h);
+        }
+        asm.ret();
+        self.bind(self.stop);
+        self.asm.load(W::W64, Host::RSP, field(Host::R11, context::ENTRY_RSP));
+        self.asm.mov_imm(Host::RAX, 0, false);
+        self.jmp(leave);
+    }
+
+    /// Bytes saved before each jump, jumps as short as known.
+    fn savings(&self, saved: &mut Vec<u32>) {
+        saved.clear();
+        let mut sum = 0;
+        for jump in &self.jumps {
+            saved.push(sum);
+            sum += if jump.short { jump.kind.saving() } else { 0 };
+        }
+        saved.push(sum);
+    }
+
+    fn place(&self, label: u32, saved: &[u32]) -> Option<u32> {
+        let label = self.labels.get(label as usize)?;
+        let at = label.at.checked_sub(*saved.get(label.jumps as usize)?)?;
+        (label.at != UNBOUND.at).then_some(at)
+    }
+
+    fn shorten(&mut self, saved: &mut Vec<u32>) {
+        for _ in 0..ROUNDS {
+            self.savings(saved);
+            let mut changed = false;
+            for i in 0..self.jumps.len() {
+                let jump = self.jumps[i];
+                if jump.short || jump.kind.saving() == 0 {
+                    continue;
+                }
+                let Some(to) = self.place(jump.to, saved) else { continue };
+                let from = i64::from(jump.at - saved[i]) + 2;
+                let mut distance = i64::from(to) - from;
+                if distance > 0 {
+                    // Forward targets come nearer by what this jump saves.
+                    distance -= i64::from(jump.kind.saving());
+                }
+                if i8::try_from(distance).is_ok() {
+                    self.jumps[i].short = true;
+                    changed = true;
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+    }
+
+    /// Savings with the padding that alignment really takes.
+    fn final_savings(&self, saved: &mut Vec<u32>) {
+        saved.clear();
+        let mut sum = 0;
+        for jump in &self.jumps {
+            saved.push(sum);
+            sum += match jump.kind {
+                Kind::Align => PAD - (jump.at - sum).wrapping_neg() % LOOP_ALIGN,
+                kind if jump.short => kind.saving(),
+                _ => 0,
+            };
+        }
+        saved.push(sum);
+    }
+
+    /// Puts everything together.
+    pub(crate) fn finish(mut self) -> Result<Code, JitError> {
+        if self.asm.len() + self.pool.len() * 8 > i32::MAX as usize {
+            return Err(JitError::TooLarge);
+        }
+        let mut saved = Vec::with_capacity(self.jumps.len() + 1);
+        self.shorten(&mut saved);
+        self.final_savings(&mut saved);
+        let total = saved.last().copied().unwrap_or(0);
+        let text = self.asm.len() as u32 - total;
+        let pool_at = text.next_multiple_of(8);
+        let mut bytes = Vec::with_capacity(pool_at as usize + self.pool.len() * 8);
+        let mut from = 0;
+        for (i, jump) in self.jumps.iter().enumerate() {
+            bytes.extend_from_slice(&self.asm.bytes()[from..jump.at as usize]);
+            from = (jump.at + jump.kind.long()) as usize;
+            let to = match jump.kind {
+                Kind::CallPool => pool_at + jump.to * 8,
+                Kind::Align => 0,
+                _ => {
+                    let bug = JitError::Bug { pc: 0, what: "a label nowhere" };
+                    self.place(jump.to, &saved).ok_or(bug)?
+                }
+            };
+            let pad = PAD - (saved[i + 1] - saved[i]).min(PAD);
+            self.write(&mut bytes, jump, to, pad);
+        }
+        bytes.extend_from_slice(&self.asm.bytes()[from..]);
+        bytes.resize(pool_at as usize, 0xcc);
+        for address in &self.pool {
+            bytes.extend_from_slice(&address.to_le_bytes());
+        }
+        let labels: Vec<u32> = (0..self.labels.len() as u32)
+            .map(|label| self.place(label, &saved).unwrap_or(u32::MAX))
+            .collect();
+        let stop = labels[self.stop as usize];
+        self.move_tables(&saved);
+        Ok(Code { bytes, lines: self.lines, guards: self.guards, labels, text, stop })
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>, jump: &Jump, to: u32, pad: u32) {
+        let start = bytes.len() as i64;
+        let long = jump.kind.long();
+        let rel = |len: u32| (i64::from(to) - start - i64::from(len)) as i32;
+        let code = &self.asm.bytes()[jump.at as usize..];
+        match jump.kind {
+            Kind::Align => nops(bytes, pad),
+            Kind::Jmp if jump.short => bytes.extend([0xeb, rel(2) as u8]),
+            Kind::Jcc(cc) if jump.short => bytes.extend([0x70 | cc.0, rel(2) as u8]),
+            _ => {
+                bytes.extend_from_slice(&code[..long as usize - 4]);
+                bytes.extend_from_slice(&rel(long).to_le_bytes());
+            }
+        }
+    }
+
+    /// Offsets of lines and guards after shortening.
+    fn move_tables(&mut self, saved: &[u32]) {
+        let mut i = 0;
+        for line in &mut self.lines {
+            while i < self.jumps.len() && self.jumps[i].at < line.offset {
+                i += 1;
+            }
+            line.offset -= saved[i];
+        }
+        let mut i = 0;
+        for guard in &mut self.guards {
+            while i < self.jumps.len() && self.jumps[i].at < guard.at {
+                i += 1;
+            }
+            guard.at -= saved[i];
+            guard.end -= saved[i];
+        }
+    }
+}
+
+/// The longest no-operations first.
+fn nops(bytes: &mut Vec<u8>, mut count: u32) {
+    const NOPS: [&[u8]; 9] = [
+        &[0x90],
+        &[0x66, 0x90],
+        &[0x0f, 0x1f, 0x00],
+        &[0x0f, 0x1f, 0x40, 0x00],
+        &[0x0f, 0x1f, 0x44, 0x00, 0x00],
+        &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
+        &[0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
+        &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+        &[0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+    ];
+    while count > 0 {
+        let n = count.min(9);
+        bytes.extend_from_slice(NOPS[n as usize - 1]);
+        count -= n;
+    }
+}

@@ -1,0 +1,55 @@
+//! Translated bytecode to x86-64 machine code.
+//!
+//! [`Program::new`] compiles and seals; `call` runs. The input is what `translate` gives: plain
+//! slots, function starts, no map descriptors. It is trusted to be verified: the code has no
+//! run-time checks but those of the language (division) and of guarded loads.
+//!
+//! # How it is done
+//! Decode ([`ins`]), split into blocks and find what is live ([`flow`]), move stack slots that
+//! nobody can point at into registers ([`slots`]), walk each function once ([`generate`]) with values
+//! kept symbolic until they are needed ([`state`]), then put the pieces together ([`layout`]).
+//! All of it is linear in the size of the program.
+//!
+//! # The calling convention
+//! Every function of a program is a C function: r1 to r5 are the first five arguments, the sixth
+//! is the run's [`RunContext`], r0 is the result, r6 to r9 live in preserved registers (or in
+//! others, where the function calls nothing). So helpers are called directly, with the
+//! [`RunContext`] as their sixth argument: it leads them to whatever their owner keeps in
+//! [`RunContext::user`]. A function's address, loaded by `ld_imm64`, is a C function pointer;
+//! helpers call back through [`RunContext::call_back`]. A generic helper
+//! is adapted by an `extern "C"` function for each number that looks at `user`.
+//!
+//! # Faults
+//! [`fault`] installs handlers for SIGSEGV and SIGBUS once. A fault in generated code either
+//! yields zero (guarded loads) or ends the run with the slot of the instruction. Faults elsewhere
+//! go to whoever had the signal before.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("code memory and faults are written for Linux");
+
+mod call;
+mod code_memory;
+mod context;
+mod env;
+mod error;
+mod fault;
+mod flow;
+mod fold;
+mod generate;
+mod host;
+mod ins;
+mod layout;
+mod program;
+mod slots;
+mod state;
+mod x86;
+
+#[cfg(feature = "dump")]
+pub mod dump;
+
+pub use call::Fault;
+pub use context::{ResolveTail, RunContext};
+pub use env::{ArrayMap, Env, Options, Target};
+pub use error::JitError;
+pub use layout::Line;
+pub use program::{Input, Program};
