@@ -35,7 +35,7 @@ impl Env<'_> {
         self.clear_caller_saved();
         self.state.frames.push(std::rc::Rc::new(callee));
         self.store.live.forget_current();
-        self.insn_idx = self.subprogs[subprog].start - 1;
+        self.insn_idx = self.subprogs[subprog].start.wrapping_sub(1);
         if self.log.on() {
             let current = self.state.curframe();
             say!(self, "caller:\n");

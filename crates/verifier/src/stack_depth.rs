@@ -1,95 +1,163 @@
 //! The stack that chains of calls use together.
 
 use isa::{Callee, Imm64, Op};
+use uapi::ProgType;
 
 use crate::env::Env;
 use crate::error::{Checked, reject};
 
-/// Stack of one program's frames, in steps of the JIT.
+/// Frames are laid out in steps of this many bytes.
 const STEP: i32 = 16;
-/// Stack that a caller of a subprogram with tail calls may have used.
+/// Stack that the callers of a subprogram with tail calls may use.
 const MAX_BEFORE_TAIL_CALL: i32 = 256;
+/// Frames at least this large get a stack of their own, where the program type allows.
+const PRIVATE_FROM: i32 = 64;
+
+/// Where a subprogram's frame lives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mode {
+    Undecided,
+    Kernel,
+    Private,
+}
+
+/// A call being followed: subprogram and slot to come back to.
+type Return = (usize, usize);
 
 impl Env<'_> {
+    /// Spills around calls that clobber nothing are taken out: the stack they used is free.
+    pub(crate) fn release_fastcall_stack(&mut self) {
+        for sub in &mut self.subprogs {
+            let spilled = self.aux[sub.start..sub.end].iter().any(|a| a.fastcall_spills > 0);
+            if spilled && !sub.keep_fastcall_stack {
+                sub.stack_depth = -i32::from(sub.fastcall_stack_off);
+            }
+        }
+    }
+
     /// No chain of calls uses more than 512 bytes; asynchronous callbacks begin anew.
     pub(crate) fn check_max_stack_depth(&mut self) -> Checked {
-        for n in 0..self.subprogs.len() {
+        let tail_calls = self.subprogs.iter().any(|s| s.has_tail_call);
+        let private = !tail_calls && self.has_private_stack();
+        let mut modes = vec![Mode::Undecided; self.subprogs.len()];
+        // Asynchronous callbacks first: what they call uses the kernel's stack.
+        for n in (0..self.subprogs.len()).rev() {
             if n == 0 || self.subprogs[n].is_async_cb {
-                self.check_chain(n)?;
+                self.check_chain(n, private && n == 0, &mut modes)?;
             }
         }
         Ok(())
     }
 
-    fn check_chain(&mut self, start: usize) -> Checked {
-        // Callers: subprogram, where to go on, stack before it, whether it came after a tail call
-        // was reachable.
-        let mut callers: Vec<(usize, usize)> = Vec::new();
-        let (mut at_sub, mut depth, mut frame) = (start, 0, 0usize);
-        let mut insn = self.subprogs[start].start;
-        let mut tail_call_reachable = false;
-        let mut depths = [0i32; uapi::MAX_CALL_FRAMES + 1];
-        'subprog: loop {
-            if insn == self.subprogs[at_sub].start {
-                if self.subprogs[at_sub].has_tail_call {
-                    tail_call_reachable = true;
-                }
-                if frame > 0 && self.subprogs[at_sub].has_tail_call && depth >= MAX_BEFORE_TAIL_CALL
-                {
-                    return reject!(
-                        EACCES,
-                        "tail_calls are not allowed when call stack of previous frames is {depth} bytes. Too large"
-                    );
-                }
-                let own = self.rounded_depth(at_sub);
-                depth += own;
-                depths[frame] = own;
-                if depth > uapi::MAX_STACK as i32 {
-                    return reject!(
-                        EACCES,
-                        "combined stack size of {} calls is {depth}. Too large",
-                        frame + 1
-                    );
-                }
-            }
-            while insn < self.subprogs[at_sub].end {
-                let at = insn;
-                insn += 1;
-                let Some(callee) = self.called_at(at) else { continue };
-                if self.exception_callback == Some(callee) {
-                    return reject!(EINVAL, "insn {at} cannot call exception cb directly");
-                }
-                if self.subprogs[callee].is_async_cb {
-                    if self.subprogs[callee].has_tail_call {
-                        return reject!(EFAULT, "verifier bug: subprog has tail_call and async cb");
-                    }
-                    if !self.is_subprog_call(at) {
-                        continue;
+    fn has_private_stack(&self) -> bool {
+        use ProgType as P;
+        matches!(
+            self.prog.prog_type,
+            Some(P::Kprobe | P::Tracepoint | P::PerfEvent | P::RawTracepoint | P::Tracing)
+        )
+    }
+
+    fn check_chain(&mut self, start: usize, private: bool, modes: &mut [Mode]) -> Checked {
+        let mut callers: Vec<Return> = Vec::new();
+        let (mut sub, mut depth, mut tail_call_reachable) = (start, 0, false);
+        let mut at = self.subprogs[start].start;
+        depth += self.enter(sub, &callers, depth, private, modes)?;
+        loop {
+            let Some(callee) = self.next_call(sub, &mut at)? else {
+                if tail_call_reachable {
+                    for (caller, _) in &callers {
+                        if self.exception_callback == Some(*caller) {
+                            return reject!(EINVAL, "cannot tail call within exception cb");
+                        }
+                        self.subprogs[*caller].tail_call_reachable = true;
                     }
                 }
-                callers.push((at_sub, insn));
-                self.subprogs[callee].tail_call_reachable |= tail_call_reachable;
-                frame += 1;
-                if frame >= uapi::MAX_CALL_FRAMES {
-                    return reject!(
-                        E2BIG,
-                        "the call stack of {frame} frames is too deep !"
-                    );
+                let Some((caller, resume)) = callers.pop() else { return Ok(()) };
+                if modes[sub] != Mode::Private {
+                    depth -= self.rounded_depth(sub);
                 }
-                at_sub = callee;
-                insn = self.subprogs[callee].start;
-                continue 'subprog;
+                (sub, at) = (caller, resume);
+                continue;
+            };
+            callers.push((sub, at));
+            tail_call_reachable |= self.subprogs[callee].has_tail_call;
+            if callers.len() >= uapi::MAX_CALL_FRAMES {
+                return reject!(E2BIG, "the call stack of {} frames is too deep !", callers.len());
             }
-            let Some((caller, resume)) = callers.pop() else { return Ok(()) };
-            depth -= depths[frame];
-            frame -= 1;
-            (at_sub, insn) = (caller, resume);
+            (sub, at) = (callee, self.subprogs[callee].start);
+            depth += self.enter(sub, &callers, depth, private, modes)?;
         }
     }
 
+    /// Bytes that a frame adds to the chain.
+    fn enter(
+        &self,
+        sub: usize,
+        callers: &[Return],
+        depth: i32,
+        private: bool,
+        modes: &mut [Mode],
+    ) -> Checked<i32> {
+        if !private {
+            modes[sub] = Mode::Kernel;
+        }
+        let in_callback =
+            || self.subprogs[sub].is_cb || callers.iter().any(|(c, _)| self.subprogs[*c].is_cb);
+        if self.subprogs[sub].has_ld_abs && in_callback() {
+            return reject!(EINVAL, "cannot use BPF_LD_[ABS|IND] within callback");
+        }
+        if sub != 0 && self.subprogs[sub].has_tail_call && depth >= MAX_BEFORE_TAIL_CALL {
+            return reject!(
+                EACCES,
+                "tail_calls are not allowed when call stack of previous frames is {depth} bytes. Too large"
+            );
+        }
+        let own = self.rounded_depth(sub);
+        if private && modes[sub] == Mode::Undecided && own >= PRIVATE_FROM {
+            modes[sub] = Mode::Private;
+        }
+        if modes[sub] == Mode::Private {
+            if own > uapi::MAX_STACK as i32 {
+                return reject!(EACCES, "stack size of subprog {sub} is {own}. Too large");
+            }
+            return Ok(0);
+        }
+        if depth + own > uapi::MAX_STACK as i32 {
+            return reject!(
+                EACCES,
+                "combined stack size of {} calls is {}. Too large",
+                callers.len() + 1,
+                depth + own
+            );
+        }
+        Ok(own)
+    }
+
+    /// The next subprogram called from here on; `at` moves behind the call.
+    fn next_call(&self, sub: usize, at: &mut usize) -> Checked<Option<usize>> {
+        while *at < self.subprogs[sub].end {
+            let call = *at;
+            *at += 1;
+            let Some(callee) = self.called_at(call) else { continue };
+            if !self.subprogs[callee].is_async_cb && self.exception_callback != Some(callee) {
+                return Ok(Some(callee));
+            }
+            if self.subprogs[callee].has_tail_call && self.subprogs[callee].is_async_cb {
+                return reject!(EFAULT, "verifier bug: subprog has tail_call and async cb");
+            }
+            if !self.is_subprog_call(call) {
+                continue;
+            }
+            if self.exception_callback == Some(callee) {
+                return reject!(EINVAL, "insn {call} cannot call exception cb directly");
+            }
+            return Ok(Some(callee));
+        }
+        Ok(None)
+    }
+
     fn rounded_depth(&self, subprog: usize) -> i32 {
-        let depth = self.subprogs[subprog].stack_depth.max(1);
-        (depth + STEP - 1) / STEP * STEP
+        (self.subprogs[subprog].stack_depth + STEP - 1) / STEP * STEP
     }
 
     /// The subprogram that the instruction calls, or passes as a callback.

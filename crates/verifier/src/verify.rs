@@ -51,6 +51,7 @@ impl Env<'_> {
         passes::run(self)?;
         self.walk_main()?;
         self.walk_globals()?;
+        self.release_fastcall_stack();
         self.check_max_stack_depth()
     }
 

@@ -213,7 +213,8 @@ impl<'a> Env<'a> {
                 return Ok(Step::On);
             }
         }
-        self.insn_idx += 1;
+        // A jump to the first slot stands one before it.
+        self.insn_idx = self.insn_idx.wrapping_add(1);
         Ok(Step::On)
     }
 
@@ -308,6 +309,14 @@ impl<'a> Env<'a> {
         self.check_ptr_off_reg(&ctx, 6)?;
         self.clear_caller_saved();
         self.mark_reg_unknown(0);
+        if self.state.curframe() > 0 {
+            // Outside the packet the subprogram returns zero at once.
+            self.log.scratch_reg(0);
+            self.push_branch(self.insn_idx + 1, self.insn_idx, false)?;
+            self.mark_reg_known(0, 0);
+            self.check_func_exit()?;
+            self.insn_idx -= 1;
+        }
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use super::kinds::{accepted, type_name};
 use super::{btf_ids, special};
 use crate::check::AccessKind;
 use crate::env::Env;
-use crate::error::{Checked, Reject, reject};
+use crate::error::{Checked, reject};
 use crate::state::{RegFlags, RegKind, SlotByte, slot_of};
 
 /// The argument in register `n + 1`.
@@ -211,7 +211,7 @@ fn check_value(
         ArgKind::ConstStr => special::check_const_str(env, regno),
         ArgKind::SpinLock => special::check_lock(env, regno),
         ArgKind::KptrXchgDest => special::check_kptr(env, regno),
-        ArgKind::Dynptr(_) => Err(Reject::needs("dynptr")),
+        ArgKind::Dynptr(_) => special::check_dynptr(env, regno, arg),
         ArgKind::Anything
         | ArgKind::Ctx
         | ArgKind::SockCommon

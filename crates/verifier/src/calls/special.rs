@@ -10,7 +10,7 @@ use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
 use crate::log::say2;
 use crate::passes::FieldKind;
-use crate::state::{FuncState, RegFlags, RegKind, RegState};
+use crate::state::{FuncState, RegKind, RegState};
 
 const D_PATH: u32 = 147;
 const GET_FUNC_IP: u32 = 173;
@@ -175,8 +175,7 @@ fn user_ringbuf_drain(env: &mut Env<'_>, insn_idx: usize, meta: &Meta) -> Checke
     let id = env.new_id();
     env.push_sync_callback(insn_idx, subprog, (0, 1), &move |caller, callee| {
         callee.regs[0] = RegState::NOT_INIT;
-        callee.regs[1] =
-            RegState { id, ..RegState::pointer(RegKind::Dynptr) }.with(RegFlags::DYNPTR_LOCAL);
+        callee.regs[1] = RegState { id, ..RegState::pointer(RegKind::Dynptr) };
         callee.regs[2] = caller.regs[3];
         clear_from(callee, 3);
         Ok(())
@@ -236,11 +235,11 @@ fn check_field(env: &Env<'_>, regno: usize, reg: &RegState, kind: FieldKind) -> 
             "R{regno} doesn't have constant offset. {field} has to be at the constant offset"
         );
     };
-    if map.btf.is_none() {
-        return reject!(EINVAL, "map '{map_name}' has to have BTF in order to use {field}");
-    }
     if reg.is_inner_map() {
         return Err(Reject::needs("special fields of inner maps"));
+    }
+    if map.btf.is_none() {
+        return reject!(EINVAL, "map '{map_name}' has to have BTF in order to use {field}");
     }
     let Some(found) = env.map_fields[reg.map()].iter().find(|f| f.kind == kind) else {
         return reject!(EINVAL, "map '{map_name}' has no valid {field}");
@@ -263,6 +262,17 @@ pub(super) fn check_lock(env: &Env<'_>, regno: usize) -> Checked {
         check_field(env, regno, &reg, FieldKind::SpinLock)?;
     }
     Err(Reject::needs("spin lock"))
+}
+
+/// A dynptr argument, as far as its register goes.
+pub(super) fn check_dynptr(env: &Env<'_>, regno: usize, arg: uapi::ArgType) -> Checked {
+    if env.reg(regno).kind != RegKind::Dynptr {
+        return Err(Reject::needs("dynptr"));
+    }
+    if arg.uninit {
+        return reject!(EINVAL, "Dynptr has to be an uninitialized dynptr");
+    }
+    Err(Reject::needs("dynptr"))
 }
 
 /// The destination of `bpf_kptr_xchg`, as far as its map goes.

@@ -44,6 +44,11 @@ pub(super) fn check_compatible(env: &Env<'_>, index: usize) -> Checked {
             return reject!(EINVAL, "tracing progs cannot use bpf_spin_lock yet");
         }
     }
+    for (kind, name) in [(FieldKind::Timer, "bpf_timer"), (FieldKind::Wq, "bpf_wq")] {
+        if tracing && holds(&[kind]) {
+            return reject!(EINVAL, "tracing progs cannot use {name} yet");
+        }
+    }
     if map.def.map_type == MapType::StructOps {
         return reject!(EINVAL, "bpf_struct_ops map cannot be used in prog");
     }

@@ -363,7 +363,11 @@ impl Env<'_> {
                 return Ok(());
             }
             Op::LdAbs { .. } | Op::LdInd { .. } => {
-                return if wanted.has(0) { Err(Stop::Lost) } else { Ok(()) };
+                if wanted.has(0) {
+                    return Err(Stop::Lost);
+                }
+                // Not followed by the next instruction: it returned from its subprogram.
+                return if subsequent == at + 1 { Ok(()) } else { enter_callee(wanted) };
             }
             Op::Call(callee) => return self.call_back(at, subsequent, callee, hist, wanted),
             Op::Exit => return self.exit_back(subsequent, wanted),
@@ -434,10 +438,7 @@ impl Env<'_> {
             return Err(bug(format!("backtracking exit unexpected regs {:x}", wanted.regs[frame])));
         }
         wanted.drop(0);
-        if frame + 1 >= uapi::MAX_CALL_FRAMES {
-            return Err(bug("subprog enter from frame 7".to_owned()));
-        }
-        wanted.frame += 1;
+        enter_callee(wanted)?;
         if r0 {
             wanted.want(0);
         }
@@ -453,6 +454,14 @@ fn want_unless_fp(wanted: &mut Wanted, reg: usize) {
     if reg != 10 {
         wanted.want(reg);
     }
+}
+
+fn enter_callee(wanted: &mut Wanted) -> Back {
+    if wanted.frame + 1 >= uapi::MAX_CALL_FRAMES {
+        return Err(bug("subprog enter from frame 7".to_owned()));
+    }
+    wanted.frame += 1;
+    Ok(())
 }
 
 /// From the first instruction of a callee to its call: arguments are wanted in the caller.

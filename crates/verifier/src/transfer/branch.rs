@@ -100,7 +100,7 @@ impl Env<'_> {
         }
         self.print_insn_state();
         if taken {
-            self.insn_idx = target - 1;
+            self.insn_idx = target.wrapping_sub(1);
         }
         Ok(())
     }
