@@ -222,10 +222,12 @@ fn info(row: &Value, variants: &Variants, lists: &mut Lists) -> Result<String, S
     let id = row["id"].as_u64().unwrap_or(0);
     let names =
         |field: &str| -> Vec<&str> { list(row, field).iter().filter_map(Value::as_str).collect() };
-    let probed = variants.bits(&names("avail"))? & variants.probed();
-    let mut unprobed = variants.bits(&names("avail"))? & !variants.probed();
+    // Of helpers that sleep, the gate is the call: the type has them.
+    let mut avail = variants.bits(&names("avail"))?;
+    avail |= variants.bits(&names("only_in_sleepable"))?;
+    let probed = avail & variants.probed();
+    let mut unprobed = avail & !variants.probed();
     unprobed |= variants.bits(&names("docs_avail_unprobed"))?;
-    unprobed |= variants.bits(&names("docs_avail"))?;
     if names("avail").contains(&"TRACING/RAW_TP") {
         unprobed |= variants.bits(&["TRACING"])?;
     }
@@ -234,7 +236,7 @@ fn info(row: &Value, variants: &Variants, lists: &mut Lists) -> Result<String, S
             unprobed |= variants.bits(labels)?;
         }
     }
-    unprobed &= !variants.probed() | variants.bits(&names("docs_avail"))?;
+    unprobed &= !variants.probed();
     let mut others = Vec::new();
     for (n, v) in list(row, "variants").iter().enumerate().skip(1) {
         let bits = variant_bits(row, id, n, v, variants)?;

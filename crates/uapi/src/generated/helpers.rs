@@ -689,8 +689,8 @@ pub static HELPER_FACTS: &[HelperFacts] = &[
     },
     HelperFacts {
         since: "4.8",
-        avail: 0xbf01fe40000040002107e,
-        unprobed: 0xbf01fe40000040002107e,
+        avail: 0x3f0000000000000000000,
+        unprobed: 0x3f0000000000000000000,
         refused: 0x0,
         others: &[],
         needs_perfmon: 0x0,
@@ -909,8 +909,8 @@ pub static HELPER_FACTS: &[HelperFacts] = &[
     },
     HelperFacts {
         since: "4.16",
-        avail: 0x7e,
-        unprobed: 0x7e,
+        avail: 0x0,
+        unprobed: 0x0,
         refused: 0x0,
         others: &[],
         needs_perfmon: 0x0,
@@ -1809,8 +1809,8 @@ pub static HELPER_FACTS: &[HelperFacts] = &[
     },
     HelperFacts {
         since: "5.10",
-        avail: 0xbf0160000000000000004,
-        unprobed: 0x3f0060000000000000000,
+        avail: 0x1ff7ffffdfffffffffffff,
+        unprobed: 0x3f407c000000000000000,
         refused: 0x0,
         others: &[],
         needs_perfmon: 0xffffffffffffffffffffffffffffffff,
@@ -2239,8 +2239,8 @@ pub static HELPER_FACTS: &[HelperFacts] = &[
     },
     HelperFacts {
         since: "5.18",
-        avail: 0xbf0160000000000000004,
-        unprobed: 0x3f0060000000000000000,
+        avail: 0x1ff7ffffdfffffffffffff,
+        unprobed: 0x3f407c000000000000000,
         refused: 0x0,
         others: &[],
         needs_perfmon: 0xffffffffffffffffffffffffffffffff,

@@ -34,13 +34,9 @@ fn canonical(prog_type: ProgType) -> &'static str {
         P::SkReuseport => "sk_reuseport_md",
         P::SkLookup => "bpf_sk_lookup",
         P::Netfilter => "bpf_nf_ctx",
-        P::Tracepoint
-        | P::Tracing
-        | P::StructOps
-        | P::Ext
-        | P::Lsm
-        | P::Syscall
-        | P::LircMode2 => "",
+        P::Tracepoint | P::Tracing | P::StructOps | P::Ext | P::Lsm | P::Syscall | P::LircMode2 => {
+            ""
+        }
     }
 }
 
@@ -84,8 +80,7 @@ pub(super) fn check_ctx_tag(env: &Env<'_>, btf: &Btf, target: TypeId, n: usize) 
     if t.name.is_empty() {
         return reject!(EINVAL, "arg#{n} type doesn't have a name");
     }
-    let (composite, word) =
-        (t.kind.is_composite(), t.kind == Kind::Int && t.size_or_type == 8);
+    let (composite, word) = (t.kind.is_composite(), t.kind == Kind::Int && t.size_or_type == 8);
     let attach = AttachType::from_raw(env.prog.expected_attach_type);
     let special = match prog_type {
         P::Kprobe | P::PerfEvent => composite && t.name == "pt_regs",

@@ -6,7 +6,7 @@ use uapi::{ArgKind, ArgType};
 
 use super::arg::check_offset;
 use super::btf_ids;
-use super::ctx_type::{is_ctx_type, check_ctx_tag};
+use super::ctx_type::{check_ctx_tag, is_ctx_type};
 use super::kinds::{accepted, type_name};
 use crate::env::{Env, SubprogArg};
 use crate::error::{Checked, Reject, reject};
@@ -87,7 +87,8 @@ impl<'a> Env<'a> {
                     return reject!(EINVAL, "arg#{n} expects pointer to ctx");
                 }
             }
-            SubprogArg::Mem { untrusted: true, .. } | SubprogArg::BtfId { untrusted: true, .. } => {}
+            SubprogArg::Mem { untrusted: true, .. } | SubprogArg::BtfId { untrusted: true, .. } => {
+            }
             SubprogArg::Mem { size, nullable, .. } => {
                 check_offset(self, regno, ArgType::new(ArgKind::Anything))?;
                 self.check_mem_reg(regno, size).map_err(|r| r.with_errno(uapi::Errno::EINVAL))?;
@@ -215,7 +216,9 @@ impl<'a> Env<'a> {
                 reg.id = if nullable { self.new_id() } else { 0 };
                 reg
             }
-            SubprogArg::Dynptr => RegState { id: self.new_id(), ..RegState::pointer(RegKind::Dynptr) },
+            SubprogArg::Dynptr => {
+                RegState { id: self.new_id(), ..RegState::pointer(RegKind::Dynptr) }
+            }
         }
     }
 
@@ -282,12 +285,7 @@ impl<'a> Env<'a> {
         if !global {
             return reject!(EINVAL);
         }
-        reject!(
-            EINVAL,
-            "Arg#{n} type {} in {}() is not supported yet.",
-            t.kind.text(),
-            func.name
-        )
+        reject!(EINVAL, "Arg#{n} type {} in {}() is not supported yet.", t.kind.text(), func.name)
     }
 
     /// What a pointer must be; `None` for a static function's that is not the context.
@@ -383,11 +381,9 @@ impl<'a> Env<'a> {
         let essential = btf::essential_name(name);
         match kernel.find_by_name(essential, kind).filter(|_| !name.is_empty()) {
             Some(id) => Ok(id.0),
-            None => reject!(
-                ENOENT,
-                "arg#{n} reference type('{} {name}') has no matches",
-                kind.text()
-            ),
+            None => {
+                reject!(ENOENT, "arg#{n} reference type('{} {name}') has no matches", kind.text())
+            }
         }
     }
 }
