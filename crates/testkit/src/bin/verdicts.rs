@@ -47,6 +47,11 @@ fn run(args: Args) -> Result<ExitCode, String> {
         .or_else(|| testkit::shared("verdicts"))
         .ok_or("no recorded verdicts here; name a folder with --dir")?;
     let corpus = Corpus::open(&dir).map_err(|e| e.to_string())?;
+    for label in corpus.belied_labels() {
+        eprintln!(
+            "caps {label}: its records show kernel addresses, so they were loaded with CAP_PERFMON"
+        );
+    }
     let wanted = |file: &str| args.only.as_deref().is_none_or(|only| only == file);
     let rows: Vec<Row> = corpus
         .cases

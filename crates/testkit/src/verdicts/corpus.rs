@@ -1,6 +1,6 @@
 //! Reading a folder of recorded verdicts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -105,18 +105,34 @@ pub struct Corpus {
     pub cases: Vec<Case>,
     btfs: HashMap<String, Arc<Btf>>,
     kernel: Option<Arc<Btf>>,
+    /// Labels of `caps` that the records themselves belie.
+    belied: HashSet<String>,
 }
 
 impl Corpus {
     /// Reads a folder whole.
     pub fn open(dir: &Path) -> Result<Corpus, CorpusError> {
         let path = dir.join("cases.jsonl.xz");
-        let cases = lines(&path)?
+        let cases: Vec<Case> = lines(&path)?
             .iter()
             .map(|line| serde_json::from_str(line).map_err(|e| bad(&path, e)))
             .collect::<Result<_, _>>()?;
         let btfs = open_btfs(&dir.join("btf.jsonl.xz"))?;
-        Ok(Corpus { cases, btfs, kernel: kernel_btf(dir)? })
+        let without_perfmon = |c: &&Case| !c.labelled_policy().cap_perfmon;
+        let belied = cases.iter().filter(without_perfmon).filter(|c| c.shows_kernel_address());
+        let belied = belied.map(|c| c.caps.clone()).collect();
+        Ok(Corpus { cases, btfs, kernel: kernel_btf(dir)?, belied })
+    }
+
+    /// Labels of `caps` that cannot be true: Linux hides kernel addresses from the log of a loader
+    /// without CAP_PERFMON, and a record with the label shows one.
+    pub fn belied_labels(&self) -> impl Iterator<Item = &str> {
+        self.belied.iter().map(String::as_str)
+    }
+
+    /// The rights that a case was loaded with: its label's, unless the records belie it.
+    pub fn policy(&self, case: &Case) -> Policy {
+        if self.belied.contains(&case.caps) { Policy::default() } else { case.labelled_policy() }
     }
 
     /// The program of a case, as the verifier takes it.
@@ -181,8 +197,8 @@ impl Corpus {
 }
 
 impl Case {
-    /// The rights of whoever loaded it.
-    pub fn policy(&self) -> Policy {
+    /// The rights that the label names.
+    fn labelled_policy(&self) -> Policy {
         let all = self.caps == "all";
         let has = |cap: &str| all || self.caps.split(',').any(|c| c == cap);
         Policy {
@@ -192,6 +208,15 @@ impl Case {
             cap_sys_admin: all,
             ..Policy::default()
         }
+    }
+
+    /// Some 64-bit immediate is printed as an address of the kernel's half.
+    fn shows_kernel_address(&self) -> bool {
+        let logs = [&self.log, &self.log_level2];
+        logs.into_iter()
+            .flatten()
+            .flat_map(|log| log.lines())
+            .any(|line| line.contains("(18) r") && line.contains(" = 0xffff"))
     }
 
     /// The kernel's last message line, statistics aside.
