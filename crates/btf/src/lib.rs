@@ -42,4 +42,4 @@ pub use kind::{Kind, Linkage};
 pub use names::essential_name;
 pub use resolve::{MAX_DEPTH, POINTER_SIZE};
 pub use ty::{Array, Encoding, IntInfo, Member, Param, SecInfo, Type, TypeId, Var};
-pub use write::BtfBuilder;
+pub use write::{BtfBuilder, NewMember};
