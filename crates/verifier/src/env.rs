@@ -268,7 +268,15 @@ impl<'a> Env<'a> {
 
     /// Spreads what is known of the stack's use along the current frames.
     pub(crate) fn update_live_stack(&mut self) {
-        self.store.live.update(&self.state, &self.subprogs, &self.prog.insns, &self.postorder);
+        let log = self.log.all_paths().then_some(&mut self.log.text);
+        self.store.live.update(
+            &self.state,
+            &self.subprogs,
+            &self.prog.insns,
+            &self.postorder,
+            &self.aux,
+            log,
+        );
     }
 
     /// A register of the current frame.

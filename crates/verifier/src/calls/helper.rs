@@ -70,7 +70,7 @@ fn contract<'w>(env: &Env<'w>, id: i32) -> Checked<Cow<'w, HelperProto>> {
     let proto = env
         .variant
         .filter(|v| env.caps.allow_ptr_leaks || !needs_perfmon(v))
-        .and_then(|v| helper_for(number, v));
+        .and_then(|v| helper_for(number, v).or_else(|| special::of_iterator(env, number)));
     match proto {
         Some(proto) => Ok(Cow::Borrowed(proto)),
         None => reject!(EINVAL, "program of this type cannot use helper {}#{id}", name(env, id)),

@@ -1,7 +1,7 @@
 //! Rules of single helpers.
 
 use btf::Kind;
-use uapi::{MapType, ProgType, helper_facts};
+use uapi::{HelperProto, MapType, ProgType, helper_facts};
 
 use super::format;
 use super::helper::{Meta, name};
@@ -33,6 +33,16 @@ pub(super) fn is_refused(env: &Env<'_>, id: i32) -> bool {
     let facts = u32::try_from(id).ok().and_then(helper_facts);
     let bit = env.variant.map_or(0, |v| v.bit());
     facts.is_some_and(|f| f.refused & bit != 0)
+}
+
+/// Socket options, which programs on the iterators of sockets may set and read.
+pub(super) fn of_iterator(env: &Env<'_>, id: u32) -> Option<&'static HelperProto> {
+    const OPTIONS: &[u32] = &[49, 57];
+    const ITERATORS: &[&str] = &["bpf_iter_tcp", "bpf_iter_unix"];
+    if !OPTIONS.contains(&id) || !ITERATORS.contains(&env.attach.name.as_str()) {
+        return None;
+    }
+    helper_facts(id)?.others.first().map(|(_, proto)| proto)
 }
 
 /// The helper's own check of the program.

@@ -112,12 +112,19 @@ impl Env<'_> {
         self.log.last_line = Some(n);
     }
 
+    /// Stack of a subprogram as compiled: `may_goto` keeps its budget there.
+    fn depth_text(&self, sub: &crate::env::Subprog) -> String {
+        const BUDGET: i32 = 16;
+        let ops = self.ops.get(sub.start..sub.end).unwrap_or_default();
+        let budget = ops.iter().any(|op| matches!(op, Some(isa::Op::MayGoto { .. })));
+        (sub.stack_depth + if budget { BUDGET } else { 0 }).to_string()
+    }
+
     /// The last lines of every log.
     pub(crate) fn print_statistics(&mut self) {
         let stats = self.stats;
         if self.log.level & super::STATS != 0 {
-            let depths: Vec<String> =
-                self.subprogs.iter().map(|s| s.stack_depth.to_string()).collect();
+            let depths: Vec<String> = self.subprogs.iter().map(|s| self.depth_text(s)).collect();
             self.log.put(format_args!(
                 "verification time {} usec\nstack depth {}\n",
                 stats.time.as_micros(),

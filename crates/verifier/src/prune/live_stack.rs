@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use crate::env::{InsnAux, Subprog};
 use crate::passes::successors;
+use super::precise::slot_mask;
 use crate::state::VerifierState;
 
 /// Call sites down to a subprogram, and its first instruction.
@@ -141,6 +142,8 @@ impl LiveStack {
         subs: &[Subprog],
         insns: &[Insn],
         postorder: &[u32],
+        aux: &[InsnAux],
+        mut log: Option<&mut String>,
     ) {
         self.current = None;
         for frame in (0..state.frames.len()).rev() {
@@ -151,7 +154,7 @@ impl LiveStack {
             let sub = self.instances[at].subprog;
             let from = subs[sub].postorder_start;
             let to = subs.get(sub + 1).map_or(postorder.len(), |s| s.postorder_start);
-            self.instances[at].spread(insns, &postorder[from..to]);
+            self.instances[at].spread(insns, &postorder[from..to], aux, log.as_deref_mut());
             if frame > 0 {
                 self.carry_out(at, subs);
             }
@@ -187,13 +190,14 @@ impl LiveStack {
     pub(crate) fn is_alive(
         &self,
         aux: &[InsnAux],
+        subs: &[Subprog],
         state: &VerifierState,
         frame: usize,
         spi: usize,
     ) -> bool {
         let innermost = state.curframe();
         let live = |at_frame: usize, insn: usize| {
-            let chain = self.chain_of_state(state, at_frame);
+            let chain = chain_of(state, subs, at_frame);
             self.by_chain.get(&chain).is_some_and(|i| {
                 self.instances[*i].is_live(frame, insn, spi)
             })
@@ -207,17 +211,6 @@ impl LiveStack {
             live(outer, resumes)
         })
     }
-
-    fn chain_of_state(&self, state: &VerifierState, frame: usize) -> Chain {
-        let mut chain: Chain = (0..frame).map(|n| state.frame_insn(n) as u32).collect();
-        chain.push(self.start_of(state.frame(frame).subprog));
-        chain
-    }
-
-    fn start_of(&self, subprog: u32) -> u32 {
-        let of = |i: &&Instance| i.subprog == subprog as usize;
-        self.instances.iter().find(of).map_or(u32::MAX, |i| i.start as u32)
-    }
 }
 
 fn chain_of(state: &VerifierState, subs: &[Subprog], frame: usize) -> Chain {
@@ -225,6 +218,27 @@ fn chain_of(state: &VerifierState, subs: &[Subprog], frame: usize) -> Chain {
         (0..frame).map(|n| state.frames[n + 1].callsite as u32).collect();
     chain.push(subs[state.frames[frame].subprog as usize].start as u32);
     chain
+}
+
+/// `(call sites, subprogram)`.
+fn chain_text(chain: &Chain) -> String {
+    let parts: Vec<String> = chain.iter().map(u32::to_string).collect();
+    format!("({})", parts.join(","))
+}
+
+/// How a mask changed.
+fn tell(log: &mut String, head: &str, what: &str, old: u64, new: u64) {
+    if old == new {
+        return;
+    }
+    *log += head;
+    if new & !old != 0 {
+        *log += &format!("+{what} {} ", slot_mask(new & !old));
+    }
+    if old & !new != 0 {
+        *log += &format!("-{what} {}", slot_mask(old & !new));
+    }
+    log.push('\n');
 }
 
 impl Instance {
@@ -263,17 +277,27 @@ impl Instance {
     }
 
     /// Liveness backwards until nothing changes.
-    fn spread(&mut self, insns: &[Insn], postorder: &[u32]) {
+    fn spread(
+        &mut self,
+        insns: &[Insn],
+        postorder: &[u32],
+        aux: &[InsnAux],
+        mut log: Option<&mut String>,
+    ) {
         if self.must_write_dropped {
             for masks in self.frames.iter_mut().flatten().flatten() {
                 masks.written_after = 0;
             }
         }
         let start = self.start;
-        for masks in self.frames.iter_mut().flatten() {
-            let mut changed = true;
-            while changed {
-                changed = false;
+        let name = chain_text(&self.chain);
+        let mut rounds = 0;
+        let mut changed = true;
+        while changed {
+            changed = false;
+            rounds += 1;
+            for (frame, masks) in self.frames.iter_mut().enumerate() {
+                let Some(masks) = masks else { continue };
                 for &at in postorder {
                     let next = successors(insns, at as usize);
                     if next.is_empty() {
@@ -291,9 +315,21 @@ impl Instance {
                     written |= here.must_write;
                     let before = after & !here.must_write | here.may_read;
                     changed |= before != here.live_before || written != here.written_after;
+                    let told = here.may_read != 0
+                        || here.must_write != 0
+                        || at as usize == start
+                        || aux[at as usize].prune_point;
+                    if told && let Some(log) = log.as_deref_mut() {
+                        let head = format!("{name} frame {frame} insn {at} ");
+                        tell(log, &head, "live", here.live_before, before);
+                        tell(log, &head, "written", here.written_after, written);
+                    }
                     (here.live_before, here.written_after) = (before, written);
                 }
             }
+        }
+        if let Some(log) = log {
+            *log += &format!("{name} live stack update done in {rounds} iterations\n");
         }
     }
 

@@ -548,7 +548,7 @@ fn reg_mask(mask: u32) -> String {
     names.join(",")
 }
 
-fn slot_mask(mask: u64) -> String {
+pub(super) fn slot_mask(mask: u64) -> String {
     let name = |n: i32| format!("-{}", 8 * n + 8);
     let names: Vec<String> = (0..64).filter(|n| mask & 1 << n != 0).map(name).collect();
     names.join(",")

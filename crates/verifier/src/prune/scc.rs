@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use crate::env::Env;
 use crate::error::Checked;
+use crate::log::say2;
 use crate::state::{StateId, VerifierState};
 
 /// Rounds before everything is taken as precise.
@@ -25,6 +26,13 @@ pub(super) struct SccVisit {
     /// The first state stored inside.
     entry: Option<StateId>,
     pub(super) backedges: Vec<Backedge>,
+}
+
+/// `(call sites, component)`.
+fn chain_text(chain: &SccChain) -> String {
+    let parts: Vec<String> =
+        chain.iter().filter(|n| **n != u32::MAX).map(u32::to_string).collect();
+    format!("({})", parts.join(","))
 }
 
 impl Env<'_> {
@@ -51,8 +59,12 @@ impl Env<'_> {
         if self.scc_count == 0 {
             return;
         }
-        if let Some(chain) = self.scc_chain(self.store.get(id)) {
-            self.store.visits.entry(chain).or_default().entry.get_or_insert(id);
+        let Some(chain) = self.scc_chain(self.store.get(id)) else { return };
+        let text = chain_text(&chain);
+        let visit = self.store.visits.entry(chain).or_default();
+        if visit.entry.is_none() {
+            visit.entry = Some(id);
+            say2!(self, "SCC enter {text}\n");
         }
     }
 
@@ -68,8 +80,10 @@ impl Env<'_> {
     /// The current path ended at a state inside a loop that is still being walked.
     pub(super) fn add_backedge(&mut self, equal: StateId, state: VerifierState) {
         let Some(chain) = self.scc_chain(self.store.get(equal)) else { return };
+        let text = chain_text(&chain);
         let visit = self.store.visits.entry(chain).or_default();
         visit.backedges.push(Backedge { state, equal });
+        say2!(self, "SCC backedge {text}\n");
         self.store.backedges += 1;
         self.update_peak_states();
     }
@@ -86,6 +100,8 @@ impl Env<'_> {
             return Ok(());
         }
         visit.entry = None;
+        say2!(self, "SCC exit {}\n", chain_text(&chain));
+        let Some(visit) = self.store.visits.get_mut(&chain) else { return Ok(()) };
         let backedges = std::mem::take(&mut visit.backedges);
         self.store.backedges -= backedges.len() as u32;
         self.update_peak_states();

@@ -177,7 +177,7 @@ impl Env<'_> {
             let any_dead = (0..10).any(|n| dead_reg(n) && func.regs[n].is_init());
             let dead_slots: u64 = (0..func.stack.slots().len())
                 .filter(|spi| func.stack.slot(*spi).bytes != [SlotByte::Invalid; 8])
-                .filter(|spi| !self.store.live.is_alive(&self.aux, state, frame, *spi))
+                .filter(|spi| !self.store.live.is_alive(&self.aux, &self.subprogs, state, frame, *spi))
                 .fold(0, |mask, spi| mask | 1 << spi);
             if !any_dead && dead_slots == 0 {
                 continue;

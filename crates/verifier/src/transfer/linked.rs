@@ -112,6 +112,7 @@ fn follow(reg: &RegState, known: &RegState) -> RegState {
     let mut moved = RegState { off: reg.off, id: reg.id, ..*known };
     let delta = reg.off.wrapping_sub(known.off);
     moved.v.add(&Bounds::constant(i64::from(delta) as u64));
+    moved.v.sync();
     moved
 }
 

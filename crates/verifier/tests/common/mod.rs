@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use btf::{Btf, BtfBuilder, Encoding, Linkage};
+use btf::{Btf, BtfBuilder, Encoding, Linkage, NewMember};
 use isa::Insn;
 use uapi::{MapDef, MapType, PROG_VARIANTS, ProgVariant};
 use verifier::{FuncInfo, LogOptions, MapInfo, Outcome, Policy, Program, World};
@@ -74,8 +74,11 @@ pub fn world() -> World {
 /// The few structures of the kernel that the tests' programs name, with room for loads.
 fn kernel_btf() -> Arc<Btf> {
     let mut b = BtfBuilder::new();
+    let word = b.int("unsigned long", 8, Encoding::default());
+    let words = b.array(word, word, 512);
+    let all = [NewMember { name: "words", type_id: words, bit_offset: 0, bitfield_size: 0 }];
     for name in ["task_struct", "sock_common", "nf_hook_state", "sk_buff", "tcp_sock", "pt_regs"] {
-        b.structure(name, 4096, &[]);
+        b.structure(name, 4096, &all);
     }
     Arc::new(b.build().expect("well-formed"))
 }
