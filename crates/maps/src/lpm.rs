@@ -187,6 +187,8 @@ fn insert(mut at: &mut Option<Box<Node>>, bits: u32, data: &[u8], place: Place) 
     };
     let shared = common(&old.data, data, old.bits.min(bits));
     if shared == bits && old.bits == bits {
+        // Bits behind the prefix are those of the last update.
+        old.data.copy_from_slice(data);
         let before = old.value.replace(place);
         *at = Some(old);
         return before;

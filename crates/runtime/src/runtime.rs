@@ -120,7 +120,8 @@ impl Runtime {
                 if !fits(inner.map.def(), model) {
                     return Err(Errno::EINVAL);
                 }
-                Ok(Held { id: inner.id, object: Arc::clone(&inner) as _ })
+                let object: Arc<MapObj> = Arc::clone(&**inner);
+                Ok(Held { id: inner.id, object })
             }
             // There are no perf events here.
             _ => Err(Errno::EBADF),

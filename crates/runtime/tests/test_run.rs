@@ -74,7 +74,11 @@ fn inputs_are_answered_as_recorded() {
         let row = types.iter().find(|row| row["name"] == name).expect(name);
         let groups = row["test_run"].as_array().expect(name);
         let group = groups.iter().find(|g| g["result"].is_object()).expect(name);
-        let prog = load(&bpf, prog_type, &[mov(0, 0), EXIT]);
+        let mut request = common::request(prog_type, &[mov(0, 0), EXIT]);
+        if prog_type == ProgType::Syscall {
+            request.flags = 1 << 4;
+        }
+        let prog = bpf.prog_load(&request).unwrap().fd;
         for (what, want) in group["result"].as_object().expect(name) {
             let (Some(run), Some(want)) = (input(what), want.as_str()) else { continue };
             let got = answer(&bpf.test_run(prog, &run), want);
