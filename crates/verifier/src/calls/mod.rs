@@ -15,6 +15,7 @@ mod helper;
 mod kinds;
 mod ret;
 mod special;
+mod subprog;
 
 pub(crate) use ctx::{CtxField, check_ctx_access};
 pub(crate) use exit::check_return_code;
