@@ -36,6 +36,8 @@ pub(crate) struct Section<'a> {
     pub(crate) data: &'a [u8],
     /// The section that a relocation section applies to.
     pub(crate) info: usize,
+    /// In bytes, as it stands in the file.
+    pub(crate) align: u64,
 }
 
 /// One symbol.
@@ -54,6 +56,8 @@ pub(crate) struct Symbol<'a> {
 pub(crate) struct Relocation {
     pub(crate) offset: u64,
     pub(crate) symbol: usize,
+    /// `R_BPF_*`.
+    pub(crate) kind: u32,
 }
 
 impl<'a> Elf<'a> {
@@ -81,6 +85,7 @@ impl<'a> Elf<'a> {
                 size: section.sh_size(LE),
                 data,
                 info: section.sh_info(LE) as usize,
+                align: section.sh_addralign(LE),
             });
         }
         match sections.iter().filter(|section| section.kind == elf::SHT_SYMTAB.0).count() {
@@ -117,9 +122,11 @@ impl<'a> Elf<'a> {
         let section = &self.sections[index];
         let records = object::pod::slice_from_all_bytes::<elf::Rel64<LE>>(section.data)
             .map_err(|()| LoadError::section(section.name, "not a whole number of relocations"))?;
-        Ok(records
-            .iter()
-            .map(|rel| Relocation { offset: rel.r_offset(LE), symbol: rel.r_sym(LE) as usize }))
+        Ok(records.iter().map(|rel| Relocation {
+            offset: rel.r_offset(LE),
+            symbol: rel.r_sym(LE) as usize,
+            kind: rel.r_type(LE).0,
+        }))
     }
 
     /// What a relocation's symbol is called: of a section symbol, the section's name.
@@ -175,6 +182,16 @@ impl Symbol<'_> {
 
     pub(crate) fn is_section(&self) -> bool {
         self.kind == elf::STT_SECTION.0
+    }
+
+    /// In no section.
+    pub(crate) fn is_undefined(&self) -> bool {
+        self.section == 0
+    }
+
+    /// The name of a source file.
+    pub(crate) fn is_file(&self) -> bool {
+        self.kind == elf::STT_FILE.0
     }
 
     /// Declared here, defined by the kernel.

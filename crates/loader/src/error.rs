@@ -109,6 +109,14 @@ pub enum LoadError {
         /// What is wrong.
         source: BtfError,
     },
+    /// One of several objects cannot be linked.
+    #[error("{object}: {source}")]
+    Object {
+        /// Its name.
+        object: String,
+        /// What is wrong.
+        source: Box<LoadError>,
+    },
     /// More than this crate builds.
     #[error("{what}: more than {limit}")]
     Limit {

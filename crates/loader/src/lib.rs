@@ -5,7 +5,7 @@
 //! and BTF as it is to be loaded. What depends on the kernel comes after, from the caller's data:
 //! [`Spec::relocate_core`], [`Spec::resolve_kconfig`], [`Spec::resolve_ksyms`],
 //! [`Spec::resolve_attach`], [`Spec::resolve_struct_ops`]. [`ProgramSpec::link`] puts map descriptors in. Nothing here does I/O:
-//! the same bytes give the same spec.
+//! the same bytes give the same spec. [`link`] makes one object of several.
 #![forbid(unsafe_code)]
 
 mod assemble;
@@ -21,6 +21,7 @@ mod function;
 mod info;
 mod kconfig;
 mod ksyms;
+mod link;
 mod maps;
 mod object;
 mod reloc;
@@ -30,6 +31,7 @@ mod struct_ops;
 
 pub use error::LoadError;
 pub use kconfig::{KernelFacts, config_value};
+pub use link::link;
 pub use object::Object;
 pub use spec::{
     AttachPoint, CoreSite, Extern, ExternKind, FuncInfo, KconfigType, LineInfo, MapKind, MapRef,

@@ -155,7 +155,13 @@ fn relocations_that_lead_nowhere_are_named() {
     let cases: &[(&str, &[Insn], u64, u32, &str)] = &[
         ("misaligned", &load, 4, LOAD, "not at an instruction"),
         ("of an exit", &load, 16, LOAD, "cannot be relocated"),
-        ("of a helper call", &[Insn::new(0x85, 0, 0, 0, 1), EXIT], 0, CALL, "not one of a function"),
+        (
+            "of a helper call",
+            &[Insn::new(0x85, 0, 0, 0, 1), EXIT],
+            0,
+            CALL,
+            "not one of a function",
+        ),
         ("cut load", &[EXIT, Insn::new(0x18, 1, 0, 0, 0)], 8, LOAD, "cut off"),
         ("no map", &load, 0, LOAD, "holds neither maps nor data"),
     ];

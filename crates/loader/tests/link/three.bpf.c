@@ -1,0 +1,3 @@
+// As one.bpf.c, but for the other's map.
+#define WITHOUT_MAP
+#include "one.bpf.c"
