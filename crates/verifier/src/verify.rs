@@ -6,7 +6,7 @@ use crate::input::{LogOptions, Policy, Program, World};
 use crate::log::{Log, say};
 use crate::outcome::{Facts, InsnFacts, Outcome, Rejection, SubprogFacts};
 use crate::passes;
-use crate::state::{FuncState, RegKind, RegState};
+use crate::state::FuncState;
 
 /// Whether Linux 6.18 accepts the program, and why not.
 pub fn verify(program: &Program, world: &World, policy: &Policy, log: &LogOptions) -> Outcome {
@@ -51,21 +51,11 @@ impl Env<'_> {
         passes::run(self)?;
         self.walk_main()?;
         self.walk_globals()?;
-        self.release_fastcall_stack();
-        self.check_max_stack_depth()
+        passes::stack_depth::check(self)
     }
 
     fn walk_main(&mut self) -> Checked {
-        if !self.prog.func_info.is_empty() {
-            // Its prototype is checked for its messages only.
-            if let Err(reject) = self.subprog_args(0) {
-                for line in reject.lines() {
-                    say!(self, "{line}\n");
-                }
-            }
-        }
-        let mut frame = FuncState::new(-1, 0, 0);
-        frame.regs[1] = RegState::pointer(RegKind::Ctx);
+        let frame = self.entry_frame(0)?;
         self.walk_subprog(frame, 0)
     }
 
@@ -95,8 +85,7 @@ impl Env<'_> {
                     continue;
                 }
                 let (name, start) = (sub.name.clone(), sub.start);
-                say!(self, "Validating {name}() func#{n}...\n");
-                let frame = self.global_frame(n)?;
+                let frame = self.entry_frame(n)?;
                 self.walk_subprog(frame, start)?;
                 say!(
                     self,

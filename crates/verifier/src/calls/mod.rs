@@ -9,6 +9,7 @@ mod btf_ids;
 mod compat;
 mod ctx;
 mod ctx_btf;
+mod ctx_type;
 mod exit;
 mod format;
 mod helper;

@@ -171,9 +171,9 @@ fn next_call(
             if !call {
                 continue; // runs on a stack of its own, later
             }
-            if env.subprogs[callee].is_exception_cb {
-                return reject!(EINVAL, "insn {at} cannot call exception cb directly");
-            }
+        }
+        if call && env.subprogs[callee].is_exception_cb {
+            return reject!(EINVAL, "insn {at} cannot call exception cb directly");
         }
         return Ok(Some((at, callee)));
     }
