@@ -4,3 +4,4 @@ pub mod clock;
 pub mod interp;
 pub mod packets;
 pub mod programs;
+pub mod verifier;

@@ -4,26 +4,28 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use serde_json::{Value, json};
-use testkit::bench::{interp, packets, programs};
+use syscall::Linux;
+use testkit::bench::{interp, packets, programs, verifier};
 
 struct Args {
     name: Option<String>,
-    dir: PathBuf,
+    dir: Option<PathBuf>,
     json: bool,
 }
 
 /// A benchmark gives its figures as JSON and as a table.
 type Bench = fn(&Args) -> Result<(Value, String), String>;
 
-const BENCHES: &[(&str, Bench)] = &[("interp", bench_interp), ("packets", bench_packets)];
+const BENCHES: &[(&str, Bench)] =
+    &[("interp", bench_interp), ("packets", bench_packets), ("verifier", bench_verifier)];
 
 fn parse() -> Result<Args, String> {
-    let mut args = Args { name: None, dir: programs::folder(), json: false };
+    let mut args = Args { name: None, dir: None, json: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--json" => args.json = true,
-            "--dir" => args.dir = words.next().ok_or("--dir takes a folder")?.into(),
+            "--dir" => args.dir = Some(words.next().ok_or("--dir takes a folder")?.into()),
             name if BENCHES.iter().any(|b| b.0 == name) => args.name = Some(word),
             _ => {
                 let known: Vec<&str> = BENCHES.iter().map(|b| b.0).collect();
@@ -68,7 +70,7 @@ fn run(args: &Args) -> Result<(), String> {
 }
 
 fn bench_interp(args: &Args) -> Result<(Value, String), String> {
-    let rows = interp::run(&args.dir)?;
+    let rows = interp::run(&args.dir.clone().unwrap_or_else(programs::folder))?;
     let mut table = format!(
         "{:<12}{:>10}{:>14}{:>13}{:>8}\n",
         "", "insns", "ring3 ns/insn", "rbpf ns/insn", "ratio"
@@ -99,6 +101,38 @@ fn bench_packets(_args: &Args) -> Result<(Value, String), String> {
         f.start_ms
     );
     Ok((json!(f), table))
+}
+
+fn bench_verifier(args: &Args) -> Result<(Value, String), String> {
+    let recorded = args.dir.clone().or_else(|| testkit::shared("verdicts"));
+    let Some(dir) = recorded else {
+        return Ok((
+            Value::Null,
+            "skipped: no recorded verdicts here (--dir names a folder)\n".into(),
+        ));
+    };
+    let linux = match Linux::probe() {
+        Ok(linux) => linux,
+        Err(errno) => return Ok((Value::Null, format!("skipped: no bpf(2) here ({errno})\n"))),
+    };
+    let figures = verifier::run(&dir, &linux)?;
+    let mut table = format!(
+        "{:<28}{:<28}{:>10}{:>12}{:>12}{:>8}{:>10}\n",
+        "file", "program", "insns", "ring3 us", "kernel us", "ratio", "M insn/s"
+    );
+    for r in figures.programs.iter().filter(|r| r.processed > 1000 || r.ratio > 1.0) {
+        table += &format!(
+            "{:<28}{:<28}{:>10}{:>12.0}{:>12.0}{:>8.2}{:>10.2}\n",
+            r.file, r.program, r.processed, r.ring3_us, r.kernel_us, r.ratio, r.million_per_second
+        );
+    }
+    table += &format!(
+        "{} programs: geometric mean {:.2} of the kernel's time, worst {:.2}\n",
+        figures.programs.len(),
+        figures.geomean_vs_kernel,
+        figures.worst
+    );
+    Ok((json!(figures), table))
 }
 
 /// The optimised command, built now.
