@@ -52,4 +52,4 @@ pub use context::{ResolveTail, RunContext};
 pub use env::{ArrayMap, Env, Options, Target};
 pub use error::JitError;
 pub use layout::Line;
-pub use program::{Input, Program};
+pub use program::{Input, Program, machine_code};

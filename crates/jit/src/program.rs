@@ -93,6 +93,15 @@ impl Program {
     }
 }
 
+/// Only the code: relocatable neither in memory nor callable, for dumps and measurements.
+pub fn machine_code(
+    input: Input<'_>,
+    env: &dyn Env,
+    options: &Options,
+) -> Result<Vec<u8>, JitError> {
+    compile(input, env, options).map(|compiled| compiled.code.bytes)
+}
+
 fn compile(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Compiled, JitError> {
     if !cfg!(target_arch = "x86_64") {
         return Err(JitError::Machine);
