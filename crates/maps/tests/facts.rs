@@ -1,4 +1,5 @@
 //! Each recorded answer of Linux 6.18 about a map type, asked of ours.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 
@@ -118,7 +119,8 @@ fn flags(t: MapType, row: &Value) {
         let want = listed.map_or(rule["otherwise"].as_str().unwrap(), |(k, _)| k);
         assert_eq!(text(create(&def)), want, "{} flag {name}", t.name());
     }
-    let cases: [(&str, fn(&mut MapDef)); 5] = [
+    type Change = fn(&mut MapDef);
+    let cases: [(&str, Change); 5] = [
         ("map_extra=1", |d| d.extra = 1),
         ("numa_node without flag", |d| d.numa_node = 1),
         ("numa=0 with flag", |d| d.flags |= map_flags::NUMA_NODE),

@@ -72,9 +72,13 @@ impl Cpus {
         let last = HELD.with_borrow_mut(|list| {
             let at = list.iter().position(|h| h.key == self.key)?;
             list[at].count -= 1;
-            (list[at].count == 0).then(|| drop(list.swap_remove(at)))
+            let last = list[at].count == 0;
+            if last {
+                list.swap_remove(at);
+            }
+            Some(last)
         });
-        if last.is_some() {
+        if last == Some(true) {
             self.busy.lock()[cpu as usize] = false;
             self.freed.notify_one();
         }

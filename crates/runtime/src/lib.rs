@@ -32,6 +32,7 @@ pub use door::{
     ProgInfo, ProgLoad, TestRun, TestRunOut,
 };
 pub use interp::{Trap, TrapKind};
+pub use map_obj::PerfRecord;
 pub use maps::Batch;
 pub use packet::{PacketBuf, XDP_HEADROOM};
 pub use runner::Runner;

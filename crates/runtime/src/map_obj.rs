@@ -17,7 +17,27 @@ pub(crate) struct MapObj {
     /// What the programs of a program array are like; the first one decides.
     pub(crate) owner: OnceLock<ProgType>,
     user: Mutex<Weak<User>>,
+    perf: Mutex<Perf>,
 }
+
+/// What a program sent through a perf event array.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PerfRecord {
+    /// The element it was sent to.
+    pub cpu: u32,
+    /// Its bytes.
+    pub data: Vec<u8>,
+}
+
+/// Records that nobody has read yet.
+#[derive(Default)]
+struct Perf {
+    records: Vec<PerfRecord>,
+    bytes: usize,
+}
+
+/// Bytes of records kept when nobody reads.
+const PERF_MAX: usize = 16 << 20;
 
 /// User space's hold on a map: descriptors and pins share it.
 ///
@@ -43,7 +63,14 @@ impl Drop for User {
 
 impl MapObj {
     pub(crate) fn new(id: u32, map: Map, btf: Option<Arc<BtfObj>>) -> MapObj {
-        MapObj { id, map, btf, owner: OnceLock::new(), user: Mutex::default() }
+        MapObj {
+            id,
+            map,
+            btf,
+            owner: OnceLock::new(),
+            user: Mutex::default(),
+            perf: Mutex::default(),
+        }
     }
 
     /// User space's hold, a new one if it had let go.
@@ -60,6 +87,23 @@ impl MapObj {
     pub(crate) fn owned_by(&self, prog_type: ProgType) -> Result<(), Errno> {
         let owner = *self.owner.get_or_init(|| prog_type);
         if owner == prog_type { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    /// Keeps a perf record; ENOSPC when too much is unread, as a full perf buffer says.
+    pub(crate) fn record(&self, record: PerfRecord) -> Result<(), Errno> {
+        let mut perf = self.perf.lock();
+        let size = record.data.len() + size_of::<PerfRecord>();
+        if perf.bytes + size > PERF_MAX {
+            return Err(Errno::ENOSPC);
+        }
+        perf.bytes += size;
+        perf.records.push(record);
+        Ok(())
+    }
+
+    /// The unread perf records.
+    pub(crate) fn take_records(&self) -> Vec<PerfRecord> {
+        std::mem::take(&mut *self.perf.lock()).records
     }
 
     /// What programs hold for it.

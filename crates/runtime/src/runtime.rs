@@ -17,7 +17,7 @@ use crate::door::{
 };
 use crate::fds::{Fds, Object};
 use crate::load;
-use crate::map_obj::MapObj;
+use crate::map_obj::{MapObj, PerfRecord};
 use crate::runner::Runner;
 use crate::test_run::test_run;
 use crate::trace::TraceSink;
@@ -96,6 +96,15 @@ impl Runtime {
         let (map, _) = self.fds.map(map)?;
         map.map.ops().ringbuf().ok_or(Errno::EINVAL)?.wait(time);
         Ok(())
+    }
+
+    /// What programs have sent through a perf event array since the last call.
+    pub fn take_perf(&self, map: Fd) -> Result<Vec<PerfRecord>, Errno> {
+        let (map, _) = self.fds.map(map)?;
+        match map.map.def().map_type {
+            MapType::PerfEventArray => Ok(map.take_records()),
+            _ => Err(Errno::EINVAL),
+        }
     }
 
     /// What maps inside a map of maps have to look like.

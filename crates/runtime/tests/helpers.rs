@@ -1,8 +1,9 @@
 //! Results of helpers, against the running Linux.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
-use common::{EXIT, add, agree, call, i, ld_map, ld64, load, mov, mov_reg, on_stack, ours};
+use common::{EXIT, add, call, i, ld_map, ld64, load, mov, mov_reg, on_stack, ours, same};
 use isa::Insn;
 use runtime::door::{Bpf, BtfLoad, ProgLoad, TestRun};
 use uapi::{Errno, MapDef, MapType, ProgType};
@@ -26,7 +27,7 @@ fn checksums_are_linux_s() {
     for from in patterns {
         for to in patterns {
             for seed in [0u32, 1, 0xffff, 0xffff_ffff, 0x1234_5678, 0xffff_0000] {
-                agree(&format!("csum_diff {from:?} {to:?} {seed:#x}"), |bpf| {
+                same(&format!("csum_diff {from:?} {to:?} {seed:#x}"), |bpf| {
                     let (mut insns, a) = on_stack(from, 0);
                     let (more, b) = on_stack(to, a);
                     insns.extend(more);
@@ -45,7 +46,7 @@ fn checksums_are_linux_s() {
             }
         }
     }
-    agree("csum_diff of 6 bytes", |bpf| {
+    same("csum_diff of 6 bytes", |bpf| {
         let (mut insns, a) = on_stack(&[1; 8], 0);
         insns.extend([mov_reg(1, 10), add(1, a.into()), mov(2, 6), mov(3, 0), mov(4, 0)]);
         insns.extend([mov(5, 0), call(28), EXIT]);
@@ -87,7 +88,7 @@ fn texts_become_numbers_as_on_linux() {
             for flags in [0, 8, 10, 16, 2, 32] {
                 // The number's low half, then the answer's.
                 for part in [None, Some(0), Some(4)] {
-                    agree(&format!("helper {helper} of {text:?} in {flags}, {part:?}"), |bpf| {
+                    same(&format!("helper {helper} of {text:?} in {flags}, {part:?}"), |bpf| {
                         let (mut insns, at) = on_stack(format!("{text}\0").as_bytes(), -8);
                         insns.extend([i(0x7a, 10, 0, -8, -1), mov_reg(1, 10), add(1, at.into())]);
                         insns.extend([mov(2, text.len() as i32 + 1), mov(3, flags)]);
@@ -116,7 +117,7 @@ fn loops_end_as_on_linux() {
         (1 << 23, 0, 3),
         (1 << 24, 0, -1),
     ] {
-        agree(&format!("bpf_loop {turns} {flags} {stop}"), |bpf| {
+        same(&format!("bpf_loop {turns} {flags} {stop}"), |bpf| {
             let request = looping(bpf, turns, flags, stop);
             let prog = match bpf.prog_load(&request) {
                 Ok(loaded) => loaded.fd,
@@ -196,7 +197,7 @@ fn map_helpers_answer_as_on_linux() {
         (MapType::LruHash, 3, 0),
     ] {
         for key in [0u32, 1, 9] {
-            agree(&format!("{} helper {helper} flags {flags} key {key}", t.name()), |bpf| {
+            same(&format!("{} helper {helper} flags {flags} key {key}", t.name()), |bpf| {
                 let map = bpf.map_create(&MapDef::new(t, 4, 8, 2).into()).unwrap();
                 let value = vec![1; 8 * bpf.possible_cpus() as usize];
                 bpf.map_update(map, &[0; 4], &value, 0).unwrap();
@@ -219,7 +220,7 @@ fn map_helpers_answer_as_on_linux() {
 
 #[test]
 fn tags_are_linux_s() {
-    agree("a tag", |bpf| {
+    same("a tag", |bpf| {
         let map = bpf.map_create(&MapDef::new(MapType::Array, 4, 8, 1).into()).unwrap();
         let mut insns = Vec::from(ld_map(1, map));
         insns.extend([i(0x18, 2, 2, 0, map.0), i(0, 0, 0, 0, 4), mov(0, 2), EXIT]);
@@ -245,7 +246,7 @@ fn bytes_of_packets_move_as_on_linux() {
             (4000, 3992),
             (4000, 3993),
         ] {
-            agree(&format!("helper {helper} at {off} of {len}"), |bpf| {
+            same(&format!("helper {helper} at {off} of {len}"), |bpf| {
                 let insns = [
                     i(0x7a, 10, 0, -8, 0x5555),
                     mov(2, off),
@@ -266,6 +267,96 @@ fn bytes_of_packets_move_as_on_linux() {
             });
         }
     }
+}
+
+/// Runs a program on a socket buffer of 64 bytes that count up: its answer and the packet.
+fn run_skb(bpf: &dyn Bpf, insns: &[Insn]) -> (u32, Vec<u8>) {
+    let prog = load(bpf, ProgType::SchedCls, insns);
+    let data = (1..65).collect();
+    let run = TestRun { data_in: Some(data), data_out: Some(4096), ..TestRun::default() };
+    let out = bpf.test_run(prog, &run).unwrap();
+    (out.retval, out.data_out)
+}
+
+#[test]
+fn bytes_of_socket_buffers_move_as_on_linux() {
+    // Helper and its flags or start: load 26, load relative 68, store 9.
+    for (helper, fifth) in [(26, 0), (68, 0), (68, 1), (68, 2), (9, 0), (9, 1), (9, 2), (9, 4)] {
+        for off in [0, 1, 13, 42, 50, 56, 57, 64, -1, -8] {
+            same(&format!("helper {helper} with {fifth} at {off}"), |bpf| {
+                let insns = [
+                    i(0x7a, 10, 0, -8, 0x5555),
+                    mov(2, off),
+                    mov_reg(3, 10),
+                    add(3, -8),
+                    mov(4, 8),
+                    mov(5, fifth),
+                    call(helper),
+                    i(0x79, 1, 10, -8, 0),
+                    i(0x0f, 0, 1, 0, 0),
+                    EXIT,
+                ];
+                run_skb(bpf, &insns)
+            });
+        }
+    }
+}
+
+#[test]
+fn checksums_of_socket_buffers_change_as_on_linux() {
+    for helper in [10, 11] {
+        for flags in [0, 1, 2, 4, 5, 0x10, 0x12, 0x14, 0x20, 0x22, 0x24, 0x34, 0x60, 0x100] {
+            for (from, to) in [(0u32, 0u32), (0, 0x1234), (0x102, 0xffff), (0xffff_ffff, 1), (7, 7)]
+            {
+                for off in [24, 25, 62, 63, 64, 70000] {
+                    let what =
+                        format!("helper {helper} flags {flags:#x} {from:#x} {to:#x} at {off}");
+                    same(&what, |bpf| {
+                        let mut insns = vec![mov_reg(6, 1), mov(2, off), mov(5, flags)];
+                        insns.extend(ld64(3, from.into()));
+                        insns.extend(ld64(4, to.into()));
+                        insns.extend([call(helper), EXIT]);
+                        run_skb(bpf, &insns)
+                    });
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn probes_read_only_what_the_program_may_touch() {
+    let bpf = ours();
+    // bpf_probe_read_kernel of the stack, and of an address of nobody.
+    let program = |src: [Insn; 2]| {
+        let mut insns = vec![i(0x7a, 10, 0, -8, 42), i(0x7a, 10, 0, -16, 0), mov_reg(1, 10)];
+        insns.extend([add(1, -16), mov(2, 8)]);
+        insns.extend(src);
+        insns.extend([call(113), i(0x79, 1, 10, -16, 0), i(0x0f, 0, 1, 0, 0), EXIT]);
+        load(&bpf, ProgType::Xdp, &insns)
+    };
+    let run = TestRun { data_in: Some(vec![0; 64]), ..TestRun::default() };
+    let stack = program([mov_reg(3, 10), add(3, -8)]);
+    assert_eq!(bpf.test_run(stack, &run).unwrap().retval, 42);
+    let secret = Box::new(7u64);
+    let wild = program(ld64(3, std::ptr::from_ref(&*secret) as u64));
+    assert_eq!(bpf.test_run(wild, &run).unwrap().retval as i32, -Errno::EFAULT.0);
+}
+
+#[test]
+fn perf_events_reach_the_reader() {
+    let bpf = ours();
+    let map = bpf.map_create(&MapDef::new(MapType::PerfEventArray, 4, 4, 2).into()).unwrap();
+    let mut insns = vec![i(0x7a, 10, 0, -8, 42)];
+    insns.extend(ld_map(2, map));
+    // The current CPU, and four bytes of packet.
+    insns.extend(ld64(3, 4 << 32 | 0xffff_ffff));
+    insns.extend([mov_reg(4, 10), add(4, -8), mov(5, 8), call(25), EXIT]);
+    let prog = load(&bpf, ProgType::Xdp, &insns);
+    let run = TestRun { data_in: Some((0..64).collect()), ..TestRun::default() };
+    assert_eq!(bpf.test_run(prog, &run).unwrap().retval, 0);
+    let records = bpf.take_perf(map).unwrap();
+    assert_eq!(records[0].data, [42, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3]);
 }
 
 #[test]

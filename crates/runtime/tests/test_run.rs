@@ -1,8 +1,9 @@
 //! BPF_PROG_TEST_RUN against the recorded answers and the running Linux.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
-use common::{EXIT, add, agree, call, i, load, mov, mov_reg, on_stack, ours};
+use common::{EXIT, add, agree, call, i, load, mov, mov_reg, on_stack, ours, same};
 use runtime::door::{Bpf, TestRun, TestRunOut};
 use serde_json::Value;
 use uapi::{AttachType, Errno, ProgType};
@@ -143,7 +144,7 @@ fn heads_and_tails_move_as_on_linux() {
             -300, -257, -256, -255, -252, -217, -216, -215, -214, -51, -50, -49, -8, -5, -4, -1, 0,
             1, 4, 8, 49, 50, 51, 64, 200, 252, 256, 3000, 3455, 3456, 3457, 3458, 4096,
         ] {
-            agree(&format!("helper {helper} by {delta}"), |bpf| {
+            same(&format!("helper {helper} by {delta}"), |bpf| {
                 let prog = [mov(2, delta), call(helper), EXIT];
                 let prog = load(bpf, ProgType::Xdp, &prog);
                 let run = TestRun { ctx_in: Some(vec![0; 24]), ..counting() };
@@ -182,7 +183,7 @@ fn metadata_goes_in_and_comes_out() {
         (8, 65),
     ] {
         let size = if end > 65 { 300 } else { 64 };
-        agree(&format!("metadata of {data} bytes, {end} in all"), |bpf| {
+        same(&format!("metadata of {data} bytes, {end} in all"), |bpf| {
             let prog = load(bpf, ProgType::Xdp, &[mov(0, 2), EXIT]);
             let mut ctx = vec![0; 24];
             ctx[0..4].copy_from_slice(&u32::to_ne_bytes(data));
@@ -210,7 +211,7 @@ fn repeats_keep_what_the_program_did() {
 #[test]
 fn long_packets_have_a_part_behind() {
     for len in [3520, 3521, 4000, 9000] {
-        agree(&format!("{len} bytes"), |bpf| {
+        same(&format!("{len} bytes"), |bpf| {
             // r0 = data_end - data; add what bpf_xdp_get_buff_len says, shifted.
             let prog = [
                 mov_reg(6, 1),
@@ -237,7 +238,7 @@ fn socket_buffers_come_back_as_on_linux() {
     for t in types {
         for (off, what) in [(0, "len"), (4, "pkt_type"), (16, "protocol"), (40, "ifindex")] {
             for first in [0u8, 0xff, 1, 2] {
-                agree(&format!("{} {what} of a packet to {first:02x}", t.name()), |bpf| {
+                same(&format!("{} {what} of a packet to {first:02x}", t.name()), |bpf| {
                     let mut insns = vec![i(0x61, 0, 1, off, 0), EXIT];
                     if t == ProgType::CgroupSkb {
                         // They may answer 0 or 1 only.

@@ -3,6 +3,8 @@
 //! The addresses come out of argument registers of verified calls, so the memory is there and of
 //! the size that the contract gives; nothing else may call these functions.
 
+use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+
 use maps::View;
 
 /// `len` bytes at `addr`.
@@ -39,4 +41,20 @@ pub(super) fn copy(addr: u64, len: usize) -> Vec<u8> {
     let mut out = vec![0; len];
     view(addr, len).copy_to(&mut out);
     out
+}
+
+fn lock_word(addr: u64) -> &'static AtomicU32 {
+    // SAFETY: the verifier has checked that a spin lock of a map value is there, aligned; it is
+    // only ever touched through this.
+    unsafe { AtomicU32::from_ptr(std::ptr::with_exposed_provenance_mut(addr as usize)) }
+}
+
+/// Takes the spin lock at `addr`, if it is free.
+pub(super) fn try_lock(addr: u64) -> bool {
+    lock_word(addr).compare_exchange(0, 1, Acquire, Relaxed).is_ok()
+}
+
+/// Gives the spin lock at `addr` back.
+pub(super) fn unlock(addr: u64) {
+    lock_word(addr).store(0, Release);
 }

@@ -9,9 +9,11 @@ mod flow;
 mod map;
 mod mem;
 mod packet;
+mod perf;
 mod print;
 mod probe;
 mod ringbuf;
+mod skb;
 mod system;
 mod text;
 
@@ -61,20 +63,29 @@ const LIST: &[(u32, &str, Body)] = &[
     (6, "bpf_trace_printk", print::trace_printk),
     (7, "bpf_get_prandom_u32", system::prandom),
     (8, "bpf_get_smp_processor_id", system::cpu),
+    (9, "bpf_skb_store_bytes", skb::store_bytes),
+    (10, "bpf_l3_csum_replace", skb::l3_csum_replace),
+    (11, "bpf_l4_csum_replace", skb::l4_csum_replace),
     (12, "bpf_tail_call", flow::tail_call),
     (14, "bpf_get_current_pid_tgid", system::pid_tgid),
     (15, "bpf_get_current_uid_gid", system::uid_gid),
     (16, "bpf_get_current_comm", system::comm),
     (23, "bpf_redirect", packet::redirect),
+    (25, "bpf_perf_event_output", perf::output),
+    (26, "bpf_skb_load_bytes", skb::load_bytes),
     (28, "bpf_csum_diff", packet::csum_diff),
+    (39, "bpf_skb_pull_data", skb::pull_data),
     (42, "bpf_get_numa_node_id", system::numa_node),
     (44, "bpf_xdp_adjust_head", packet::adjust_head),
     (45, "bpf_probe_read_str", probe::read_str),
     (54, "bpf_xdp_adjust_meta", packet::adjust_meta),
     (65, "bpf_xdp_adjust_tail", packet::adjust_tail),
+    (68, "bpf_skb_load_bytes_relative", skb::load_bytes_relative),
     (87, "bpf_map_push_elem", map::push),
     (88, "bpf_map_pop_elem", map::pop),
     (89, "bpf_map_peek_elem", map::peek),
+    (93, "bpf_spin_lock", system::spin_lock),
+    (94, "bpf_spin_unlock", system::spin_unlock),
     (105, "bpf_strtol", text::strtol),
     (106, "bpf_strtoul", text::strtoul),
     (112, "bpf_probe_read_user", probe::read),

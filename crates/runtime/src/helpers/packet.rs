@@ -182,7 +182,12 @@ fn partial(addr: u64, len: u32, sum: u32) -> u32 {
     (0..len as usize).step_by(4).fold(sum, |sum, i| add(sum, bytes.u32(i)))
 }
 
-fn add(a: u32, b: u32) -> u32 {
+/// A checksum out of a sum.
+pub(super) fn fold(sum: u32) -> u16 {
+    !(sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
+}
+
+pub(super) fn add(a: u32, b: u32) -> u32 {
     let (sum, carry) = a.overflowing_add(b);
     sum + u32::from(carry)
 }

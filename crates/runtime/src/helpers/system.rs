@@ -62,3 +62,18 @@ pub(super) fn comm(c: &mut Call<'_, '_>, [buf, size, ..]: [u64; 5]) -> Result<u6
     mem::write(buf, &out);
     Ok(0)
 }
+
+/// Programs hold a lock for a few instructions, so that waiting is spinning.
+pub(super) fn spin_lock(_: &mut Call<'_, '_>, [lock, ..]: [u64; 5]) -> Result<u64, Trap> {
+    let mut turns = 0u32;
+    while !mem::try_lock(lock) {
+        turns += 1;
+        if turns.is_multiple_of(64) { std::thread::yield_now() } else { std::hint::spin_loop() }
+    }
+    Ok(0)
+}
+
+pub(super) fn spin_unlock(_: &mut Call<'_, '_>, [lock, ..]: [u64; 5]) -> Result<u64, Trap> {
+    mem::unlock(lock);
+    Ok(0)
+}

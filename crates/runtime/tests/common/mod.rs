@@ -1,5 +1,5 @@
 //! Programs by hand, and both kernels to run them on.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 use isa::Insn;
 use runtime::door::{Bpf, Fd, LogRequest, ProgLoad};
@@ -30,7 +30,13 @@ pub fn both(test: impl Fn(&dyn Bpf, &str)) {
     }
 }
 
+/// Both doors give the same answer.
+pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, ask: impl Fn(&dyn Bpf) -> T) {
+    drop(agree(what, ask));
+}
+
 /// The same answer from both doors.
+#[must_use]
 pub fn agree<T: PartialEq + std::fmt::Debug>(what: &str, ask: impl Fn(&dyn Bpf) -> T) -> T {
     let ours = ask(&ours());
     if let Some(linux) = linux() {
