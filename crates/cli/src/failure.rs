@@ -54,7 +54,14 @@ impl From<io::Error> for Failure {
 
 impl From<ring3::Error> for Failure {
     fn from(error: ring3::Error) -> Failure {
-        if error.is_setup() { Failure::unusable(error) } else { Failure::refused(error) }
+        match &error {
+            ring3::Error::Rejected(rejected) => {
+                let hint = format!("  ring3 verify -v {} shows the whole log", rejected.file);
+                Failure::refused(format!("{error}\n{hint}"))
+            }
+            _ if error.is_setup() => Failure::unusable(error),
+            _ => Failure::refused(error),
+        }
     }
 }
 

@@ -14,11 +14,14 @@ use crate::{Error, Object, source_line};
 pub struct Fds {
     /// The object's BTF.
     pub btf: Option<Fd>,
-    /// One for each of [`Spec::maps`].
+    /// One for each of [`Spec::maps`]; negative for those that are not created of themselves.
     pub maps: Vec<Fd>,
     /// One for each of [`Spec::programs`] that was loaded.
     pub programs: Vec<Option<Fd>>,
 }
+
+/// No descriptor.
+const NONE: Fd = Fd(-1);
 
 /// Log level of the second try, after a rejection: what Linux's libbpf asks for.
 const LOG_LEVEL: u32 = 1;
@@ -40,7 +43,7 @@ pub fn load(door: &dyn Bpf, object: &Object, wanted: Option<&str>) -> Result<Fds
 /// Gives back every descriptor.
 pub fn close(door: &dyn Bpf, fds: &Fds) {
     let programs = fds.programs.iter().flatten();
-    for fd in programs.chain(&fds.maps).chain(&fds.btf) {
+    for fd in programs.chain(&fds.maps).chain(&fds.btf).filter(|fd| **fd != NONE) {
         // A descriptor that is gone already is no loss.
         let _ = door.close(*fd);
     }
@@ -61,11 +64,13 @@ impl Loading<'_> {
         self.load_btf()?;
         let object = self.object;
         for map in &object.spec().maps {
-            let fd = self.create_map(map)?;
+            let fd = if map.autocreate { self.create_map(map)? } else { NONE };
             self.fds.maps.push(fd);
         }
         for (map, &fd) in object.spec().maps.iter().zip(&self.fds.maps) {
-            self.fill(map, fd)?;
+            if fd != NONE {
+                self.fill(map, fd)?;
+            }
         }
         for program in &object.spec().programs {
             let load = wanted.map_or(program.autoload, |name| program.name == name);
@@ -201,15 +206,15 @@ impl Loading<'_> {
         let btf = self.spec().btf.as_deref();
         let line = insn.and_then(|insn| source_line(btf?, program, insn));
         let said = match &error.rejection {
-            Some(rejection) => headline(rejection),
-            None => last_line(&error.log),
+            Some(rejection) => headline(program, rejection),
+            None => last_line(&error.log).to_owned(),
         };
-        let message = match (said, error.errno) {
+        let message = match (said.as_str(), error.errno) {
             ("", Errno::E2BIG) => {
                 format!("{} instructions, {} at most", program.insns.len(), uapi::MAX_INSNS)
             }
             ("", _) => "Linux gives no reason".into(),
-            (said, _) => said.to_owned(),
+            _ => said,
         };
         Error::Rejected(Box::new(Rejected {
             file: self.object.file().to_owned(),
@@ -233,11 +238,16 @@ pub(crate) fn creation(def: &MapDef, cpus: u32) -> MapDef {
     def
 }
 
-/// The line that says most to a reader: the last, unless that only shows a state.
-pub fn headline(rejection: &verifier::Rejection) -> &str {
+/// What says most to a reader: which relocation failed, in libbpf's words, or Linux's last line,
+/// unless that only shows a state.
+pub fn headline(program: &ProgramSpec, rejection: &verifier::Rejection) -> String {
+    let unresolved = |at| program.unresolved.iter().find(|(insn, _)| *insn == at);
+    if let Some((_, asked)) = rejection.insn.and_then(unresolved) {
+        return format!("failed to resolve CO-RE relocation {asked}");
+    }
     let states = ["old state:", "cur state:"];
     let shows_state = states.iter().any(|prefix| rejection.message.starts_with(prefix));
-    if shows_state { &rejection.reason } else { &rejection.message }
+    if shows_state { rejection.reason.clone() } else { rejection.message.clone() }
 }
 
 /// What a log without events ends in: the line before the statistics.

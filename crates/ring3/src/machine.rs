@@ -139,7 +139,8 @@ impl Loaded {
     /// All maps, in the object's order.
     pub fn maps(&self) -> impl Iterator<Item = Map<'_>> {
         let maps = self.object.spec().maps.iter().zip(&self.fds.maps);
-        maps.map(|(spec, &fd)| Map { loaded: self, name: &spec.name, fd })
+        let there = maps.filter(|(_, fd)| fd.0 >= 0);
+        there.map(|(spec, &fd)| Map { loaded: self, name: &spec.name, fd })
     }
 
     /// The object's types.

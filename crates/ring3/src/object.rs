@@ -126,6 +126,9 @@ impl Object {
             return Ok(());
         }
         let types = kernel.types()?;
+        // First: it decides which programs are loaded, and so which relocations count.
+        let structs = self.spec.resolve_struct_ops(&types, &[]);
+        self.explain(structs)?;
         let relocated = self.spec.relocate_core(&[&types]);
         self.explain(relocated)?;
         let symbols = self.spec.resolve_ksyms(&types, &[], &|name| kernel.symbol(name));
@@ -142,7 +145,9 @@ impl Object {
     pub fn needs_kernel_btf(&self) -> bool {
         let program = |p: &ProgramSpec| !p.core_relos.is_empty() || p.attach_point.is_some();
         let ksym = |ext: &Extern| matches!(ext.kind, ExternKind::Ksym { .. });
-        self.spec.programs.iter().any(program) || self.spec.externs.iter().any(ksym)
+        self.spec.programs.iter().any(program)
+            || self.spec.externs.iter().any(ksym)
+            || self.spec.maps.iter().any(|map| map.kind == MapKind::StructOps)
     }
 }
 

@@ -134,7 +134,7 @@ fn judge(
         row.errno = Some(rejection.errno.to_string());
         row.message = match rejection.needs {
             Some(feature) => format!("not modelled: {feature}"),
-            None => ring3::load::headline(&rejection).to_owned(),
+            None => ring3::load::headline(program, &rejection),
         };
         row.insn = rejection.insn;
     }
