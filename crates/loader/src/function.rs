@@ -128,11 +128,13 @@ impl Functions {
         (0..self.all.len()).filter(|index| !self.is_subprog(*index))
     }
 
-    /// Whether this function is called rather than loaded: it stands in `.text`, not alone, or is
-    /// static (which libbpf refuses elsewhere).
+    /// Whether this function is called rather than loaded: it stands in `.text`, not alone, or in
+    /// a section of its own (`.text.NAME`), or is static. libbpf refuses the latter two.
     pub(crate) fn is_subprog(&self, index: usize) -> bool {
         let function = &self.all[index];
-        self.all.len() > 1 && (Some(function.section_index) == self.text || !function.global)
+        let in_text = Some(function.section_index) == self.text;
+        let called = in_text || !function.global || function.section.starts_with(".text.");
+        called && self.all.len() > 1
     }
 }
 

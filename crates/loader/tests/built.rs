@@ -221,3 +221,21 @@ fn maps_without_types_are_refused_with_advice() {
     let error = Object::parse(&elf.bytes()).unwrap_err().to_string();
     assert_eq!(error, "section '.maps': needs BTF (compile with -g)");
 }
+
+/// What `-ffunction-sections` makes.
+#[test]
+fn functions_in_sections_of_their_own_are_called() {
+    let mut elf = Builder::new();
+    let own = elf.section(".text.helper", SectionKind::Text);
+    let xdp = elf.section("xdp", SectionKind::Text);
+    let (helper, _) = elf.function(own, "helper", &[Insn::new(0xb7, 0, 0, 0, 7), EXIT]);
+    let (_, at) = elf.function(xdp, "entry", &[CALL_FUNC, EXIT]);
+    elf.relocate(xdp, at, helper, CALL);
+    let spec = Object::parse(&elf.bytes()).expect("loads");
+    assert_eq!(spec.programs.len(), 1);
+    let insns: Vec<(u8, i32)> =
+        spec.programs[0].insns.iter().map(|insn| (insn.code, insn.imm)).collect();
+    assert_eq!(insns, [(0x85, 1), (0x95, 0), (0xb7, 7), (0x95, 0)]);
+    let subprog = spec.programs[0].subprog_at(3).expect("subprogram");
+    assert_eq!((&*subprog.name, subprog.insn_off, subprog.len), ("helper", 2, 2));
+}

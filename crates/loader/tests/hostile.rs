@@ -48,6 +48,9 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
 /// Every step after parsing, against the object's own types: whatever they say must be bearable.
 fn exercise(bytes: &[u8]) -> Result<Spec, LoadError> {
     let _ = loader::link(&[("first", bytes), ("second", bytes)]);
+    if let Ok(linked) = loader::link(&[("only", bytes)]) {
+        let _ = Object::parse(&linked);
+    }
     let mut spec = Object::parse_named("hostile", bytes)?;
     let Some(btf) = spec.btf.clone() else { return Ok(spec) };
     let _ = spec.resolve_attach(&btf);

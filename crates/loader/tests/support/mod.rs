@@ -296,7 +296,7 @@ fn compare_updates(spec: &Spec, answer: &Answer, found: &mut Vec<String>) {
     }
 }
 
-/// Compiles a C file for BPF; `None`, with a visible line, without clang.
+/// Compiles a C file for BPF, with the flags of `RING3_CFLAGS` besides; `None`, with a visible line, without clang.
 pub(crate) fn compile(source: &Path, object: &Path) -> Option<()> {
     let clang = ["clang-19", "clang"].into_iter().find(|clang| {
         Command::new(clang).arg("--version").output().is_ok_and(|output| output.status.success())
@@ -305,8 +305,10 @@ pub(crate) fn compile(source: &Path, object: &Path) -> Option<()> {
         eprintln!("skipped: no clang here ({})", source.display());
         return None;
     };
+    let extra = std::env::var("RING3_CFLAGS").unwrap_or_default();
     let status = Command::new(clang)
         .args(["-O2", "-g", "-w", "-target", "bpf", "-I/usr/include/x86_64-linux-gnu", "-c"])
+        .args(extra.split_whitespace())
         .arg(source)
         .arg("-o")
         .arg(object)
