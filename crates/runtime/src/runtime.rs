@@ -26,8 +26,6 @@ use crate::trace::TraceSink;
 pub const HOST_HELPER_BASE: u32 = 4096;
 /// Longest path of a pin.
 const PATH_MAX: usize = 4096;
-/// Largest BTF blob that Linux takes.
-const BTF_MAX: usize = 16 << 20;
 
 /// eBPF's objects in this process; many may exist side by side.
 pub struct Runtime {
@@ -290,21 +288,25 @@ impl Bpf for Runtime {
     }
 
     fn btf_load(&self, req: &BtfLoad) -> Result<Loaded, LoadError> {
-        if req.data.len() > BTF_MAX {
-            return Err(Errno::E2BIG.into());
-        }
-        let btf = Btf::parse(&req.data).map_err(|why| {
-            let log = if req.log.level == 0 { String::new() } else { format!("{why}\n") };
-            let log_true_size = load::true_size(&log, req.log);
-            LoadError { errno: Errno::EINVAL, log, log_true_size, rejection: None }
-        })?;
+        let (btf, log) = match req.log.level {
+            0 => (Btf::load(&req.data, None), String::new()),
+            _ => Btf::load_logged(&req.data, None),
+        };
+        let log_true_size = load::true_size(&log, req.log);
+        let btf = match btf {
+            Ok(btf) => btf,
+            Err(why) => {
+                let errno = Errno(why.errno());
+                return Err(LoadError { errno, log, log_true_size, rejection: None });
+            }
+        };
         let object = self.core.btfs.add(|id| BtfObj {
             id,
             btf: Arc::new(btf),
             data: req.data.as_slice().into(),
         });
         let fd = self.fds.open(Object::Btf(object))?;
-        Ok(Loaded { fd, log: String::new(), log_true_size: 0, stats: None })
+        Ok(Loaded { fd, log, log_true_size, stats: None })
     }
 
     fn prog_load(&self, req: &ProgLoad) -> Result<Loaded, LoadError> {

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{EXIT, add, agree, both, call, i, ld_map, load, mov, mov_reg, ours, same};
-use runtime::door::{Bpf, Fd, MapCreate, TestRun};
+use runtime::door::{Bpf, BtfLoad, Fd, MapCreate, TestRun};
 use uapi::{Errno, MapDef, MapType, ProgType, map_flags};
 
 /// A small generator of repeatable choices (xorshift).
@@ -278,4 +278,71 @@ fn huge_maps_cost_nothing_or_are_refused() {
     bpf.map_update(big, &[1; 4], &[1; 8], 0).unwrap();
     let everything = bpf.map_lookup_batch(big, None, u32::MAX, false, 0).unwrap();
     assert_eq!((everything.count, everything.errno), (1, Some(Errno::ENOENT)));
+}
+
+#[test]
+fn btf_is_refused_as_by_linux() {
+    let header = |types: u32, strings: u32| {
+        let words = [24, 0, types, types, strings];
+        let mut data = vec![0x9f, 0xeb, 1, 0];
+        data.extend(words.iter().flat_map(|w: &u32| w.to_le_bytes()));
+        data
+    };
+    let with = |types: &[u32], strings: &[u8]| {
+        let mut data = header(types.len() as u32 * 4, strings.len() as u32);
+        data.extend(types.iter().flat_map(|w| w.to_le_bytes()));
+        data.extend(strings);
+        data
+    };
+    for data in [
+        vec![],
+        vec![0; 24],
+        with(&[], b"\0"),
+        with(&[1, 1 << 24, 4, 32], b"\0int\0"),
+        with(&[0, 1 << 24, 4, 32], b"\0int\0"),
+        with(&[1, 1 << 24, 4, 33], b"\0int\0"),
+        with(&[1, 2 << 24, 9], b"\0int\0"),
+        with(&[1, 1 << 24, 4], b"\0int\0"),
+    ] {
+        let length = data.len();
+        common::same(&format!("BTF of {length} bytes {data:02x?}"), |bpf| {
+            let load = BtfLoad { data: data.clone(), ..BtfLoad::default() };
+            bpf.btf_load(&load).map(|_| ()).map_err(|e| e.errno)
+        });
+    }
+}
+
+#[test]
+fn threads_do_not_lose_elements() {
+    // Four threads work on one map, each on keys of its own, through programs' and users' sides.
+    for t in [MapType::Hash, MapType::LruHash, MapType::PercpuHash] {
+        let bpf = ours();
+        let mut def = MapDef::new(t, 4, 8, 4096);
+        def.flags = 0;
+        let fd = map(&bpf, &def);
+        std::thread::scope(|scope| {
+            for thread in 0..4u32 {
+                let bpf = &bpf;
+                scope.spawn(move || {
+                    let size = 8 * if t == MapType::PercpuHash { bpf.possible_cpus() } else { 1 };
+                    let mut value = vec![0; size as usize];
+                    for round in 0..200u64 {
+                        for n in 0..64u32 {
+                            let key = (n * 4 + thread).to_ne_bytes();
+                            let written = round.to_ne_bytes().repeat(size as usize / 8);
+                            bpf.map_update(fd, &key, &written, 0).unwrap();
+                            bpf.map_lookup(fd, &key, &mut value, 0).unwrap();
+                            assert_eq!(value, written);
+                            if n % 3 == 0 {
+                                bpf.map_delete(fd, &key).unwrap();
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        let left = bpf.map_lookup_batch(fd, None, u32::MAX, false, 0).unwrap();
+        // 64 keys a thread, of which each third is gone.
+        assert_eq!(left.count, 4 * (64 - 22), "{}", t.name());
+    }
 }
