@@ -34,7 +34,12 @@ const COMMANDS: &[(&str, &str, &str, Action)] = &[
         "compare ring3 with the running kernel: verdict, log, test runs",
         run::oracle,
     ),
-    ("verdicts", "[--dir DIR] [--json]", "compare with recorded verdicts of Linux", run::verdicts),
+    (
+        "verdicts",
+        "[--dir DIR] [--json] [--bless]",
+        "compare with recorded verdicts of Linux",
+        run::verdicts,
+    ),
     (
         "soundness",
         "[--programs N] [--seed S]",

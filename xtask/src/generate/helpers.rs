@@ -10,7 +10,7 @@ use super::{camel, head, list, text};
 /// Programs whose contract of a helper is the numbered variant of helpers.json, where the
 /// kernel's function name does not tell (its sources do).
 const VARIANT_PROGS: &[(u64, usize, &[&str])] = &[
-    (46, 1, &["TRACING", "SK_REUSEPORT"]),
+    (46, 1, &["TRACING", "SK_REUSEPORT", "SYSCALL"]),
     (49, 1, &["CGROUP_SOCKOPT", "STRUCT_OPS", "LSM"]),
     (57, 1, &["CGROUP_SOCKOPT", "STRUCT_OPS", "LSM"]),
     (
@@ -28,9 +28,9 @@ const VARIANT_PROGS: &[(u64, usize, &[&str])] = &[
             "LSM",
         ],
     ),
-    (107, 2, &["TRACING"]),
-    (108, 1, &["TRACING"]),
-    (188, 1, &["TRACING"]),
+    (107, 2, &["TRACING", "SYSCALL"]),
+    (108, 1, &["TRACING", "SYSCALL"]),
+    (188, 1, &["TRACING", "SYSCALL"]),
 ];
 
 /// Contracts that ask for a GPL licence in some programs only: those that do not.

@@ -1,5 +1,6 @@
-//! `cargo xtask verdicts [--dir DIR] [--json] [--rows FILE] [--only FILE] [--ratchet]`: recorded verdicts of
-//! Linux, replayed.
+//! `cargo xtask verdicts [--dir DIR] [--json] [--bless] [--rows FILE] [--only FILE]`:
+//! recorded verdicts of Linux, replayed. `--bless` holds the level reached, `--rows` writes each
+//! comparison as a line of JSON, `--only` takes one source file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use testkit::verdicts::{Corpus, Row, Totals, judge};
 struct Args {
     dir: Option<PathBuf>,
     json: bool,
+    bless: bool,
     rows: Option<PathBuf>,
     only: Option<String>,
 }
@@ -25,6 +27,7 @@ fn parse() -> Result<Args, String> {
             "--rows" => args.rows = Some(value()?.into()),
             "--only" => args.only = Some(value()?),
             "--json" => args.json = true,
+            "--bless" => args.bless = true,
             _ => return Err(format!("unknown argument {word}")),
         }
     }
@@ -69,6 +72,12 @@ fn run(args: Args) -> Result<ExitCode, String> {
         let lines: Vec<String> =
             rows.iter().filter_map(|r| serde_json::to_string(r).ok()).collect();
         std::fs::write(&path, lines.join("\n")).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    if args.bless {
+        let path =
+            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/parity/verdicts.json");
+        let text = serde_json::to_string_pretty(&totals).map_err(|e| e.to_string())?;
+        std::fs::write(&path, text + "\n").map_err(|e| format!("{}: {e}", path.display()))?;
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&totals).map_err(|e| e.to_string())?);
