@@ -95,11 +95,12 @@ impl Env<'_> {
         }
     }
 
-    fn new_frame(&self, subprog: usize, callsite: usize) -> Checked<FuncState> {
+    fn new_frame(&mut self, subprog: usize, callsite: usize) -> Checked<FuncState> {
         let depth = self.state.frames.len();
         if depth >= uapi::MAX_CALL_FRAMES {
             return reject!(E2BIG, "the call stack of {} frames is too deep", depth + 1);
         }
+        self.log.scratch_all();
         Ok(FuncState::new(callsite as i32, depth as u8, subprog as u32))
     }
 
@@ -221,6 +222,7 @@ impl Env<'_> {
         self.subprogs[subprog].is_cb = true;
         self.subprogs[subprog].is_async_cb = true;
         let start = self.subprogs[subprog].start;
+        self.log.scratch_all();
         let mut frame = FuncState::new(-1, 0, subprog as u32);
         frame.async_entry_cnt = self.state.cur().async_entry_cnt + 1;
         set_up(self.state.cur(), &mut frame)?;

@@ -34,9 +34,7 @@ pub(super) fn check(
         arg = by_map(env, arg, meta)?;
     }
     let null = env.reg(regno).is_null();
-    if null && arg.maybe_null {
-        env.mark_chain_precision(regno)?;
-    } else {
+    if !(null && arg.maybe_null) {
         check_type(env, regno, arg, proto, meta)?;
         check_offset(env, regno, arg)?;
     }

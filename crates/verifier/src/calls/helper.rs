@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use uapi::{ArgKind, HelperProto, helper, helper_facts, helper_for};
+use uapi::{ArgKind, HelperProto, MapType, helper, helper_facts, helper_for};
 
 use super::{arg, compat, ret, special};
 use crate::check::{AccessKind, HelperMem};
@@ -152,7 +152,7 @@ const MAP_WRITERS: &[u32] = &[2, 3, 87, 88];
 fn record_map(env: &mut Env<'_>, insn_idx: usize, meta: &Meta) -> Checked {
     let Some(map) = meta.map.filter(|_| MAP_HELPERS.contains(&meta.id)) else { return Ok(()) };
     let def = env.map_def(&map);
-    if def.flags & uapi::map_flags::RDONLY_PROG != 0 && MAP_WRITERS.contains(&meta.id) {
+    if def.prog_flags() & uapi::map_flags::RDONLY_PROG != 0 && MAP_WRITERS.contains(&meta.id) {
         return reject!(EACCES, "write into map forbidden");
     }
     let this = if map.is_inner_map() { None } else { Some(map.map() as u32) };
@@ -170,6 +170,10 @@ fn record_key(env: &mut Env<'_>, insn_idx: usize, meta: &mut Meta) -> Checked {
     const TAIL_CALL: u32 = 12;
     let key = match meta.id {
         TAIL_CALL => {
+            let is_prog_array = |m: &RegState| env.map_def(m).map_type == MapType::ProgArray;
+            if !meta.map.as_ref().is_some_and(is_prog_array) {
+                return reject!(EINVAL, "expected prog array map for tail call");
+            }
             let max = meta.map.map_or(0, |m| env.map_def(&m).max_entries);
             let index = env.reg(3).const_value().filter(|v| *v < u64::from(max));
             if index.is_some() {

@@ -211,6 +211,10 @@ fn bpf_loop(env: &mut Env<'_>, insn_idx: usize, meta: &Meta) -> Checked {
     if env.reg(4).is_null() {
         env.mark_chain_precision(4)?;
     }
+    if !env.reg(1).is_scalar() {
+        // Any argument will do by the contract, but Linux then looks for where it was computed.
+        return reject!(EFAULT, "verifier bug: backtracking misuse");
+    }
     env.mark_chain_precision(1)?;
     if u64::from(env.state.cur().callback_depth) >= env.reg(1).v.umax {
         env.state.cur_mut().callback_depth = 0;

@@ -252,7 +252,7 @@ impl Env<'_> {
             let mut loaded = self.ctx_register(field);
             if loaded.is_scalar() {
                 loaded.precise = !self.caps.bpf_capable;
-            } else if loaded.may_be_null() {
+            } else if loaded.may_be_null() && loaded.id == 0 {
                 loaded.id = self.new_id();
             }
             *self.reg_mut(value) = loaded;
@@ -317,7 +317,7 @@ impl Env<'_> {
         let def = self.map_def(self.reg(regno));
         let value_size = def.value_size;
         let write = kind == AccessKind::Write;
-        if write && def.flags & map_flags::RDONLY_PROG != 0 {
+        if write && def.prog_flags() & map_flags::RDONLY_PROG != 0 {
             return reject!(
                 EACCES,
                 "write into map forbidden, value_size={value_size} off={off} size={size}"

@@ -55,6 +55,13 @@ impl Bounds {
         if self.var_off.is_const() { Some(self.var_off.value) } else { None }
     }
 
+    /// The low 32 bits are `value`; the 64-bit ranges stay.
+    pub(crate) fn set_low(&mut self, value: u32) {
+        self.var_off = self.var_off.const_subreg(value);
+        (self.s32_min, self.s32_max) = (value as i32, value as i32);
+        (self.u32_min, self.u32_max) = (value, value);
+    }
+
     /// The value of the low 32 bits, if only one is left.
     pub(crate) const fn as_const32(&self) -> Option<u32> {
         if self.var_off.is_subreg_const() { Some(self.var_off.value as u32) } else { None }

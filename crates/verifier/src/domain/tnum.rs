@@ -145,6 +145,12 @@ impl Tnum {
         Tnum { value: self.value & keep, mask: self.mask & keep }
     }
 
+    /// The low `size` bytes in reverse order, zero above.
+    pub(crate) const fn swap_bytes(self, size: u32) -> Tnum {
+        let shift = 64 - 8 * size;
+        Tnum { value: self.value.swap_bytes() >> shift, mask: self.mask.swap_bytes() >> shift }
+    }
+
     /// Whether every number is a multiple of `size`, a power of two.
     pub(crate) const fn is_aligned(self, size: u64) -> bool {
         size == 0 || (self.value | self.mask) & (size - 1) == 0

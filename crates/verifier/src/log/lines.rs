@@ -124,7 +124,11 @@ impl Env<'_> {
     pub(crate) fn print_statistics(&mut self) {
         let stats = self.stats;
         if self.log.level & super::STATS != 0 {
-            let depths: Vec<String> = self.subprogs.iter().map(|s| self.depth_text(s)).collect();
+            let mut depths: Vec<String> =
+                self.subprogs.iter().map(|s| self.depth_text(s)).collect();
+            if depths.is_empty() {
+                depths.push("0".to_owned());
+            }
             self.log.put(format_args!(
                 "verification time {} usec\nstack depth {}\n",
                 stats.time.as_micros(),

@@ -110,8 +110,8 @@ impl Env<'_> {
         if !old.precise && exact == Exact::Not {
             return true;
         }
-        let (o, c) = (old.id & ADD_CONST != 0, cur.id & ADD_CONST != 0);
-        if o && !c || old.id != 0 && !o && c || o && old.off != cur.off {
+        let (o, c) = (old.id & ADD_CONST, cur.id & ADD_CONST);
+        if old.id != 0 && o != c || o != 0 && old.off != cur.off {
             return false;
         }
         ids.check_scalar(old.id, cur.id) && old.v.contains(&cur.v)

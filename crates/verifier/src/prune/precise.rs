@@ -312,6 +312,9 @@ impl Env<'_> {
         hist: Option<HistEntry>,
         wanted: &mut Wanted,
     ) -> Back {
+        if self.prog.insns[at].code == 0 {
+            return Ok(());
+        }
         if self.log.all_paths() {
             let frame = wanted.frame;
             let (regs, slots) = (reg_mask(wanted.regs[frame]), slot_mask(wanted.slots[frame]));

@@ -30,9 +30,10 @@ pub(super) struct SccVisit {
 
 /// `(call sites, component)`.
 fn chain_text(chain: &SccChain) -> String {
-    let parts: Vec<String> =
-        chain.iter().filter(|n| **n != u32::MAX).map(u32::to_string).collect();
-    format!("({})", parts.join(","))
+    // As in Linux, a call site 0 hides those after it.
+    let [sites @ .., scc, _] = chain.as_slice() else { return "()".to_owned() };
+    let sites = sites.iter().take_while(|n| **n != 0).map(|n| format!("{n},"));
+    format!("({}{scc})", sites.collect::<String>())
 }
 
 impl Env<'_> {

@@ -53,8 +53,13 @@ bitflags::bitflags! {
     }
 }
 
-/// Bit of [`RegState::id`]: the register is a constant away from others of the same id.
-pub(crate) const ADD_CONST: u32 = 1 << 31;
+/// Bit of [`RegState::id`]: a 64-bit addition set the register a constant away from others of the
+/// same id.
+pub(crate) const ADD_CONST64: u32 = 1 << 31;
+/// The same by a 32-bit addition, which cleared the upper half.
+pub(crate) const ADD_CONST32: u32 = 1 << 30;
+/// Either.
+pub(crate) const ADD_CONST: u32 = ADD_CONST64 | ADD_CONST32;
 /// Packet range: the pointer equals the end.
 pub(crate) const AT_PKT_END: i32 = -1;
 /// Packet range: the pointer lies beyond the end.

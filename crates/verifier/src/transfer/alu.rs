@@ -1,11 +1,11 @@
 //! Arithmetic on registers.
 
-use isa::{AluOp, Op, Src, Width};
+use isa::{AluOp, Endian, Op, Src, Width};
 
 use crate::domain::Bounds;
 use crate::env::Env;
 use crate::error::{Checked, reject};
-use crate::state::{ADD_CONST, RegKind, RegState};
+use crate::state::{ADD_CONST, ADD_CONST32, ADD_CONST64, RegKind, RegState};
 
 /// Linux's spelling of an operator.
 pub(super) fn symbol(op: AluOp) -> &'static str {
@@ -55,9 +55,9 @@ impl Env<'_> {
                 self.check_neg(width, dst.index())?;
                 dst
             }
-            Op::End { dst, .. } => {
+            Op::End { kind, bits, dst } => {
                 self.check_unary(dst.index())?;
-                self.check_reg_write(dst.index())?;
+                self.check_end(kind, bits, dst.index())?;
                 dst
             }
             _ => return Ok(()),
@@ -83,6 +83,28 @@ impl Env<'_> {
         reg.v.neg();
         if width == Width::W32 {
             reg.v.zero_extend32();
+        }
+        reg.v.sync();
+        Ok(())
+    }
+
+    /// Byte order: bits move with their bytes, ranges are lost.
+    fn check_end(&mut self, kind: Endian, bits: u8, dst: usize) -> Checked {
+        if !self.reg(dst).is_scalar() {
+            return self.check_reg_write(dst);
+        }
+        self.check_reg_write_keep(dst)?;
+        let swaps = kind != Endian::ToLe;
+        let reg = self.reg_mut(dst);
+        if swaps || bits < 64 {
+            (reg.id, reg.off) = (0, 0);
+        }
+        if swaps {
+            reg.v.var_off = reg.v.var_off.swap_bytes(u32::from(bits) / 8);
+            reg.v.forget_ranges();
+        }
+        if bits < 64 {
+            reg.v.truncate(u32::from(bits) / 8);
         }
         reg.v.sync();
         Ok(())
@@ -132,7 +154,13 @@ impl Env<'_> {
         }
         self.adjust_scalar(width, op, dst, src, &src_reg)?;
         let doubled = matches!(src, Src::Reg(src) if src.index() == dst);
-        self.link_constant_distance(width, op, dst, &src_reg, doubled);
+        let fits32 = dst_reg.v.umax <= u64::from(u32::MAX);
+        let delta = if doubled || width == Width::W32 && !fits32 {
+            None
+        } else {
+            distance(width, op, &src_reg.v)
+        };
+        self.link_constant_distance(width, dst, delta);
         Ok(())
     }
 
@@ -159,6 +187,9 @@ impl Env<'_> {
         if matches!(op, AluOp::Add | AluOp::Sub) {
             self.sanitize_scalar(dst, src)?;
         }
+        if matches!(op, AluOp::And | AluOp::Or) && by.v.as_const().is_some() {
+            self.fork_sign_mask(dst)?;
+        }
         let reg = self.reg_mut(dst);
         compute(width, op, &mut reg.v, &by.v);
         if width == Width::W32 {
@@ -168,32 +199,39 @@ impl Env<'_> {
         Ok(())
     }
 
+    /// A number that is 0 or -1 (a sign spread by a shift) is about to select: each value is walked
+    /// on its own.
+    fn fork_sign_mask(&mut self, dst: usize) -> Checked {
+        let v = self.reg(dst).v;
+        let whole = v.smin == -1 && v.smax == 0;
+        let low = v.s32_min == -1 && v.s32_max == 0;
+        if !whole && !low {
+            return Ok(());
+        }
+        self.push_branch(self.insn_idx, self.insn_idx, false)?;
+        let known = |reg: &mut RegState, value: u64| {
+            if whole {
+                (reg.id, reg.off) = (0, 0);
+                reg.v = Bounds::constant(value);
+            } else {
+                reg.v.set_low(value as u32);
+            }
+        };
+        if let Some(other) = self.other_branch() {
+            known(other.reg_mut(dst), 0);
+        }
+        known(self.reg_mut(dst), u64::MAX);
+        Ok(())
+    }
+
     /// `r1 = r2; r1 += 8` keeps the two linked at that distance; anything else cuts the link.
-    fn link_constant_distance(
-        &mut self,
-        width: Width,
-        op: AluOp,
-        dst: usize,
-        by: &RegState,
-        doubled: bool,
-    ) {
+    fn link_constant_distance(&mut self, width: Width, dst: usize, delta: Option<i32>) {
         let capable = self.caps.bpf_capable;
         let reg = self.reg_mut(dst);
-        let delta = by.v.as_const();
         match delta {
-            Some(delta)
-                if capable
-                    && op == AluOp::Add
-                    && width == Width::W64
-                    && reg.id != 0
-                    && !doubled =>
-            {
-                if reg.id & ADD_CONST != 0 || delta > i32::MAX as u64 {
-                    (reg.id, reg.off) = (0, 0);
-                } else {
-                    reg.id |= ADD_CONST;
-                    reg.off = delta as i32;
-                }
+            Some(delta) if capable && reg.id != 0 && reg.id & ADD_CONST == 0 => {
+                reg.id |= if width == Width::W32 { ADD_CONST32 } else { ADD_CONST64 };
+                reg.off = delta;
             }
             _ => (reg.id, reg.off) = (0, 0),
         }
@@ -257,6 +295,19 @@ fn check_immediate(width: Width, op: AluOp, imm: i32) -> Checked {
             reject!(EINVAL, "invalid shift {imm}")
         }
         _ => Ok(()),
+    }
+}
+
+/// How far a sum or difference with a known number is away.
+fn distance(width: Width, op: AluOp, by: &Bounds) -> Option<i32> {
+    let delta = match width {
+        Width::W64 => i32::try_from(by.as_const()? as i64).ok()?,
+        Width::W32 => by.as_const32()? as i32,
+    };
+    match op {
+        AluOp::Add => Some(delta),
+        AluOp::Sub => delta.checked_neg(),
+        _ => None,
     }
 }
 

@@ -124,12 +124,12 @@ impl Env<'_> {
         if let Src::Reg(src) = src {
             let reg = *self.reg(src.index());
             if reg.is_scalar() && reg.id != 0 {
-                self.state.collect_linked(reg.id, &mut linked);
+                self.state.collect_linked(reg.id, &self.aux, &mut linked);
             }
         }
         let reg = *self.reg(dst);
         if reg.is_scalar() && reg.id != 0 {
-            self.state.collect_linked(reg.id, &mut linked);
+            self.state.collect_linked(reg.id, &self.aux, &mut linked);
         }
         if linked.len() > 1 {
             self.push_history(HistFlags::empty(), 0, 0, pack(&linked));

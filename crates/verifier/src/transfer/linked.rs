@@ -4,7 +4,8 @@
 use smallvec::SmallVec;
 
 use crate::domain::Bounds;
-use crate::state::{ADD_CONST, RegState, VerifierState};
+use crate::env::InsnAux;
+use crate::state::{ADD_CONST, ADD_CONST32, RegState, VerifierState};
 
 /// Most places that one jump may update.
 const MAX_LINKED: usize = 6;
@@ -46,12 +47,14 @@ pub(crate) fn unpack(packed: u64) -> LinkedSet {
 }
 
 impl VerifierState {
-    /// Adds every number with this id; those for which there is no room lose it.
-    pub(super) fn collect_linked(&mut self, id: u32, set: &mut LinkedSet) {
+    /// Adds every number with this id, dead registers aside; those for which there is no room lose
+    /// it.
+    pub(super) fn collect_linked(&mut self, id: u32, aux: &[InsnAux], set: &mut LinkedSet) {
         let id = id & !ADD_CONST;
         for frame in (0..self.frames.len()).rev() {
             let has = |reg: &RegState| reg.is_scalar() && reg.id & !ADD_CONST == id;
-            for index in 0..10 {
+            let live = aux[self.frame_insn(frame)].live_regs;
+            for index in (0..10).filter(|n| live & 1 << n != 0) {
                 if has(&self.frame(frame).regs[index]) && !add(set, frame, index, true) {
                     clear(&mut self.frame_mut(frame).regs[index]);
                 }
@@ -82,6 +85,10 @@ impl VerifierState {
             if !reg.is_scalar() || reg.id & !ADD_CONST != known.id & !ADD_CONST {
                 continue;
             }
+            if (reg.id ^ known.id) & ADD_CONST == ADD_CONST {
+                // One was moved by 32-bit arithmetic, the other by 64-bit: no common distance.
+                continue;
+            }
             let updated = follow(reg, known);
             let owner = self.frame_mut(place.frame.into());
             match place.is_reg {
@@ -110,8 +117,11 @@ fn follow(reg: &RegState, known: &RegState) -> RegState {
         return *known;
     }
     let mut moved = RegState { off: reg.off, id: reg.id, ..*known };
-    let delta = reg.off.wrapping_sub(known.off);
-    moved.v.add(&Bounds::constant(i64::from(delta) as u64));
+    let delta = i64::from(reg.off) - i64::from(known.off);
+    moved.v.add(&Bounds::constant(delta as u64));
+    if (reg.id | known.id) & ADD_CONST32 != 0 {
+        moved.v.zero_extend32();
+    }
     moved.v.sync();
     moved
 }

@@ -1,0 +1,96 @@
+//! A row of the table of causes.
+
+use super::case::Case;
+
+/// A sentence of an explanation.
+#[derive(Clone, Copy)]
+pub(super) enum Say {
+    Nothing,
+    Text(&'static str),
+    Made(fn(&Case<'_>) -> String),
+}
+
+impl Say {
+    pub(super) fn to(self, case: &Case<'_>) -> String {
+        match self {
+            Say::Nothing => String::new(),
+            Say::Text(text) => text.to_owned(),
+            Say::Made(make) => make(case),
+        }
+    }
+}
+
+/// Which registers an explanation tells about.
+#[derive(Clone, Copy)]
+pub(super) enum About {
+    /// None: the rule is not about values.
+    None,
+    /// The one in the message, or the operands.
+    Named,
+    /// The operands.
+    Operands,
+    /// These.
+    Made(fn(&Case<'_>) -> Vec<usize>),
+}
+
+/// Why programs are rejected: one kind of mistake.
+#[derive(Clone, Copy)]
+pub(super) struct Cause {
+    /// A stable word.
+    pub(super) id: &'static str,
+    /// Linux's messages for it: see [`super::pattern`].
+    pub(super) patterns: &'static [&'static str],
+    /// Where one message has several causes.
+    pub(super) when: fn(&Case<'_>) -> bool,
+    pub(super) title: &'static str,
+    pub(super) required: Say,
+    pub(super) help: Say,
+    pub(super) about: About,
+}
+
+impl Cause {
+    pub(super) const fn new(
+        id: &'static str,
+        patterns: &'static [&'static str],
+        title: &'static str,
+    ) -> Cause {
+        Cause {
+            id,
+            patterns,
+            when: |_| true,
+            title,
+            required: Say::Nothing,
+            help: Say::Nothing,
+            about: About::Named,
+        }
+    }
+
+    pub(super) const fn when(self, when: fn(&Case<'_>) -> bool) -> Cause {
+        Cause { when, ..self }
+    }
+
+    /// What the rule asks for, always the same.
+    pub(super) const fn needs(self, text: &'static str) -> Cause {
+        Cause { required: Say::Text(text), ..self }
+    }
+
+    /// What the rule asks for here.
+    pub(super) const fn needs_of(self, make: fn(&Case<'_>) -> String) -> Cause {
+        Cause { required: Say::Made(make), ..self }
+    }
+
+    /// What usually helps.
+    pub(super) const fn help(self, text: &'static str) -> Cause {
+        Cause { help: Say::Text(text), ..self }
+    }
+
+    /// What helps here.
+    pub(super) const fn help_of(self, make: fn(&Case<'_>) -> String) -> Cause {
+        Cause { help: Say::Made(make), ..self }
+    }
+
+    /// Which registers to tell about.
+    pub(super) const fn about(self, about: About) -> Cause {
+        Cause { about, ..self }
+    }
+}
