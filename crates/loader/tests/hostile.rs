@@ -2,10 +2,12 @@
 
 mod support;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use loader::{LoadError, Object, Spec};
+use object::{Object as _, ObjectSection as _};
 
 /// A linear congruential generator: the same bytes on every machine.
 struct Random(u64);
@@ -89,10 +91,14 @@ fn garbled_objects_neither_panic_nor_hang() {
     let mut random = Random(seed);
     let (mut accepted, mut refused) = (0, 0);
     for (name, bytes) in seeds() {
+        let tables = tables(&bytes);
         for round in 0..rounds {
             let mut garbled = bytes.clone();
             for _ in 0..=random.below(8) {
-                garble(&mut garbled, &mut random);
+                match random.below(3) {
+                    0 => garble(&mut garbled, &mut random),
+                    _ => mislead(&mut garbled, &tables, &mut random),
+                }
             }
             let started = Instant::now();
             match exercise(&garbled) {
@@ -127,6 +133,45 @@ fn garble(bytes: &mut [u8], random: &mut Random) {
             bytes.copy_within(from..from + len, at);
         }
     }
+}
+
+/// The tables that say where everything is: section headers, symbols, relocations, types.
+fn tables(bytes: &[u8]) -> Vec<Range<usize>> {
+    let file = object::File::parse(bytes).expect("a sound seed");
+    let telling = [".BTF", ".BTF.ext", ".symtab", ".maps", ".struct_ops.link"];
+    let mut tables: Vec<Range<usize>> = file
+        .sections()
+        .filter(|section| {
+            let name = section.name().unwrap_or_default();
+            telling.contains(&name) || name.starts_with(".rel")
+        })
+        .filter_map(|section| section.file_range())
+        .map(|(start, len)| start as usize..(start + len) as usize)
+        .collect();
+    let headers = u64::from_le_bytes(bytes[40..48].try_into().expect("eight bytes")) as usize;
+    tables.push(headers..bytes.len());
+    tables.retain(|table| table.len() >= 8);
+    tables
+}
+
+/// Puts a small or telling number, or another of the table's own words, into a table.
+fn mislead(bytes: &mut [u8], tables: &[Range<usize>], random: &mut Random) {
+    let table = &tables[random.below(tables.len())];
+    let place = |random: &mut Random| table.start + random.below(table.len() / 4) * 4;
+    let at = place(random);
+    let word = match random.below(4) {
+        0 => (random.below(64) as u32).to_le_bytes(),
+        1 => [0xff, 0xff, 0xff, random.next() as u8],
+        2 => {
+            let from = place(random);
+            bytes[from..from + 4].try_into().expect("four bytes")
+        }
+        _ => {
+            let old = u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+            old.wrapping_add(random.below(17) as u32).wrapping_sub(8).to_le_bytes()
+        }
+    };
+    bytes[at..at + 4].copy_from_slice(&word);
 }
 
 #[test]
