@@ -70,4 +70,13 @@ impl MapDef {
             inner: None,
         }
     }
+
+    /// The flags as programs meet them: Linux adds to some types what it was not told.
+    pub fn prog_flags(&self) -> u32 {
+        match self.map_type {
+            // A lookup leads into the kernel's own structure.
+            MapType::Devmap | MapType::DevmapHash => self.flags | map_flags::RDONLY_PROG,
+            _ => self.flags,
+        }
+    }
 }
