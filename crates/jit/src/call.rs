@@ -64,8 +64,8 @@ impl Program {
         context: &mut RunContext,
     ) -> Result<u64, Fault> {
         let target = self.function_address(index).unwrap_or(self.address());
-        let outer = mem::replace(&mut context.enter, self.base());
-        let value = enter(self.base(), target, args, context);
+        let outer = mem::replace(&mut context.enter, self.stub());
+        let value = enter(self.stub(), target, args, context);
         context.enter = outer;
         if context.stop == 0 { Ok(value) } else { Err(self.why(context)) }
     }
@@ -118,12 +118,13 @@ fn enter(stub: u64, target: u64, args: [u64; 5], context: &mut RunContext) -> u6
     // SAFETY: `context` comes from a reference. The stub is sealed code of a program that the
     // caller keeps alive; it has this signature and preserves what the C ABI asks for.
     let value = unsafe {
-        let outer_rsp = (*context).entry_rsp;
+        let (outer_rsp, outer_leave) = ((*context).entry_rsp, (*context).leave);
         (*context).target = target;
         let function: Enter = mem::transmute::<usize, Enter>(stub as usize);
         let [a, b, c, d, e] = args;
         let value = function(a, b, c, d, e, context);
         (*context).entry_rsp = outer_rsp;
+        (*context).leave = outer_leave;
         value
     };
     CURRENT.set(outer);

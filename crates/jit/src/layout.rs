@@ -90,6 +90,8 @@ pub(crate) struct Pieces {
     guards: Vec<Guard>,
     pool: Vec<u64>,
     stop: u32,
+    /// Preserved registers that some function uses.
+    saved: u16,
 }
 
 /// A point to go back to.
@@ -125,6 +127,7 @@ impl Pieces {
             guards: Vec::new(),
             pool: Vec::new(),
             stop: labels,
+            saved: 0,
         }
     }
 
@@ -214,28 +217,49 @@ impl Pieces {
         self.guards.push(Guard { at: at as u32, end: self.asm.len() as u32, host: host.0 });
     }
 
-    /// The way in from other code and the way out of a stopped run.
-    pub(crate) fn entry_stub(&mut self) {
+    pub(crate) fn note_saved(&mut self, hosts: u16) {
+        self.saved |= hosts;
+    }
+
+    /// The way in from other code and the way out of a stopped run; its label.
+    ///
+    /// A stopped run leaves its functions without their epilogues: the stub restores what they
+    /// saved, or all there is if `leaves` says that other programs are tail-called.
+    pub(crate) fn entry_stub(&mut self, leaves: bool) -> u32 {
+        let entry = self.new_label();
+        self.bind(entry);
+        let wanted = |h: &Host| leaves || self.saved & h.bit() != 0;
+        let saved: Vec<Host> = CALLEE_SAVED.into_iter().filter(wanted).collect();
+        let gap = 8 * (1 - (saved.len() as i32 & 1));
         let asm = &mut self.asm;
-        for h in CALLEE_SAVED {
+        for &h in &saved {
             asm.push(h);
         }
-        asm.arith_imm(W::W64, Arith::Sub, Rm::Reg(Host::RSP), 8);
+        if gap != 0 {
+            asm.arith_imm(W::W64, Arith::Sub, Rm::Reg(Host::RSP), gap);
+        }
         let field = |h: Host, at: i32| Mem::at(h, at);
         asm.store(3, field(context::REGISTER, context::ENTRY_RSP), Host::RSP);
-        asm.call_mem(field(context::REGISTER, context::TARGET));
         let leave = self.new_label();
+        self.lea_label(Host::RAX, leave);
+        let asm = &mut self.asm;
+        asm.store(3, field(context::REGISTER, context::LEAVE), Host::RAX);
+        asm.call_mem(field(context::REGISTER, context::TARGET));
         self.bind(leave);
         let asm = &mut self.asm;
-        asm.arith_imm(W::W64, Arith::Add, Rm::Reg(Host::RSP), 8);
-        for h in CALLEE_SAVED.into_iter().rev() {
+        if gap != 0 {
+            asm.arith_imm(W::W64, Arith::Add, Rm::Reg(Host::RSP), gap);
+        }
+        for &h in saved.iter().rev() {
             asm.pop(h);
         }
         asm.ret();
         self.bind(self.stop);
-        self.asm.load(W::W64, Host::RSP, field(Host::R11, context::ENTRY_RSP));
-        self.asm.mov_imm(Host::RAX, 0, false);
-        self.jmp(leave);
+        let asm = &mut self.asm;
+        asm.load(W::W64, Host::RSP, field(Host::R11, context::ENTRY_RSP));
+        asm.mov_imm(Host::RAX, 0, false);
+        asm.jmp_mem(field(Host::R11, context::LEAVE));
+        entry
     }
 
     /// Bytes saved before each jump, jumps as short as known.

@@ -28,6 +28,8 @@ pub struct Program {
     pub(crate) tables: Box<Tables>,
     /// Offsets of functions, in the order of the input's starts.
     functions: Vec<u32>,
+    /// Offset of the stub through which the code is entered.
+    entry: u32,
 }
 
 /// What faults and dumps look up.
@@ -45,12 +47,13 @@ pub(crate) struct Tables {
 struct Compiled {
     code: Code,
     functions: Vec<u32>,
+    entry: u32,
 }
 
 impl Program {
     /// Compiles and seals.
     pub fn new(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Program, JitError> {
-        let Compiled { code, functions } = compile(input, env, options)?;
+        let Compiled { code, functions, entry } = compile(input, env, options)?;
         let tables = Tables {
             lines: code.lines,
             guards: code.guards,
@@ -59,7 +62,7 @@ impl Program {
         };
         let tables = Box::new(tables);
         let memory = CodeMemory::seal(&code.bytes, &tables)?;
-        Ok(Program { memory, tables, functions })
+        Ok(Program { memory, tables, functions, entry })
     }
 
     /// The code, without the addresses that follow it.
@@ -70,6 +73,11 @@ impl Program {
     /// Where the code is in memory.
     pub fn base(&self) -> u64 {
         self.memory.base()
+    }
+
+    /// The stub through which the code is entered.
+    pub(crate) fn stub(&self) -> u64 {
+        self.base() + u64::from(self.entry)
     }
 
     /// Which code belongs to which slot, by ascending offset.
@@ -120,14 +128,16 @@ fn compile(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Compile
         Unit { code: &code, flow: &flow, env, options, needs_context: &needs_context };
     let labels = flow.blocks.len() as u32 + flow.funcs.len() as u32;
     let mut out = Pieces::new(labels, insns.len());
-    out.entry_stub();
     for f in 0..flow.funcs.len() {
         generate::function(unit, f, moved[f], &mut out)?;
     }
+    let tail_calls = code.iter().any(|i| matches!(i, Ins::TailCall));
+    let entry = out.entry_stub(tail_calls);
     let code = out.finish()?;
     let first = flow.blocks.len();
     let functions = code.labels[first..first + flow.funcs.len()].to_vec();
-    Ok(Compiled { code, functions })
+    let entry = code.labels[entry as usize];
+    Ok(Compiled { code, functions, entry })
 }
 
 /// Which functions read the run's context, or call one that does.

@@ -251,11 +251,13 @@ impl Gen<'_> {
         if op != Arith::Sub && dst != src && self.takes_over(dst, b) {
             let a = self.read(dst)?;
             self.asm().arith(w, op, b, Rm::Reg(a));
+            self.set_flags(b, w);
             self.result(dst, b, w == W::W32);
             return Ok(());
         }
         let a = self.own(dst)?;
         self.asm().arith(w, op, a, Rm::Reg(b));
+        self.set_flags(a, w);
         self.result(dst, a, w == W::W32);
         Ok(())
     }
@@ -270,6 +272,7 @@ impl Gen<'_> {
         if self.fits(k) {
             let a = self.own(dst)?;
             self.asm().arith_imm(w, op, Rm::Reg(a), k as i32);
+            self.set_flags(a, w);
             self.result(dst, a, w == W::W32);
             return Ok(());
         }

@@ -195,6 +195,11 @@ impl Frame {
         self.size = size;
     }
 
+    /// The preserved registers that the function uses.
+    pub(super) fn saved_set(&self) -> u16 {
+        self.hosts & CALLEE_SAVED_SET
+    }
+
     /// Where `reg` is between blocks.
     #[inline]
     pub(super) fn home(&self, reg: u8) -> Option<Host> {

@@ -120,6 +120,9 @@ impl Gen<'_> {
         // What this instruction alone still reads is kept until it is compared.
         let inherits = self.inherits(b, to);
         if !inherits {
+            // The compared register last: what computes it may set the flags.
+            let live = self.unit.flow.blocks[to as usize].live_in;
+            self.settle(live & !(1 << dst))?;
             self.edge(b, to)?;
         }
         let cc = self.compare(w, cond, dst, src)?;
@@ -199,6 +202,7 @@ impl Gen<'_> {
         };
         match (cond, imm) {
             (Cond::Set, imm) => self.asm().test_imm(w, a, imm),
+            (Cond::Eq | Cond::Ne, 0) if self.flags_tell(a, w) => {}
             (_, 0) => self.asm().test(w, a, a),
             _ => self.asm().arith_imm(w, Arith::Cmp, Rm::Reg(a), imm),
         }

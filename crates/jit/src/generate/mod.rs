@@ -95,6 +95,8 @@ pub(crate) struct Gen<'a> {
     live: Set,
     pc: u32,
     plain: bool,
+    /// The last instruction, if it set the flags by what it wrote: code size then, where, width.
+    flags: Option<(usize, Host, W)>,
     /// States that blocks with a single, earlier predecessor start in.
     entry_states: Saved,
     colds: Vec<Cold>,
@@ -134,6 +136,7 @@ fn attempt(unit: Unit<'_>, f: usize, slots: usize, plain: bool, out: &mut Pieces
         live: 0,
         pc: unit.flow.funcs[f].start,
         plain,
+        flags: None,
         entry_states: Saved::default(),
         colds: Vec::new(),
         key: unit.options.blind.unwrap_or(0) ^ (f as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15),
@@ -176,6 +179,7 @@ impl Gen<'_> {
             }
             previous = b;
         }
+        self.out.note_saved(self.frame.saved_set());
         self.cold_code()
     }
 
@@ -287,6 +291,20 @@ impl Gen<'_> {
     fn result(&mut self, dst: u8, h: Host, zero_extended: bool) {
         self.state.wrote(h, zero_extended);
         self.state.set(dst, Val::Reg(h));
+    }
+
+    /// The instruction just written set the flags by its result in `h`.
+    fn set_flags(&mut self, h: Host, w: W) {
+        self.flags = Some((self.out.asm.len(), h, w));
+    }
+
+    /// Whether the zero flag tells if the low `w` bits of `h` are zero.
+    fn flags_tell(&self, h: Host, w: W) -> bool {
+        let told = |(at, of, fw)| {
+            at == self.out.asm.len() && of == h && (fw == w || w == W::W64)
+        };
+        // A 32-bit result is zero-extended: its flags tell about all of the register.
+        self.flags.is_some_and(told)
     }
 
     fn is_live(&self, reg: u8) -> bool {

@@ -29,6 +29,7 @@ impl Gen<'_> {
 
     /// Writes `val` to `to`, which nothing but perhaps `val` itself depends on.
     pub(super) fn emit(&mut self, to: Host, val: Val) {
+        let flags = self.flags.filter(|(at, of, _)| *at == self.out.asm.len() && *of != to);
         let low = self.state.is_low(val);
         match val {
             Val::Dead => {}
@@ -36,12 +37,24 @@ impl Gen<'_> {
             Val::Reg(h) => {
                 let w = if low { W::W32 } else { W::W64 };
                 self.asm().mov(w, to, h);
+                self.still_flags(flags);
             }
             Val::Const(value) => self.constant(to, value),
             Val::Lea(w, mem) => self.sum(w, to, mem),
+            Val::Un(UnOp::Low, _, h, _) => {
+                self.asm().mov(W::W32, to, h);
+                self.still_flags(flags);
+            }
             Val::Un(op, w, h, imm) => self.unary(op, w, to, h, imm),
         }
         self.state.wrote(to, low);
+    }
+
+    /// A move leaves the flags as they were.
+    fn still_flags(&mut self, flags: Option<(usize, Host, W)>) {
+        if let Some((_, h, w)) = flags {
+            self.set_flags(h, w);
+        }
     }
 
     /// `to = value`, hidden if the program's constants are to be.
@@ -88,15 +101,21 @@ impl Gen<'_> {
         let asm = &mut self.out.asm;
         match (mem.base, mem.index, mem.disp) {
             (Some(base), None, 0) => asm.mov(w, to, base),
-            (Some(base), None, 128) if base == to => asm.arith_imm(w, Arith::Sub, Rm::Reg(to), -128),
+            (Some(base), None, 128) if base == to => {
+                asm.arith_imm(w, Arith::Sub, Rm::Reg(to), -128);
+                self.set_flags(to, w);
+            }
             (Some(base), None, disp) if base == to => {
                 asm.arith_imm(w, Arith::Add, Rm::Reg(to), disp);
+                self.set_flags(to, w);
             }
             (Some(base), Some(index), 0) if base == to && mem.scale == 0 => {
                 asm.arith(w, Arith::Add, to, Rm::Reg(index));
+                self.set_flags(to, w);
             }
             (Some(base), Some(index), 0) if index == to && mem.scale == 0 => {
                 asm.arith(w, Arith::Add, to, Rm::Reg(base));
+                self.set_flags(to, w);
             }
             (None, Some(index), 0) if index == to => asm.shift_imm(w, Shift::Shl, to, mem.scale),
             (None, Some(index), disp) if mem.scale == 1 => {
@@ -119,7 +138,8 @@ impl Gen<'_> {
                 if to != h {
                     asm.mov(w, to, h);
                 }
-                return asm.arith_imm(w, Arith::And, Rm::Reg(to), imm);
+                asm.arith_imm(w, Arith::And, Rm::Reg(to), imm);
+                return self.set_flags(to, w);
             }
             UnOp::Rol if bmi && to != h => {
                 return asm.rorx(w, to, h, (w.bits() as i32 - imm) as u8);
@@ -389,6 +409,7 @@ impl Gen<'_> {
     /// Sets the state for block `b`.
     pub(super) fn start_block(&mut self, b: u32, falls_in: bool, entry: bool) {
         let block = self.unit.flow.blocks[b as usize];
+        self.flags = None;
         self.out.bind_block(b, block.is_loop);
         if let Some(state) = self.entry_states.take(b) {
             self.state = state;
