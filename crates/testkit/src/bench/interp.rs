@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use interp::{Callback, Host, Limits, Observer, Program, Region, Trap, TrapKind, Vm};
+use isa::Insn;
 use serde::Serialize;
+use translate::{Input, MapAddr, TranslateError, translate};
+use verifier::Facts;
 
 use super::clock::{median, time};
 use super::programs::{self, Flavour};
@@ -27,11 +30,9 @@ pub struct Row {
     pub ratio: f64,
 }
 
-/// Memory of a run: the two-pointer context and the packet.
-struct RawHost {
-    ctx: Region,
-    packet: Region,
-}
+/// Memory of a run: the two-pointer context, the packet, the object's data.
+#[derive(Clone)]
+struct RawHost(Vec<Region>);
 
 fn region(bytes: &[u8], writable: bool) -> Region {
     let start = bytes.as_ptr() as u64;
@@ -40,7 +41,7 @@ fn region(bytes: &[u8], writable: bool) -> Region {
 
 impl Host for RawHost {
     fn region(&mut self, addr: u64) -> Option<Region> {
-        [self.ctx, self.packet].into_iter().find(|r| (r.start..r.end).contains(&addr))
+        self.0.iter().copied().find(|r| (r.start..r.end).contains(&addr))
     }
 
     fn call(&mut self, id: u32, _: [u64; 5], _: &mut dyn Callback) -> Result<u64, Trap> {
@@ -57,6 +58,26 @@ impl Observer for Count {
     }
 }
 
+/// The program's slots with map values' addresses in place.
+fn link(program: &loader::ProgramSpec, data: &[Vec<u8>]) -> Result<Vec<Insn>, TranslateError> {
+    let fds: Vec<i32> = (1..=data.len() as i32).collect();
+    let maps: Vec<MapAddr> = fds
+        .iter()
+        .zip(data)
+        .map(|(&fd, d)| MapAddr { fd, object: 0, value: d.as_ptr() as u64 })
+        .collect();
+    let input = Input {
+        insns: &program.link(&fds),
+        facts: &Facts::default(),
+        prog_type: None,
+        attach_type: 0,
+        maps: &maps,
+        fd_array: &[],
+        vars: &[],
+    };
+    translate(input).map(|t| t.insns)
+}
+
 /// Measures every program of [`PROGRAMS`] in `dir`.
 pub fn run(dir: &Path) -> Result<Vec<Row>, String> {
     PROGRAMS.iter().map(|name| measure(dir, name)).collect()
@@ -65,14 +86,21 @@ pub fn run(dir: &Path) -> Result<Vec<Row>, String> {
 fn measure(dir: &Path, name: &str) -> Result<Row, String> {
     let object = programs::compile(dir, name, Flavour::Raw)?;
     let spec = loader::Object::parse(&object).map_err(|e| format!("{name}: {e}"))?;
-    let insns = &spec.programs.first().ok_or(format!("{name}: no program"))?.insns;
+    let program = spec.programs.first().ok_or(format!("{name}: no program"))?;
+    // The sections behind `.rodata` and so on, at the addresses the program gets.
+    let data: Vec<Vec<u8>> =
+        spec.maps.iter().map(|m| m.initial.clone().unwrap_or_default()).collect();
+    let insns = link(program, &data).map_err(|e| format!("{name}: {e}"))?;
     let bytes: Vec<u8> = insns.iter().flat_map(|i| i.to_bytes()).collect();
     let mut packet = programs::packet();
     let ends = packet.as_ptr_range();
     let mut ctx = [ends.start as u64, ends.end as u64].map(u64::to_le_bytes).concat();
 
-    let program = Program::new(insns).map_err(|e| format!("{name}: {e}"))?;
-    let mut host = RawHost { ctx: region(&ctx, false), packet: region(&packet, true) };
+    let program = Program::new(&insns).map_err(|e| format!("{name}: {e}"))?;
+    let mut regions = vec![region(&ctx, false), region(&packet, true)];
+    regions.extend(data.iter().map(|d| region(d, false)));
+    let mut host = RawHost(regions);
+    let mut host2 = host.clone();
     let mut vm = Vm::new();
     let entry = ctx.as_ptr() as u64;
     let mut count = Count(0);
@@ -82,12 +110,16 @@ fn measure(dir: &Path, name: &str) -> Result<Row, String> {
     let mut rival = rbpf::EbpfVmMbuff::new(Some(&bytes)).map_err(|e| format!("rbpf: {e}"))?;
     rival.register_allowed_memory(packet.as_ptr_range().start as u64..ends.end as u64);
 
+    for d in &data {
+        let range = d.as_ptr_range();
+        rival.register_allowed_memory(range.start as u64..range.end as u64);
+    }
+
     let expected = rival.execute_program(&packet, &ctx).map_err(|e| format!("rbpf: {e}"))?;
     let got = ours(&mut vm)?;
     if got != expected {
         return Err(format!("{name}: ring3 gives {got:#x}, rbpf {expected:#x}"));
     }
-    let mut host2 = RawHost { ctx: region(&ctx, false), packet: region(&packet, true) };
     Vm::new()
         .run_observed(&program, entry, &mut host2, Limits::default(), &mut count)
         .map_err(|e| format!("{name}: {e}"))?;
