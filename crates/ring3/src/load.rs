@@ -205,16 +205,9 @@ impl Loading<'_> {
         let insn = error.rejection.as_ref().and_then(|rejection| rejection.insn);
         let btf = self.spec().btf.as_deref();
         let line = insn.and_then(|insn| source_line(btf?, program, insn));
-        let said = match &error.rejection {
+        let message = match &error.rejection {
             Some(rejection) => headline(program, rejection),
             None => last_line(&error.log).to_owned(),
-        };
-        let message = match (said.as_str(), error.errno) {
-            ("", Errno::E2BIG) => {
-                format!("{} instructions, {} at most", program.insns.len(), uapi::MAX_INSNS)
-            }
-            ("", _) => "Linux gives no reason".into(),
-            _ => said,
         };
         Error::Rejected(Box::new(Rejected {
             file: self.object.file().to_owned(),
@@ -246,8 +239,26 @@ pub fn headline(program: &ProgramSpec, rejection: &verifier::Rejection) -> Strin
         return format!("failed to resolve CO-RE relocation {asked}");
     }
     let states = ["old state:", "cur state:"];
-    let shows_state = states.iter().any(|prefix| rejection.message.starts_with(prefix));
-    if shows_state { rejection.reason.clone() } else { rejection.message.clone() }
+    if states.iter().any(|prefix| rejection.message.starts_with(prefix)) {
+        return rejection.reason.clone();
+    }
+    if rejection.message.is_empty() {
+        silent(program, rejection)
+    } else {
+        rejection.message.clone()
+    }
+}
+
+/// What Linux refuses without a word.
+fn silent(program: &ProgramSpec, rejection: &verifier::Rejection) -> String {
+    let slots = program.insns.len();
+    if program.prog_type.is_none() {
+        return format!("section '{}' names no type of program", program.section);
+    }
+    if rejection.errno == Errno::E2BIG && slots > uapi::MAX_INSNS {
+        return format!("{slots} instructions, {} at most", uapi::MAX_INSNS);
+    }
+    "Linux gives no reason".into()
 }
 
 /// What a log without events ends in: the line before the statistics.

@@ -26,7 +26,14 @@ pub struct Machine {
 struct Trace {
     /// Bytes in `lines`.
     len: AtomicUsize,
-    lines: Mutex<String>,
+    lines: Mutex<Lines>,
+}
+
+#[derive(Default)]
+struct Lines {
+    text: String,
+    /// Lines that gave way to later ones.
+    lost: usize,
 }
 
 impl Default for Machine {
@@ -83,9 +90,7 @@ impl Machine {
 
     /// What programs have printed, in the format of trace_pipe, each line with its end.
     pub fn take_trace(&self) -> String {
-        let mut lines = self.trace.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        self.trace.len.store(0, Relaxed);
-        std::mem::take(&mut lines)
+        self.trace.take()
     }
 
     /// The door of typed bpf(2) commands.
@@ -94,12 +99,37 @@ impl Machine {
     }
 }
 
+/// Bytes of trace that are kept when nobody takes them.
+const TRACE_LIMIT: usize = 16 << 20;
+
 impl Trace {
     fn push(&self, line: &str) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.push_str(line);
-        lines.push('\n');
-        self.len.store(lines.len(), Relaxed);
+        if lines.text.len() + line.len() >= TRACE_LIMIT {
+            lines.drop_oldest();
+        }
+        lines.text.push_str(line);
+        lines.text.push('\n');
+        self.len.store(lines.text.len(), Relaxed);
+    }
+
+    fn take(&self) -> String {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        self.len.store(0, Relaxed);
+        let Lines { text, lost } = std::mem::take(&mut *lines);
+        // As trace_pipe tells it.
+        if lost == 0 { text } else { format!("CPU:0 [LOST {lost} EVENTS]\n{text}") }
+    }
+}
+
+impl Lines {
+    /// Keeps the younger half.
+    fn drop_oldest(&mut self) {
+        let half = self.text.len() / 2;
+        let end = self.text.as_bytes()[half..].iter().position(|byte| *byte == b'\n');
+        let end = end.map_or(self.text.len(), |at| half + at + 1);
+        self.lost += self.text[..end].lines().count();
+        self.text.drain(..end);
     }
 }
 
@@ -223,5 +253,25 @@ impl<'a> Map<'a> {
     fn error(&self, what: &'static str, errno: Errno) -> Error {
         let file = self.loaded.object.file().to_owned();
         Error::Map { file, map: self.name.to_owned(), what, errno }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_lines_give_way() {
+        let trace = Trace::default();
+        let line = |number: usize| format!("{number:08}{}", "é".repeat(5000));
+        (0..4000).for_each(|number| trace.push(&line(number)));
+        let kept = trace.take();
+        assert!(kept.len() < TRACE_LIMIT, "{}", kept.len());
+        let (head, rest) = kept.split_once('\n').expect("lines");
+        // What is left begins where the loss ends.
+        let lost = 4000 - rest.lines().count();
+        assert_eq!(head, format!("CPU:0 [LOST {lost} EVENTS]"));
+        assert!(rest.starts_with(&line(lost)) && rest.ends_with(&format!("{}\n", line(3999))));
+        assert_eq!(trace.take(), "");
     }
 }
