@@ -142,6 +142,21 @@ impl Env<'_> {
         Ok(())
     }
 
+    /// A tail call in a subprogram that succeeds returns to the caller, with the packet changed;
+    /// that it fails is left for later.
+    pub(crate) fn check_tail_call_return(&mut self) -> Checked {
+        if self.state.curframe() == 0 {
+            return Ok(());
+        }
+        self.log.scratch_reg(0);
+        self.push_branch(self.insn_idx + 1, self.insn_idx, false)?;
+        self.clear_packet_pointers();
+        self.mark_reg_unknown(0);
+        self.check_func_exit()?;
+        self.insn_idx -= 1;
+        Ok(())
+    }
+
     /// `R0 has smin=… smax=… should have been in […]`.
     pub(crate) fn invalid_scalar_text(
         &self,

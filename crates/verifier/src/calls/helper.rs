@@ -103,12 +103,17 @@ pub(crate) fn check_helper_call(env: &mut Env<'_>, insn_idx: usize) -> Checked {
     ret::set(env, insn_idx, &proto, &meta)?;
     compat::check(env, &meta)?;
     special::check_after(env, &meta)?;
+    if let Err(place) = env.used_helpers.binary_search(&proto.id) {
+        env.used_helpers.insert(place, proto.id);
+    }
+    const TAIL_CALL: i32 = 12;
+    if id == TAIL_CALL {
+        env.changes_packet = true;
+        return env.check_tail_call_return();
+    }
     if changes_packet(id) {
         env.clear_packet_pointers();
         env.changes_packet = true;
-    }
-    if let Err(place) = env.used_helpers.binary_search(&proto.id) {
-        env.used_helpers.insert(place, proto.id);
     }
     Ok(())
 }

@@ -64,7 +64,7 @@ pub(super) fn check(env: &mut Env<'_>, insn_idx: usize, meta: &Meta) -> Checked 
             if !env.reg(2).is_null() {
                 return reject!(EINVAL, "get_local_storage() doesn't support non-zero flags");
             }
-            env.mark_chain_precision(2)
+            Ok(())
         }
         164 => for_each_map_elem(env, insn_idx, meta),
         165 => check_snprintf(env),

@@ -188,7 +188,7 @@ impl Bounds {
     /// `self << by`, `by` below 64, unsynced.
     pub(crate) fn shl64(&mut self, by: u32) {
         // `<< 32` is how compilers begin a sign extension: keep what the low half knows.
-        let keep = |n: i32, lost: i64| if by == 32 && n >= 0 { i64::from(n) << 32 } else { lost };
+        let keep = |n: i32, lost: i64| if by == 32 { i64::from(n) << 32 } else { lost };
         (self.smin, self.smax) = (keep(self.s32_min, i64::MIN), keep(self.s32_max, i64::MAX));
         if self.umax > 1u64 << (63 - by) {
             (self.umin, self.umax) = (0, u64::MAX);

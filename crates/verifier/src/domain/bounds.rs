@@ -152,6 +152,27 @@ impl Bounds {
         self.smax = self.smax.min((value | mask & !SIGN) as i64);
         self.umin = self.umin.max(value);
         self.umax = self.umax.min(value | mask);
+        self.learn_single();
+    }
+
+    /// The unsigned range may hold a single number with these bits.
+    fn learn_single(&mut self) {
+        let bits = self.var_off;
+        let max = bits.value | bits.mask;
+        let next = |n: u64| {
+            if n >= max { max } else { bits.next_above(n).unwrap_or(max) }
+        };
+        let (starts, after) = (bits.has(self.umin), next(self.umin));
+        let single = if starts {
+            (after > self.umax).then_some(self.umin)
+        } else if after == max || after <= self.umax && next(after) > self.umax {
+            Some(after)
+        } else {
+            None
+        };
+        if let Some(n) = single {
+            *self = Bounds::constant(n);
+        }
     }
 
     fn narrow_u32(&mut self, min: u32, max: u32) {

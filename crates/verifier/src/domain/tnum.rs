@@ -151,6 +151,34 @@ impl Tnum {
         Tnum { value: self.value.swap_bytes() >> shift, mask: self.mask.swap_bytes() >> shift }
     }
 
+    /// Whether the number is a member.
+    pub(crate) const fn has(self, n: u64) -> bool {
+        n & !self.mask == self.value
+    }
+
+    /// The smallest member above `n`; `None` if there is none.
+    pub(crate) const fn next_above(self, n: u64) -> Option<u64> {
+        let Some(least) = n.checked_add(1) else { return None };
+        let conflict = (least ^ self.value) & !self.mask;
+        if conflict == 0 {
+            return Some(least);
+        }
+        // The highest known bit that is wrong in `least`, and all below it, are given up.
+        let top = 63 - conflict.leading_zeros();
+        let below = (1u64 << top << 1).wrapping_sub(1);
+        if self.value & 1 << top != 0 {
+            return Some(least & !below | self.value & below);
+        }
+        // It must become 0: a higher unknown bit becomes 1.
+        let raise = !least & self.mask & !below;
+        if raise == 0 {
+            return None;
+        }
+        let bit = 1u64 << raise.trailing_zeros();
+        let low = bit | (bit - 1);
+        Some(least & !low | bit | self.value & low)
+    }
+
     /// Whether every number is a multiple of `size`, a power of two.
     pub(crate) const fn is_aligned(self, size: u64) -> bool {
         size == 0 || (self.value | self.mask) & (size - 1) == 0
@@ -184,5 +212,29 @@ impl Tnum {
     /// Whether the low 32 bits are known.
     pub(crate) const fn is_subreg_const(self) -> bool {
         self.mask as u32 == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_above_is_the_least_member_above() {
+        for mask in 0u64..64 {
+            for value in (0u64..64).filter(|v| v & mask == 0) {
+                let t = Tnum { value, mask };
+                for n in 0..80 {
+                    let wanted = (n + 1..128).find(|m| t.has(*m));
+                    assert_eq!(t.next_above(n), wanted, "{t:?} above {n}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_swap() {
+        let t = Tnum { value: 0x1200, mask: 0x00ff };
+        assert_eq!(t.swap_bytes(2), Tnum { value: 0x0012, mask: 0xff00 });
     }
 }

@@ -115,8 +115,9 @@ impl Env<'_> {
     /// Stack of a subprogram as compiled: `may_goto` keeps its budget there.
     fn depth_text(&self, sub: &crate::env::Subprog) -> String {
         const BUDGET: i32 = 16;
-        let ops = self.ops.get(sub.start..sub.end).unwrap_or_default();
-        let budget = ops.iter().any(|op| matches!(op, Some(isa::Op::MayGoto { .. })));
+        let budget = (sub.start..sub.end).any(|at| {
+            self.aux[at].seen && matches!(self.ops[at], Some(isa::Op::MayGoto { off }) if off != 0)
+        });
         (sub.stack_depth + if budget { BUDGET } else { 0 }).to_string()
     }
 

@@ -137,6 +137,15 @@ impl Env<'_> {
         if reg.kind == RegKind::Mem {
             parts.push(format!("sz={}", unsigned(reg.mem_size().into())));
         }
+        if reg.kind == RegKind::Dynptr {
+            let kinds = [
+                (RegFlags::DYNPTR_RINGBUF, "ringbuf"),
+                (RegFlags::DYNPTR_SKB, "skb"),
+                (RegFlags::DYNPTR_XDP, "xdp"),
+            ];
+            let kind = kinds.iter().find(|(flag, _)| reg.flags.contains(*flag));
+            parts.push(format!("type={}", kind.map_or("local", |(_, name)| name)));
+        }
         match reg.v.as_const() {
             Some(0) => {}
             Some(value) => parts.push(format!("imm={}", signed(value as i64))),

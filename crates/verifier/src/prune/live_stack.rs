@@ -14,6 +14,10 @@ use crate::passes::successors;
 use super::precise::slot_mask;
 use crate::state::VerifierState;
 
+const CALL: u8 = 0x85;
+const EXIT: u8 = 0x95;
+const TAIL_CALL: i32 = 12;
+
 /// Call sites down to a subprogram, and its first instruction.
 type Chain = SmallVec<[u32; 4]>;
 
@@ -291,6 +295,7 @@ impl Instance {
         }
         let start = self.start;
         let name = chain_text(&self.chain);
+        let exit = (start..start + self.len).rev().find(|at| insns[*at].code == EXIT);
         let mut rounds = 0;
         let mut changed = true;
         while changed {
@@ -299,7 +304,12 @@ impl Instance {
             for (frame, masks) in self.frames.iter_mut().enumerate() {
                 let Some(masks) = masks else { continue };
                 for &at in postorder {
-                    let next = successors(insns, at as usize);
+                    let mut next = successors(insns, at as usize);
+                    let insn = insns[at as usize];
+                    if insn.code == CALL && insn.src().0 == 0 && insn.imm == TAIL_CALL {
+                        // A tail call that succeeds leaves the subprogram.
+                        next.extend(exit);
+                    }
                     if next.is_empty() {
                         continue;
                     }

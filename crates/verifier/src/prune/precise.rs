@@ -9,11 +9,12 @@ use isa::{AluOp, AtomicOp, Callee, Op, Src};
 use crate::env::Env;
 use crate::error::{Checked, reject};
 use crate::log::say2;
-use crate::state::{HistEntry, HistFlags, StateId, VerifierState};
+use crate::state::{HistEntry, HistFlags, RegState, StateId, VerifierState};
 use crate::transfer::linked::unpack;
 use crate::walk::NO_INSN;
 
 const ARGS: u32 = 0b11_1110;
+const TAIL_CALL: i32 = 12;
 
 /// What is still looked for, per frame: registers and stack slots.
 #[derive(Clone, Copy, Default)]
@@ -290,7 +291,13 @@ impl Env<'_> {
     /// Marks every number of every state on the way.
     pub(super) fn mark_all_precise(&mut self, mut next: Option<StateId>) -> bool {
         let mut changed = false;
+        let frame = self.state.curframe();
+        say2!(
+            self,
+            "mark_precise: frame{frame}: falling back to forcing all scalars precise\n"
+        );
         while let Some(id) = next {
+            self.say_forced(id);
             let state = self.store.get_mut(id);
             state.for_each_reg_where(
                 |reg| reg.is_scalar() && !reg.precise,
@@ -302,6 +309,26 @@ impl Env<'_> {
             next = state.parent;
         }
         changed
+    }
+
+    fn say_forced(&mut self, id: StateId) {
+        if !self.log.all_paths() {
+            return;
+        }
+        let state = self.store.get(id);
+        for (n, frame) in state.frames.iter().enumerate() {
+            let newly = |reg: &RegState| reg.is_scalar() && !reg.precise;
+            let regs = frame.regs[..10].iter().enumerate().filter(|(_, reg)| newly(reg));
+            for (r, _) in regs {
+                say2!(self, "force_precise: frame{n}: forcing r{r} to be precise\n");
+            }
+            for (s, slot) in frame.stack.slots().iter().enumerate() {
+                if slot.is_spilled() && newly(&slot.spilled) {
+                    let off = -8 * s as i32 - 8;
+                    say2!(self, "force_precise: frame{n}: forcing fp{off} to be precise\n");
+                }
+            }
+        }
     }
 
     /// One instruction backwards.
@@ -422,6 +449,11 @@ impl Env<'_> {
         if matches!(callee, Callee::Kfunc { id: 0, .. }) {
             return Err(Stop::Lost);
         }
+        if matches!(callee, Callee::Helper(TAIL_CALL)) && at.wrapping_add(1) != subsequent {
+            // The path went on behind the caller's call: the tail call ended the subprogram.
+            wanted.drop(0);
+            return enter_callee(wanted);
+        }
         wanted.drop(0);
         if wanted.regs[frame] & ARGS != 0 {
             return Err(bug(format!("backtracking call unexpected regs {:x}", wanted.regs[frame])));
@@ -437,7 +469,11 @@ impl Env<'_> {
             && self.is_subprog_call(subsequent - 1);
         let r0 = from_call && wanted.has(0);
         let frame = wanted.frame;
-        if from_call && wanted.regs[frame] & ARGS != 0 {
+        if subsequent != NO_INSN && self.aux[subsequent].calls_callback {
+            // The arguments of the helper that calls back were looked for before.
+            wanted.regs[frame] &= !ARGS;
+        }
+        if wanted.regs[frame] & ARGS != 0 {
             return Err(bug(format!("backtracking exit unexpected regs {:x}", wanted.regs[frame])));
         }
         wanted.drop(0);
