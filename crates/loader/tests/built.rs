@@ -206,7 +206,7 @@ fn a_huge_bss_costs_nothing() {
     let xdp = elf.section("xdp", SectionKind::Text);
     elf.function(xdp, "entry", &[EXIT]);
     let spec = Object::parse_named("huge", &elf.bytes()).expect("loads");
-    assert_eq!(support::map_line(&spec.maps[0]), format!("huge.bss 2 4 {} 1 0 0 0", 3_u32 << 30));
+    assert_eq!(support::map_line(&spec.maps[0]), format!("huge.bss 2 4 {} 1 0 0 0 0", 3_u32 << 30));
     assert_eq!(spec.maps[0].initial, None);
     elf.0.append_section_bss(bss, 3 << 30, 8);
     let error = Object::parse(&elf.bytes()).unwrap_err().to_string();

@@ -99,24 +99,5 @@ fn compare_sources(folder: &Path) {
 #[test]
 fn libbpf_tools_load_as_libbpf_loads_them() {
     let out = tempfile::tempdir().expect("temporary folder");
-    let mut objects = Vec::new();
-    for folder in ["/usr/sbin", "/usr/bin"] {
-        for tool in support::files(Path::new(folder), "") {
-            // Larger binaries are compilers and the like.
-            if !tool.metadata().is_ok_and(|file| file.is_file() && file.len() < 16 << 20) {
-                continue;
-            }
-            let Ok(bytes) = std::fs::read(&tool) else { continue };
-            for (number, object) in support::embedded(&bytes).into_iter().enumerate() {
-                let name = tool.file_name().expect("file name").to_string_lossy();
-                let path = out.path().join(format!("{name}_{number}.o"));
-                std::fs::write(&path, object).expect("written");
-                objects.push(path);
-            }
-        }
-    }
-    if objects.is_empty() {
-        eprintln!("skipped: no tools with BPF objects here (package libbpf-tools)");
-    }
-    compare(&objects);
+    compare(&support::tool_objects(out.path()));
 }

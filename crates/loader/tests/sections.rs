@@ -66,7 +66,7 @@ fn legacy_maps_are_read() {
     }
     let spec = support::parse_file(&object).expect("loads");
     let lines: Vec<String> = spec.maps.iter().map(support::map_line).collect();
-    assert_eq!(lines, ["counts 1 4 8 256 0 0 0", "last 6 4 16 1 2 0 0"]);
+    assert_eq!(lines, ["counts 1 4 8 256 0 0 0 0", "last 6 4 16 1 2 0 0 0"]);
     let program = spec.program("count").expect("program");
     let maps: Vec<(usize, Option<u32>)> =
         program.map_refs.iter().map(|at| (at.map, at.value_off)).collect();

@@ -39,6 +39,7 @@ struct {
 	__uint(max_entries, 100);
 	__type(key, struct key);
 	__type(value, __u64);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_NUMA_NODE);
 	__uint(numa_node, 1);
 } a_rather_long_map_name SEC(".maps");

@@ -28,13 +28,15 @@ pub(crate) struct Answer {
     pub(crate) version: u32,
     pub(crate) open_error: Option<i32>,
     pub(crate) load_error: Option<i32>,
-    /// Maps after opening, as `name type key value entries flags extra numa`.
+    /// Maps after opening, as `name type key value entries flags extra numa pinned`.
     pub(crate) maps: Vec<String>,
     /// As `name section autoload`.
     pub(crate) programs: Vec<String>,
     /// As `name type key value entries flags extra numa key_type value_type`.
     pub(crate) creates: Vec<String>,
     pub(crate) updates: Vec<String>,
+    /// Descriptors of the programs, `.text` left out.
+    pub(crate) fds: Vec<i64>,
     pub(crate) frozen: Vec<usize>,
     pub(crate) loads: Vec<Load>,
     pub(crate) btf: String,
@@ -106,6 +108,10 @@ fn parse(text: &str) -> Answer {
             "program" => answer.programs.push(rest.into()),
             "create" => answer.creates.push(rest.into()),
             "update" => answer.updates.push(rest.into()),
+            "fd" => {
+                let (_, fd) = rest.split_once(' ').expect("index and descriptor");
+                answer.fds.push(fd.parse().expect("descriptor"));
+            }
             "freeze" => answer.frozen.push(rest.parse().expect("index")),
             "version" => answer.version = rest.parse().expect("version"),
             "open-error" => answer.open_error = rest.parse().ok(),
@@ -160,7 +166,7 @@ pub(crate) fn hex(bytes: impl IntoIterator<Item = u8>) -> String {
 pub(crate) fn map_line(map: &loader::MapSpec) -> String {
     let def = &map.def;
     format!(
-        "{} {} {} {} {} {} {} {}",
+        "{} {} {} {} {} {} {} {} {}",
         map.name,
         def.map_type.raw(),
         def.key_size,
@@ -168,7 +174,8 @@ pub(crate) fn map_line(map: &loader::MapSpec) -> String {
         def.max_entries,
         def.flags,
         def.extra,
-        def.numa_node
+        def.numa_node,
+        u8::from(map.pin == loader::Pin::ByName)
     )
 }
 
@@ -264,6 +271,15 @@ fn compare_updates(spec: &Spec, answer: &Answer, found: &mut Vec<String>) {
     let mut ours = Vec::new();
     for (index, map) in spec.maps.iter().enumerate() {
         if map.kind == MapKind::StructOps {
+            let mut value = map.initial.clone().unwrap_or_default();
+            for (offset, slot) in &map.slots {
+                let Slot::Program(program) = slot else { continue };
+                let at = *offset as usize;
+                // A program that failed to load has no descriptor, and then nothing is compared.
+                let fd = answer.fds.get(*program).copied().unwrap_or(-1);
+                value[at..at + 8].copy_from_slice(&fd.to_le_bytes());
+            }
+            ours.push(format!("{index} 00000000 {}", hex(value)));
             continue;
         }
         if matches!(map.kind, MapKind::Btf | MapKind::Legacy) {
@@ -429,4 +445,33 @@ fn kernel_config() -> String {
     }
     let zcat = Command::new("zcat").arg("/proc/config.gz").output();
     zcat.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+}
+
+/// Writes the objects that installed tools hold (package libbpf-tools, xdp-tools) to a folder; none,
+/// with a visible line, where there are no such tools.
+pub(crate) fn tool_objects(out: &Path) -> Vec<PathBuf> {
+    let mut objects = Vec::new();
+    for folder in ["/usr/sbin", "/usr/bin"] {
+        for tool in files(Path::new(folder), "") {
+            // Larger binaries are compilers and the like.
+            if !tool.metadata().is_ok_and(|file| file.is_file() && file.len() < 16 << 20) {
+                continue;
+            }
+            let Ok(bytes) = std::fs::read(&tool) else { continue };
+            for (number, object) in embedded(&bytes).into_iter().enumerate() {
+                let name = tool.file_name().expect("file name").to_string_lossy();
+                let path = out.join(format!("{name}_{number}.o"));
+                std::fs::write(&path, object).expect("written");
+                objects.push(path);
+            }
+        }
+    }
+    let installed = Path::new("/usr/lib/x86_64-linux-gnu/bpf");
+    if installed.is_dir() {
+        objects.extend(files(installed, ".o"));
+    }
+    if objects.is_empty() {
+        eprintln!("skipped: no tools with BPF objects here (package libbpf-tools)");
+    }
+    objects
 }

@@ -247,10 +247,12 @@ long syscall(long nr, ...)
 
 static void print_map(struct bpf_map *map)
 {
-	printf("map %s %u %u %u %u %u %llu %u\n", bpf_map__name(map), bpf_map__type(map),
+	printf("map %s %u %u %u %u %u %llu %u %d\n", bpf_map__name(map), bpf_map__type(map),
 	       bpf_map__key_size(map), bpf_map__value_size(map), bpf_map__max_entries(map),
 	       bpf_map__map_flags(map), (unsigned long long)bpf_map__map_extra(map),
-	       bpf_map__numa_node(map));
+	       bpf_map__numa_node(map), bpf_map__pin_path(map) != NULL);
+	/* Pinning would need a file system of BPF. */
+	bpf_map__set_pin_path(map, NULL);
 }
 
 int main(int argc, char **argv)
@@ -288,6 +290,17 @@ int main(int argc, char **argv)
 	err = bpf_object__load(object);
 	if (err)
 		printf("load-error %d\n", -err);
+	if (!err) {
+		int index = 0;
+
+		bpf_object__for_each_program(prog, object)
+			if (strcmp(bpf_program__section_name(prog), ".text"))
+				printf("fd %d %d\n", index++, bpf_program__fd(prog));
+		/* Hands the kernel's value over, descriptors of programs in it. */
+		bpf_object__for_each_map(map, object)
+			if (bpf_map__type(map) == BPF_MAP_TYPE_STRUCT_OPS)
+				bpf_map__attach_struct_ops(map);
+	}
 	if (bpf_object__btf(object)) {
 		types = btf__raw_data(bpf_object__btf(object), &size);
 		printf("btf");
