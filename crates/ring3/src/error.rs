@@ -91,7 +91,7 @@ pub enum Error {
         /// The file.
         file: String,
         /// Linux's error and log.
-        source: door::LoadError,
+        source: Box<door::LoadError>,
     },
     /// A program was refused.
     #[error("{0}")]

@@ -88,7 +88,10 @@ impl Loading<'_> {
                 self.fds.btf = Some(loaded.fd);
                 Ok(())
             }
-            Err(source) => Err(Error::Btf { file: self.object.file().to_owned(), source }),
+            Err(source) => {
+                let file = self.object.file().to_owned();
+                Err(Error::Btf { file, source: Box::new(source) })
+            }
         }
     }
 
