@@ -228,6 +228,13 @@ impl Bounds {
         }
         if self.s32_min as u32 <= self.s32_max as u32 {
             self.narrow_u32(self.s32_min as u32, self.s32_max as u32);
+        } else if self.u32_max < self.s32_min as u32 {
+            // As for 64 bits: the signed range wraps and the unsigned one meets one end of it.
+            self.s32_min = self.u32_min as i32;
+            self.u32_max = self.u32_max.min(self.s32_max as u32);
+        } else if (self.s32_max as u32) < self.u32_min {
+            self.s32_max = self.u32_max as i32;
+            self.u32_min = self.u32_min.max(self.s32_min as u32);
         }
     }
 
