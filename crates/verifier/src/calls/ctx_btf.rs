@@ -5,7 +5,7 @@ use uapi::{AttachType, ProgType, iterator};
 
 use super::ctx::register;
 use crate::env::Env;
-use crate::error::{Checked, reject};
+use crate::error::{Checked, Reject, reject};
 use crate::log::say;
 use crate::state::{RegFlags, RegKind, RegState};
 
@@ -24,7 +24,7 @@ const UNTRUSTED_HOOKS: &[&str] = &[
 pub(super) fn find(env: &mut Env<'_>, off: i32, size: i32) -> Checked<Option<RegState>> {
     let world = env.world;
     let Some(btf) = &world.kernel_btf else {
-        return Err(crate::error::Reject::needs("kernel BTF"));
+        return Err(Reject::needs("kernel BTF"));
     };
     let name = env.attach.name.clone();
     if off % 8 != 0 {
@@ -161,7 +161,11 @@ fn pointer(
         flags |= RegFlags::TRUSTED;
     }
     let (null, error) = tracepoint_rules(env, index);
-    if null || param.ends_with("__nullable") {
+    let stub = stub_parameter(env, btf, index);
+    if stub.ends_with("__ref") {
+        return Err(Reject::needs("struct_ops references"));
+    }
+    if null || param.ends_with("__nullable") || stub.ends_with("__nullable") {
         flags |= RegFlags::MAYBE_NULL;
     }
     if error {
@@ -170,6 +174,19 @@ fn pointer(
     }
     let id = promoted(env, btf, &pointee);
     Ok(Some(RegState { data: id, ..RegState::pointer(RegKind::BtfId) }.with(flags)))
+}
+
+/// Name of the parameter in the kernel's own stub of a struct_ops operation: it has the suffixes
+/// that the operation's type has not.
+fn stub_parameter<'b>(env: &Env<'_>, btf: &'b Btf, index: u32) -> &'b str {
+    let attach = &env.attach;
+    if attach.structure.is_empty() {
+        return "";
+    }
+    let name = format!("{}__{}", attach.structure, attach.name);
+    let func = btf.find_by_name(&name, Kind::Func).and_then(|id| btf.ty(id));
+    let proto = func.and_then(|f| btf.ty(TypeId(f.size_or_type)));
+    proto.and_then(|p| p.params().nth(index as usize)).map_or("", |p| p.name)
 }
 
 /// Tags between the pointer and its structure.

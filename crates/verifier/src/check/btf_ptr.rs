@@ -116,7 +116,7 @@ impl Env<'_> {
 
     /// Capabilities, licence and offset.
     fn check_btf_pointer(&self, btf: &Btf, reg: &RegState, regno: usize, off: i32) -> Checked {
-        let name = btf.resolved(TypeId(reg.btf_id())).map_or("", |t| t.name);
+        let name = btf.resolved(TypeId(reg.btf_id())).map_or("", |t| label(t.name));
         if !self.caps.allow_ptr_leaks {
             return reject!(
                 EPERM,
@@ -224,6 +224,11 @@ fn is_listed(btf: &Btf, reg: &RegState, target: TypeId, field: &str, suffix: &st
     })
 }
 
+/// A name as messages have it.
+fn label(name: &str) -> &str {
+    if name.is_empty() { "(anon)" } else { name }
+}
+
 /// What `size` bytes at `off` of a structure are.
 fn walk(btf: &Btf, id: TypeId, off: u32, size: u32) -> Checked<Found<'_>> {
     /// Deeper nesting than any kernel structure has.
@@ -233,7 +238,7 @@ fn walk(btf: &Btf, id: TypeId, off: u32, size: u32) -> Checked<Found<'_>> {
     for _ in 0..MAX_DEPTH {
         let Some(t) = btf.resolved(id) else { break };
         if !t.kind.is_composite() {
-            return reject!(EINVAL, "Type '{}' is not a struct", t.name);
+            return reject!(EINVAL, "Type '{}' is not a struct", label(t.name));
         }
         if t.kind == Kind::Union && t.vlen != 1 {
             flags |= RegFlags::UNTRUSTED;
@@ -272,16 +277,16 @@ fn step<'a>(
             break;
         }
         let Ok(bytes) = btf.size_of(m.type_id) else {
-            return reject!(EFAULT, "field {} doesn't have size", m.name);
+            return reject!(EFAULT, "field {} doesn't have size", label(m.name));
         };
         let end = start.saturating_add(bytes);
         if off >= end {
             continue;
         }
-        let place = Place { name: m.name, start, end, within: t.name };
+        let place = Place { name: label(m.name), start, end, within: label(t.name) };
         return member(btf, m.type_id, place, off, size, flags);
     }
-    reject!(EINVAL, "struct {} doesn't have field at offset {off}", t.name)
+    reject!(EINVAL, "struct {} doesn't have field at offset {off}", label(t.name))
 }
 
 /// A member that covers the offset.
@@ -362,7 +367,8 @@ fn pointer<'a>(
 
 /// Past the end: only an array without length at the end of the structure goes on.
 fn flexible_array<'a>(btf: &'a Btf, t: &Type<'a>, off: u32, size: u32) -> Checked<Step<'a>> {
-    let beyond = || reject!(EACCES, "access beyond struct {} at off {off} size {size}", t.name);
+    let beyond =
+        || reject!(EACCES, "access beyond struct {} at off {off} size {size}", label(t.name));
     let Some(last) = t.members().last() else { return beyond() };
     let array = btf.resolved(last.type_id).and_then(|t| t.array()).filter(|a| a.count == 0);
     let start = last.bit_offset / 8;

@@ -22,7 +22,7 @@ pub(crate) struct Attach {
 /// Prefix of the types that stand for tracepoints.
 const TRACEPOINT: &str = "btf_trace_";
 /// Structures whose operations may be programs, in Linux 6.18 as configured for the facts.
-const STRUCT_OPS: &[&str] = &["tcp_congestion_ops", "bpf_dummy_ops", "Qdisc_ops"];
+const STRUCT_OPS: &[&str] = &["tcp_congestion_ops", "bpf_dummy_ops"];
 /// Operations of `tcp_congestion_ops` that may not be programs.
 const TCP_UNSUPPORTED: &[&str] = &["get_info"];
 
@@ -117,7 +117,7 @@ fn check_operation(env: &mut Env<'_>) -> Checked {
     }
     if t.name == "bpf_dummy_ops" && env.sleepable && member.name != "test_sleepable" {
         return reject!(
-            EOPNOTSUPP,
+            EINVAL,
             "attach to unsupported member {} of struct {}",
             member.name,
             t.name
