@@ -2,6 +2,7 @@
 
 use uapi::{Errno, MapDef};
 
+use crate::index::next_index;
 use crate::ops::{BatchKind, NOEXIST, Ops, check_flags};
 use crate::raw::{Slab, View};
 use crate::{Env, is_per_cpu};
@@ -106,14 +107,7 @@ impl Ops for Array {
     }
 
     fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
-        let after = key.map_or(u32::MAX, |k| View::from(k).u32(0));
-        let index = match after {
-            a if a >= self.max => 0,
-            a if a == self.max - 1 => return Err(Errno::ENOENT),
-            a => a + 1,
-        };
-        View::from(&index.to_ne_bytes()[..]).copy_to(next);
-        Ok(())
+        next_index(key, self.max, next)
     }
 
     fn batch(&self) -> BatchKind {

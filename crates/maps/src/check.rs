@@ -14,6 +14,12 @@ const KMALLOC_MAX: u64 = 1 << 22;
 const HASH_HEADER: u64 = 48;
 /// Largest per-CPU allocation.
 const PERCPU_MAX: u32 = 32 << 10;
+/// CPUs that Linux was built for.
+const MAX_CPUS: u32 = 256;
+/// Frames of a stack trace (`perf_event_max_stack`).
+const MAX_FRAMES: u32 = 127;
+/// Largest value in a socket's or cgroup's storage.
+const LOCAL_MAX: u32 = 65_407;
 /// Bytes of Linux's header of an LPM node.
 const LPM_HEADER: u64 = 40;
 
@@ -27,10 +33,25 @@ pub(crate) fn check(def: &MapDef, env: &Env) -> Result<MapDef, Errno> {
         }
         MapType::Array => array(&def, ACCESS | f::NUMA_NODE | f::MMAPABLE | f::INNER_MAP)?,
         MapType::PercpuArray => percpu_array(&def)?,
-        MapType::ProgArray => refs(&def)?,
-        MapType::PerfEventArray => refs(&def)?,
+        MapType::ProgArray | MapType::PerfEventArray | MapType::CgroupArray | MapType::Xskmap => {
+            refs(&def, env)?;
+        }
+        MapType::Devmap | MapType::Sockmap | MapType::ReuseportSockarray => {
+            sockets(&def)?;
+            env.pointers(def.max_entries)?;
+        }
+        MapType::DevmapHash | MapType::Sockhash => socket_hash(&def)?,
+        MapType::Cpumap => cpumap(&def)?,
+        MapType::StackTrace => stack_trace(&def, env)?,
+        MapType::BloomFilter => bloom(&def)?,
+        MapType::CgroupStorage | MapType::PercpuCgroupStorage => cgroup_storage(&def)?,
+        MapType::SkStorage
+        | MapType::InodeStorage
+        | MapType::TaskStorage
+        | MapType::CgrpStorage => local_storage(&def)?,
+        MapType::Arena => arena(&def)?,
         MapType::ArrayOfMaps => {
-            refs(&def)?;
+            refs(&def, env)?;
             inner(&def)?;
         }
         MapType::HashOfMaps => {
@@ -40,8 +61,8 @@ pub(crate) fn check(def: &MapDef, env: &Env) -> Result<MapDef, Errno> {
         }
         MapType::Queue | MapType::Stack => queue(&def)?,
         MapType::LpmTrie => lpm(&def)?,
-        MapType::Ringbuf => ringbuf(&def)?,
-        _ => return Err(Errno::ENOTSUPP),
+        MapType::Ringbuf | MapType::UserRingbuf => ringbuf(&def)?,
+        MapType::StructOps => return Err(Errno::ENOTSUPP),
     }
     Ok(def)
 }
@@ -94,12 +115,84 @@ fn percpu_array(def: &MapDef) -> Result<(), Errno> {
     ensure(def.value_size <= PERCPU_MAX, Errno::E2BIG)
 }
 
-fn refs(def: &MapDef) -> Result<(), Errno> {
+/// Arrays that hold a pointer an element.
+fn refs(def: &MapDef, env: &Env) -> Result<(), Errno> {
     let sizes = def.max_entries != 0 && def.key_size == 4 && def.value_size == 4;
     ensure(sizes, Errno::EINVAL)?;
-    let flags = f::NUMA_NODE | f::RDONLY | f::WRONLY;
     let preserve = if def.map_type == MapType::PerfEventArray { f::PRESERVE_ELEMS } else { 0 };
-    allowed(def, flags | preserve)
+    allowed(def, f::NUMA_NODE | f::RDONLY | f::WRONLY | preserve)?;
+    env.pointers(def.max_entries)
+}
+
+fn sockets(def: &MapDef) -> Result<(), Errno> {
+    let sizes = def.max_entries != 0 && def.key_size == 4 && matches!(def.value_size, 4 | 8);
+    ensure(sizes, Errno::EINVAL)?;
+    let all = def.map_type == MapType::ReuseportSockarray;
+    let access = if all { ACCESS } else { f::RDONLY | f::WRONLY };
+    allowed(def, access | f::NUMA_NODE)
+}
+
+fn socket_hash(def: &MapDef) -> Result<(), Errno> {
+    let any_key = def.map_type == MapType::Sockhash && def.key_size != 0;
+    let sizes = (any_key || def.key_size == 4) && matches!(def.value_size, 4 | 8);
+    let most = if def.map_type == MapType::Sockhash { 1 << 27 } else { 1 << 31 };
+    ensure(sizes && (1..=most).contains(&def.max_entries), Errno::EINVAL)?;
+    allowed(def, f::NUMA_NODE | f::RDONLY | f::WRONLY)?;
+    ensure(def.key_size <= 512, Errno::E2BIG)
+}
+
+fn cpumap(def: &MapDef) -> Result<(), Errno> {
+    let sizes = def.max_entries != 0 && def.key_size == 4 && matches!(def.value_size, 4 | 8);
+    ensure(sizes, Errno::EINVAL)?;
+    allowed(def, f::NUMA_NODE)?;
+    ensure(def.max_entries <= MAX_CPUS, Errno::E2BIG)
+}
+
+fn stack_trace(def: &MapDef, env: &Env) -> Result<(), Errno> {
+    allowed(def, f::NUMA_NODE | f::RDONLY | f::WRONLY | f::STACK_BUILD_ID)?;
+    let frame = if def.flags & f::STACK_BUILD_ID != 0 { 32 } else { 8 };
+    let frames = def.value_size / frame;
+    let sizes = def.max_entries != 0
+        && def.key_size == 4
+        && def.value_size.is_multiple_of(frame)
+        && (1..=MAX_FRAMES).contains(&frames);
+    ensure(sizes, Errno::EINVAL)?;
+    ensure(def.max_entries <= 1 << 31, Errno::E2BIG)?;
+    // A pointer, a header and the frames an element.
+    let bytes = u64::from(def.max_entries) * (u64::from(def.value_size) + 32);
+    ensure(bytes <= env.mem_limit, Errno::ENOMEM)
+}
+
+fn bloom(def: &MapDef) -> Result<(), Errno> {
+    let sizes = def.max_entries != 0 && def.key_size == 0 && def.value_size != 0;
+    ensure(sizes && def.extra <= 15, Errno::EINVAL)?;
+    allowed(def, ACCESS | f::NUMA_NODE | f::ZERO_SEED)?;
+    ensure(u64::from(def.value_size) <= KMALLOC_MAX, Errno::E2BIG)
+}
+
+fn cgroup_storage(def: &MapDef) -> Result<(), Errno> {
+    ensure(matches!(def.key_size, 8 | 16) && def.value_size != 0, Errno::EINVAL)?;
+    let max = if crate::is_per_cpu(def.map_type) { PERCPU_MAX } else { LOCAL_MAX };
+    ensure(def.value_size <= max, Errno::E2BIG)?;
+    allowed(def, ACCESS | f::NUMA_NODE)?;
+    ensure(def.max_entries == 0, Errno::EINVAL)
+}
+
+/// Storage in sockets, inodes, tasks and cgroups: its types are told.
+fn local_storage(def: &MapDef) -> Result<(), Errno> {
+    let typed = def.btf_key_type_id != 0 && def.btf_value_type_id != 0;
+    let sizes = def.max_entries == 0 && def.key_size == 4 && def.value_size != 0;
+    let flags = def.flags & !f::CLONE == f::NO_PREALLOC;
+    ensure(sizes && flags && typed, Errno::EINVAL)?;
+    ensure(def.value_size <= LOCAL_MAX, Errno::E2BIG)
+}
+
+fn arena(def: &MapDef) -> Result<(), Errno> {
+    let known = f::MMAPABLE | f::SEGV_ON_FAULT | f::NO_USER_CONV;
+    let sizes = def.key_size == 0 && def.value_size == 0 && def.max_entries != 0;
+    let flags = def.flags & f::MMAPABLE != 0 && def.flags & !known == 0;
+    ensure(sizes && flags && def.extra.is_multiple_of(4096), Errno::EINVAL)?;
+    ensure(u64::from(def.max_entries) * 4096 <= 1 << 32, Errno::E2BIG)
 }
 
 /// The model of inner maps is there, and of a type that may be inside another.

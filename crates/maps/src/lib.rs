@@ -6,8 +6,12 @@
 
 mod array;
 mod batch;
+mod bloom;
 mod check;
+mod devices;
+mod empty;
 mod hash;
+mod index;
 mod jhash;
 mod lpm;
 mod lru;
@@ -20,6 +24,7 @@ mod refs;
 mod ringbuf;
 
 pub use batch::Batch;
+pub(crate) use map::MapDefExt;
 pub use map::{Env, Map, Perms};
 pub use ops::{ANY, BatchKind, EXIST, LOCK, NOEXIST, Ops};
 pub use raw::View;

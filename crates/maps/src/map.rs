@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use uapi::{Errno, MapDef, MapType};
 
 use crate::array::Array;
+use crate::bloom::Bloom;
 use crate::check::check;
+use crate::devices::Devices;
+use crate::empty::Empty;
 use crate::hash::Hash;
 use crate::lpm::Lpm;
 use crate::ops::{LOCK, Ops};
@@ -34,10 +37,28 @@ impl Env {
         Env { cpus: cpus.max(1), mem_limit, seed }
     }
 
+    /// ENOMEM if Linux had no room for a pointer an element.
+    pub(crate) fn pointers(&self, elements: u32) -> Result<(), Errno> {
+        let bytes = u64::from(elements) * 8;
+        if bytes > self.mem_limit { Err(Errno::ENOMEM) } else { Ok(()) }
+    }
+
     /// Zeroed memory for `count` elements of `size` bytes.
     pub fn slab(&self, size: usize, count: usize) -> Result<Slab, Errno> {
         let len = size.checked_mul(count).ok_or(Errno::ENOMEM)?;
         if len as u64 > self.mem_limit { Err(Errno::ENOMEM) } else { Slab::new(len) }
+    }
+}
+
+/// Questions that attributes answer.
+pub(crate) trait MapDefExt {
+    /// Keys are indexes below `max_entries`.
+    fn is_indexed(&self) -> bool;
+}
+
+impl MapDefExt for MapDef {
+    fn is_indexed(&self) -> bool {
+        matches!(self.map_type, MapType::Devmap | MapType::Cpumap)
     }
 }
 
@@ -71,10 +92,16 @@ impl Map {
             MapType::ProgArray
             | MapType::ArrayOfMaps
             | MapType::HashOfMaps
-            | MapType::PerfEventArray => Box::new(Refs::new(&def, env)?),
+            | MapType::PerfEventArray
+            | MapType::CgroupArray => Box::new(Refs::new(&def, env)?),
+            MapType::Devmap | MapType::DevmapHash | MapType::Cpumap => {
+                Box::new(Devices::new(&def, env)?)
+            }
+            MapType::BloomFilter => Box::new(Bloom::new(&def, env)?),
             MapType::Ringbuf => Box::new(Ringbuf::new(&def, env)?),
             MapType::LpmTrie => Box::new(Lpm::new(&def)),
-            _ => return Err(Errno::ENOTSUPP),
+            MapType::StructOps => return Err(Errno::ENOTSUPP),
+            _ => Box::new(Empty::new(&def)),
         };
         Ok(Map { def, cpus: env.cpus, frozen: AtomicBool::new(false), ops })
     }
@@ -106,7 +133,7 @@ impl Map {
     }
 
     fn is_queue(&self) -> bool {
-        matches!(self.def.map_type, MapType::Queue | MapType::Stack)
+        matches!(self.def.map_type, MapType::Queue | MapType::Stack | MapType::BloomFilter)
     }
 
     /// No map has a spin lock that user space may ask for.
@@ -204,6 +231,10 @@ impl Map {
 
     /// BPF_MAP_FREEZE.
     pub fn freeze(&self, perms: Perms) -> Result<(), Errno> {
+        if self.def.map_type == MapType::Arena {
+            // Its mapping counts as a writer.
+            return Err(Errno::EBUSY);
+        }
         self.allow(perms, false, true)?;
         self.frozen.store(true, Relaxed);
         Ok(())

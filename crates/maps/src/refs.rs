@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use uapi::{Errno, MapDef, MapType};
 
 use crate::Env;
+use crate::index::{index, next_index};
 use crate::ops::{ANY, EXIST, NOEXIST, Ops};
 use crate::raw::View;
 
@@ -31,10 +32,7 @@ pub struct Refs {
 
 impl Refs {
     pub(crate) fn new(def: &MapDef, env: &Env) -> Result<Refs, Errno> {
-        // Linux keeps a pointer an element.
-        if u64::from(def.max_entries) * 8 > env.mem_limit {
-            return Err(Errno::ENOMEM);
-        }
+        env.pointers(def.max_entries)?;
         Ok(Refs { def: def.clone(), live: RwLock::default() })
     }
 
@@ -91,10 +89,6 @@ impl Refs {
     }
 }
 
-fn index(key: &[u8]) -> u32 {
-    View::from(key).u32(0)
-}
-
 impl Ops for Refs {
     fn refs(&self) -> Option<&Refs> {
         Some(self)
@@ -111,7 +105,7 @@ impl Ops for Refs {
     }
 
     fn user_lookup(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
-        if self.def.map_type == MapType::PerfEventArray {
+        if matches!(self.def.map_type, MapType::PerfEventArray | MapType::CgroupArray) {
             return Err(Errno::ENOTSUPP);
         }
         let held = self.get(key).ok_or(Errno::ENOENT)?;
@@ -121,14 +115,7 @@ impl Ops for Refs {
 
     fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
         if self.by_index() {
-            let after = key.map_or(u32::MAX, index);
-            let index = match after {
-                a if a >= self.def.max_entries => 0,
-                a if a == self.def.max_entries - 1 => return Err(Errno::ENOENT),
-                a => a + 1,
-            };
-            next.copy_from_slice(&index.to_ne_bytes());
-            return Ok(());
+            return next_index(key, self.def.max_entries, next);
         }
         let live = self.live.read();
         let after = key.filter(|k| live.contains_key(*k));
