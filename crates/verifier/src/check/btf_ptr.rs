@@ -116,7 +116,7 @@ impl Env<'_> {
 
     /// Capabilities, licence and offset.
     fn check_btf_pointer(&self, btf: &Btf, reg: &RegState, regno: usize, off: i32) -> Checked {
-        let name = btf.resolved(TypeId(reg.btf_id())).map_or("", |t| label(t.name));
+        let name = btf.resolved(TypeId(reg.btf_id())).map_or("", |t| t.name);
         if !self.caps.allow_ptr_leaks {
             return reject!(
                 EPERM,
