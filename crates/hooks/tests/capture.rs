@@ -202,6 +202,36 @@ fn a_copy_of_each_example_reads_the_same_in_tcpdump() {
     }
 }
 
+/// Time, original length and bytes of every packet.
+fn packets(file: &Path) -> Vec<(Timestamp, u32, Vec<u8>)> {
+    let mut reader = CaptureReader::open(file).expect("a capture");
+    let mut seen = Vec::new();
+    while let Some(p) = reader.next_packet().expect("a whole capture") {
+        seen.push((p.time, p.orig_len, p.data.to_vec()));
+    }
+    seen
+}
+
+#[test]
+fn what_wireshark_makes_of_an_example_reads_the_same() {
+    if Command::new("editcap").arg("--version").output().is_err() {
+        eprintln!("skipped: no editcap here");
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let from = examples().join("web.pcap");
+    for options in [&["-F", "pcapng"][..], &["-F", "nsecpcap"], &["-F", "pcapng", "-s", "60"]] {
+        let to = dir.path().join("copy");
+        let run = Command::new("editcap").args(options).arg(&from).arg(&to).output();
+        assert!(run.expect("editcap runs").status.success(), "{options:?}");
+        let mut want = packets(&from);
+        if options.contains(&"-s") {
+            want.iter_mut().for_each(|packet| packet.2.truncate(60));
+        }
+        assert_eq!(packets(&to), want, "{options:?}");
+    }
+}
+
 fn tcpdump(file: &Path) -> String {
     let run = Command::new("tcpdump").args(["-nnexxr"]).arg(file).output().expect("tcpdump runs");
     String::from_utf8(run.stdout).expect("text")

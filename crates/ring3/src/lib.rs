@@ -44,6 +44,7 @@ mod action;
 mod compile;
 mod dump;
 mod error;
+mod explain;
 mod host;
 mod kernel;
 mod listing;
@@ -58,6 +59,7 @@ pub use action::{map_type_name, prog_type_name};
 pub use compile::{CompileError, Compiled, compile, is_source};
 pub use dump::{Contents, Element, contents};
 pub use error::{Error, Rejected};
+pub use explain::source_text;
 pub use hooks::packet;
 pub use host::{FIRST_HOST_HELPER, HostFn, HostHelper, Register};
 pub use kernel::Kernel;
@@ -69,4 +71,7 @@ pub use run::{PacketRunner, Program, Ran};
 pub use runtime::Config;
 pub use runtime::door::{TestRun, TestRunOut};
 pub use source::{SourceLine, source_line};
+pub use verifier::{
+    Event, EventKind, Explanation, Fact, Origin, Place, Range as ValueRange, Source,
+};
 pub use verdict::{Verdict, Verifier, map_error};

@@ -52,7 +52,7 @@ impl Verifier {
         Verdict { outcome, source, time }
     }
 
-    fn program(&self, object: &Object, program: &ProgramSpec) -> verifier::Program {
+    pub(crate) fn program(&self, object: &Object, program: &ProgramSpec) -> verifier::Program {
         let spec = object.spec();
         let fds: Vec<i32> = (0..spec.maps.len() as i32).map(|at| FIRST_FD + at).collect();
         verifier::Program {
@@ -70,7 +70,7 @@ impl Verifier {
         }
     }
 
-    fn world(&self, object: &Object) -> World {
+    pub(crate) fn world(&self, object: &Object) -> World {
         let spec = object.spec();
         let maps = spec.maps.iter().zip(FIRST_FD..).map(|(map, fd)| verifier::MapInfo {
             fd,

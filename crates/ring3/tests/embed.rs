@@ -88,6 +88,19 @@ fn a_host_helper_is_called_and_its_contract_checked() {
 }
 
 #[test]
+fn packets_come_in_by_one_interface_however_they_are_run() {
+    // ctx->ingress_ifindex; BPF_PROG_TEST_RUN on Linux 6.18 gives 1.
+    let object = Object::assemble("f", "xdp", "r0 = *(u32 *)(r1 +12)\nexit").expect("text");
+    let machine = Machine::new();
+    let loaded = machine.load(&object).expect("an accepted program");
+    let program = loaded.program("f").expect("its name");
+    let mut runner = program.runner().expect("a runner");
+    assert_eq!(program.run(&[0; 64]).expect("a run").retval, 1);
+    assert_eq!(runner.run(&[0; 64]), Ok(1));
+    assert_eq!(runner.packet(), [0; 64]);
+}
+
+#[test]
 fn verdicts_need_no_machine() {
     let object = Object::assemble("f", "xdp", "r0 = r5\nexit").expect("instructions");
     let program = object.only_program().expect("one");

@@ -30,7 +30,10 @@ pub struct XdpRunner {
 impl XdpRunner {
     /// Takes over a runner of an XDP program; ENOMEM without room for a page.
     pub fn new(runner: Runner) -> Result<XdpRunner, Errno> {
-        Ok(XdpRunner { runner, buf: PacketBuf::new()?, out: Vec::new() })
+        let mut buf = PacketBuf::new()?;
+        // As in Linux's test runs: packets come in by the loopback interface.
+        buf.ingress_ifindex = 1;
+        Ok(XdpRunner { runner, buf, out: Vec::new() })
     }
 
     /// Runs the program on a packet; the value is its verdict.
