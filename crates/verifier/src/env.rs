@@ -184,6 +184,8 @@ pub(crate) struct Env<'a> {
     pub(crate) hist_open: bool,
     /// Last id given to a register or reference.
     pub(crate) id_gen: u32,
+    /// The path step by step, if a rejection is to be explained.
+    pub(crate) trace: Option<Box<crate::explain::Trace>>,
 }
 
 /// BPF_F_STRICT_ALIGNMENT.
@@ -237,6 +239,7 @@ impl<'a> Env<'a> {
             stats_jumps: 0,
             hist_open: false,
             id_gen: 0,
+            trace: None,
         }
     }
 

@@ -11,6 +11,7 @@ mod check;
 mod domain;
 mod env;
 mod error;
+mod explain;
 mod frames;
 mod input;
 mod log;
@@ -22,6 +23,9 @@ mod transfer;
 mod verify;
 mod walk;
 
+pub use explain::{
+    Event, EventKind, Explanation, Fact, Origin, Place, Range, Source, explain,
+};
 pub use input::{FuncInfo, LineInfo, LogOptions, MapInfo, Policy, Program, World};
 pub use verify::verify;
 pub use outcome::{Access, Facts, InsnFacts, Outcome, Rejection, Stats, SubprogFacts};

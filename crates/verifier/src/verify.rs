@@ -47,7 +47,7 @@ fn rejection(reject: &Reject) -> Rejection {
 }
 
 impl Env<'_> {
-    fn run(&mut self) -> Checked {
+    pub(crate) fn run(&mut self) -> Checked {
         passes::run(self)?;
         self.walk_main()?;
         self.walk_globals()?;

@@ -47,7 +47,13 @@ impl<'a> Env<'a> {
         self.prev_insn_idx = NO_INSN;
         self.pending.clear();
         self.log.last_line = None;
+        if let Some(trace) = &mut self.trace {
+            trace.clear();
+        }
         let result = self.walk_paths();
+        if let (Ok(()), Some(trace)) = (&result, &mut self.trace) {
+            trace.clear();
+        }
         self.pending.clear();
         self.store.clear();
         result
@@ -77,6 +83,9 @@ impl<'a> Env<'a> {
             }
             self.state.last_insn_idx = previous as u32;
             self.state.insn_idx = at as u32;
+            if self.trace.is_some() {
+                self.trace_step(at);
+            }
             let mut end = false;
             if self.aux[at].prune_point && self.is_visited(at)? {
                 self.say_pruned(print_state);
@@ -103,6 +112,14 @@ impl<'a> Env<'a> {
                 }
                 print_state = true;
             }
+        }
+    }
+
+    #[cold]
+    fn trace_step(&mut self, at: usize) {
+        let step = crate::explain::Step::of(&self.state, at);
+        if let Some(trace) = &mut self.trace {
+            trace.push(step);
         }
     }
 
@@ -141,6 +158,9 @@ impl<'a> Env<'a> {
         self.end_path()?;
         self.update_live_stack();
         let Some(next) = self.pending.pop() else { return Ok(false) };
+        if let Some(trace) = &mut self.trace {
+            trace.rewind();
+        }
         if self.log.on() && !self.log.all_paths() {
             self.log.text.truncate(next.log_pos);
             self.log.insn_print_start = self.log.insn_print_start.min(next.log_pos);
@@ -346,6 +366,9 @@ impl<'a> Env<'a> {
     pub(crate) fn push_pending(&mut self, pending: Pending) -> Checked {
         let is_async = pending.state.cur().in_async_callback();
         self.pending.push(pending);
+        if let Some(trace) = &mut self.trace {
+            trace.mark();
+        }
         if self.pending.len() > MAX_PENDING {
             let tail = if is_async { " for async cb" } else { "" };
             return reject!(

@@ -3,7 +3,7 @@
 
 use isa::{Callee, Cond, Op, Src, Width};
 
-use super::case::{Case, callee_name, helper_of};
+use super::case::{Case, callee_name};
 use super::chase::{Hop, How, Loc};
 use super::data::{Event, EventKind, Origin};
 use super::place::place;
@@ -251,7 +251,7 @@ fn made(case: &Case<'_>, hop: &Hop) -> Option<String> {
     let name = || callee_name(case.env, op, step.insn);
     Some(match op {
         Op::Call(_) if hop.how == How::Invalidated => {
-            lost_in_call(case.env, op, &name(), hop.before)
+            lost_in_call(hop.loc, &name(), hop.before)
         }
         Op::Call(Callee::Helper(_)) if matches!(hop.loc, Loc::Reg(frame, _) if frame > step.depth()) => {
             format!("given to the callback by {}", name())
@@ -292,20 +292,15 @@ fn read_from(env: &Env<'_>, base: &RegState, loaded: Option<&RegState>) -> Strin
 }
 
 /// What a call did to a value that was known before.
-fn lost_in_call(env: &Env<'_>, op: Op, name: &str, before: Option<RegState>) -> String {
-    match before {
-        Some(reg) if reg.is_packet_any() && !is_argument_loss(env, op, &reg) => {
+fn lost_in_call(loc: Loc, name: &str, before: Option<RegState>) -> String {
+    match (loc, before) {
+        (Loc::Reg(_, 1..=5), _) => {
+            format!("lost in the call of {name}: R1 to R5 do not outlive a call")
+        }
+        (_, Some(reg)) if reg.is_packet_any() => {
             format!("invalid since {name}, which may move the packet")
         }
-        Some(reg) if reg.ref_obj_id != 0 => format!("released by {name}"),
-        _ => format!("lost in the call of {name}: R1 to R5 do not outlive a call"),
-    }
-}
-
-/// Arguments end with any call; this one leaves packets alone.
-fn is_argument_loss(env: &Env<'_>, op: Op, _: &RegState) -> bool {
-    match helper_of(env, op) {
-        Some(proto) => !crate::calls::changes_packet(proto.id as i32),
-        None => false,
+        (_, Some(reg)) if reg.ref_obj_id != 0 => format!("released by {name}"),
+        _ => format!("invalid since {name}"),
     }
 }

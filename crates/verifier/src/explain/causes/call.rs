@@ -1,0 +1,233 @@
+//! Calls of helpers and functions.
+
+use uapi::{ArgKind, MapType};
+
+use crate::explain::case::Case;
+use crate::explain::cause::{About, Cause};
+use crate::explain::words::{self, map_name};
+use crate::state::{RegKind, RegState};
+
+pub(super) const CAUSES: &[Cause] = &[
+    Cause::new(
+        "helper-argument",
+        &["R# type=* expected=*", "R# type=# expected=*"],
+        "a helper gets an argument of the wrong kind",
+    )
+    .needs_of(|case| {
+        let Some(n) = case.main_reg() else { return String::new() };
+        let wanted = case.arg(n).map_or("another kind of value", |arg| kind_words(arg.kind));
+        format!("argument {n} of {} must be {wanted}", case.callee())
+    })
+    .help_of(argument_help),
+    Cause::new(
+        "helper-constant",
+        &["R# is not a known constant'", "R# must be a known constant", "R# is not a constant address'"],
+        "a helper needs a constant here",
+    )
+    .needs_of(|case| {
+        let Some(n) = case.main_reg() else { return String::new() };
+        format!("argument {n} of {} must have one value, known when the program is loaded", case.callee())
+    })
+    .help("pass a literal; a variable that the compiler cannot fold will not do"),
+    Cause::new(
+        "helper-unavailable",
+        &["program of this type cannot use helper *#*", "helper call is not allowed in probe"],
+        "this type of program may not call this helper",
+    )
+    .needs_of(|case| format!("{} is not among the helpers of {}", case.callee(), program_type(case)))
+    .help("use a helper that this program type has, or do that work in a program of another type; a wrong SEC(\"...\") name also leads here")
+    .about(About::None),
+    Cause::new(
+        "helper-unknown",
+        &["invalid func *#*"],
+        "a helper is called that does not exist",
+    )
+    .needs("the kernel must have a helper of this number")
+    .help("check the declaration of the function: undeclared functions and calls through NULL compile to such calls")
+    .about(About::None),
+    Cause::new(
+        "helper-gpl",
+        &["cannot call GPL-restricted function from non-GPL compatible program"],
+        "a helper for GPL programs is called, and the program's licence is another one",
+    )
+    .needs_of(|case| {
+        let licence = match case.env.prog.license.as_str() {
+            "" => "the program has no licence".to_owned(),
+            other => format!("the program's licence is \"{other}\""),
+        };
+        format!("{} is only for GPL-compatible programs; {licence}", case.callee())
+    })
+    .help("`char LICENSE[] SEC(\"license\") = \"GPL\";` if that is the licence of your code")
+    .about(About::None),
+    Cause::new(
+        "helper-sleeps",
+        &["helper call might sleep in a non-sleepable prog", "sleepable helper *#* in *"],
+        "a helper that may sleep is called where the program must not sleep",
+    )
+    .needs_of(|case| format!("{} may sleep: only sleepable programs may call it, outside locks and RCU sections", case.callee()))
+    .help("make the program sleepable (SEC(\"fentry.s/...\"), \"lsm.s/\", \"uprobe.s\", ...), or use a helper that does not sleep")
+    .about(About::None),
+    Cause::new(
+        "sleepable-type",
+        &["Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable", "Syscall programs can only be sleepable"],
+        "a program of this type cannot be sleepable",
+    )
+    .needs("sleepable programs must be fentry, fexit, fmod_ret, lsm, iter, uprobe, syscall or struct_ops")
+    .help("drop the \".s\" of the section's name (BPF_F_SLEEPABLE)")
+    .about(About::None),
+    Cause::new(
+        "map-kind",
+        &["cannot pass map_type # into func *#*"],
+        "this helper does not work on this type of map",
+    )
+    .needs_of(|case| match map_argument(case) {
+        Some(reg) => format!(
+            "{} does not take {}, which is of type {}",
+            case.callee(),
+            map_name(case.env, reg),
+            case.env.map_def(reg).map_type.name()
+        ),
+        None => format!("{} does not take maps of this type", case.callee()),
+    })
+    .help_of(map_help)
+    .about(About::Made(|case| (1..=5).filter(|&n| is_map(case, n)).collect())),
+    Cause::new(
+        "map-descriptor",
+        &["fd # is not pointing to valid bpf_map", "fd_idx without fd_array is invalid"],
+        "an instruction refers to a map that is not there",
+    )
+    .needs("a map load must name the descriptor of a map")
+    .help("declare the map in SEC(\".maps\") so that the loader makes it and fills in its descriptor")
+    .about(About::None),
+    Cause::new(
+        "function-arguments",
+        &["Caller passes invalid args into func## ('*')", "Caller passes invalid args into func## (*"],
+        "a global function gets arguments that do not match its prototype",
+    )
+    .needs_of(|case| format!("each argument must be what the prototype of {} says", case.callee()))
+    .help("a global function is verified alone, by its prototype: pass pointers to memory of the declared size, check pointers for NULL before; or make the function static")
+    .about(About::Made(|case| (1..=5).filter(|&n| case.reg(n).is_some_and(RegState::is_init)).take(3).collect())),
+    Cause::new(
+        "call-depth",
+        &["the call stack of # frames is too deep*"],
+        "functions call each other too deeply",
+    )
+    .needs("at most 8 functions may be active at once")
+    .help("inline some of them (static __always_inline), or use tail calls")
+    .about(About::None),
+    Cause::new(
+        "lock-calls",
+        &["function calls are not allowed while holding a lock", "use static function instead"],
+        "a function is called while a spin lock is held",
+    )
+    .needs("between bpf_spin_lock and bpf_spin_unlock only few functions may be called")
+    .help("do the calls before taking the lock, and only read and write memory under it")
+    .about(About::None),
+    Cause::new(
+        "kfunc-type",
+        &["calling kernel function * is not allowed"],
+        "this type of program may not call this kernel function",
+    )
+    .needs("a kernel function is registered for certain program types only")
+    .help("use a program type for which it is registered")
+    .about(About::None),
+    Cause::new(
+        "tracing-maps",
+        &["tracing progs cannot use * yet", "socket filter progs cannot use * yet"],
+        "programs of this type may not use maps with such a field",
+    )
+    .needs("spin locks, timers and lists in map values are not for tracing and socket filter programs")
+    .help("use atomic operations (__sync_fetch_and_add) or per-CPU maps instead of a lock")
+    .about(About::None),
+    Cause::new(
+        "sleepable-maps",
+        &["Sleepable programs can only use array, hash, ringbuf and local storage maps"],
+        "a sleepable program uses a type of map that it may not",
+    )
+    .needs("sleepable programs may use array, hash, ring buffer and local storage maps")
+    .help("use one of these map types, or a program that does not sleep")
+    .about(About::None),
+    Cause::new(
+        "kernel-symbol",
+        &["ldimm64 failed to find the address for kernel symbol '*'."],
+        "a kernel variable is not there",
+    )
+    .needs("the kernel must export the symbol that the program reads (__ksym)")
+    .help("declare it __weak and test its address before use")
+    .about(About::None),
+];
+
+fn is_map(case: &Case<'_>, n: usize) -> bool {
+    case.reg(n).is_some_and(|reg| reg.kind == RegKind::MapPtr)
+}
+
+fn map_argument<'c>(case: &Case<'c>) -> Option<&'c RegState> {
+    (1..=5).filter_map(|n| case.reg(n)).find(|reg| reg.kind == RegKind::MapPtr)
+}
+
+fn map_help(case: &Case<'_>) -> String {
+    match map_argument(case).map(|reg| case.env.map_def(reg).map_type) {
+        Some(MapType::Ringbuf) => "ring buffers take bpf_ringbuf_output, bpf_ringbuf_reserve and bpf_ringbuf_submit".into(),
+        Some(MapType::PerfEventArray) => "perf event arrays take bpf_perf_event_output".into(),
+        Some(MapType::ProgArray) => "program arrays take bpf_tail_call".into(),
+        Some(MapType::Queue | MapType::Stack) => {
+            "queues and stacks take bpf_map_push_elem, bpf_map_pop_elem and bpf_map_peek_elem".into()
+        }
+        _ => "use the helpers of that map type, or another type of map".into(),
+    }
+}
+
+/// The program's type as section names and facts write it.
+fn program_type(case: &Case<'_>) -> String {
+    match case.env.variant {
+        Some(variant) => format!("{} programs", variant.label),
+        None => "programs of this type".into(),
+    }
+}
+
+fn kind_words(kind: ArgKind) -> &'static str {
+    match kind {
+        ArgKind::Anything => "any number",
+        ArgKind::ConstMapPtr => "a map",
+        ArgKind::MapKey => "a pointer to a key",
+        ArgKind::MapValue => "a pointer to a value",
+        ArgKind::Mem => "a pointer to memory (stack, map value, packet, ...)",
+        ArgKind::ConstSize | ArgKind::ConstSizeOrZero | ArgKind::ConstAllocSizeOrZero => {
+            "a number of bytes"
+        }
+        ArgKind::Ctx => "the context as the program got it",
+        ArgKind::SpinLock => "a pointer to a struct bpf_spin_lock in a map value",
+        ArgKind::SockCommon | ArgKind::BtfIdSockCommon => "a pointer to a socket of any kind",
+        ArgKind::Socket => "a pointer to a full socket (struct bpf_sock)",
+        ArgKind::BtfId(_) => "a pointer to a kernel object",
+        ArgKind::RingbufMem => "a record from bpf_ringbuf_reserve",
+        ArgKind::PercpuBtfId => "a pointer to a per-CPU kernel variable",
+        ArgKind::Func => "a static function",
+        ArgKind::Stack => "a pointer to the stack",
+        ArgKind::ConstStr => "a constant string",
+        ArgKind::Timer => "a pointer to a struct bpf_timer in a map value",
+        ArgKind::KptrXchgDest => "a pointer to a kptr field of a map value",
+        ArgKind::Dynptr(_) => "a dynptr",
+    }
+}
+
+fn argument_help(case: &Case<'_>) -> String {
+    let Some((n, reg)) = case.main_reg().zip(case.main()) else { return String::new() };
+    let wanted = case.arg(n).map(|arg| arg.kind);
+    match (wanted, reg.kind) {
+        (Some(ArgKind::MapKey | ArgKind::MapValue | ArgKind::Mem), RegKind::Scalar) => {
+            "pass an address: `&variable`, not the value".into()
+        }
+        (Some(ArgKind::ConstMapPtr), _) => "pass the map itself: `&map`".into(),
+        (Some(ArgKind::Ctx), RegKind::Ctx) => "pass the context unchanged".into(),
+        (Some(ArgKind::Ctx), _) => "pass the program's own argument".into(),
+        (Some(ArgKind::Mem), RegKind::Ctx) => {
+            "copy the fields to the stack first, and pass the copy".into()
+        }
+        _ => format!(
+            "{} is {}: check the order of the arguments and the helper's declaration",
+            case.main_name(),
+            words::register(case.env, reg)
+        ),
+    }
+}

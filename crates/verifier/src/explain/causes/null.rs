@@ -1,0 +1,88 @@
+//! Pointers that may be NULL.
+
+use isa::Op;
+
+use crate::explain::case::{Case, callee_name};
+use crate::explain::cause::Cause;
+use crate::explain::chase::{Hop, How};
+use crate::state::RegState;
+
+pub(super) const CAUSES: &[Cause] = &[
+    Cause::new(
+        "null-dereference",
+        &["R# invalid mem access '*'"],
+        "a pointer that may be NULL is used without a check",
+    )
+    .when(|case| case.main().is_some_and(RegState::may_be_null))
+    .needs_of(compared)
+    .help_of(help),
+    Cause::new(
+        "null-arithmetic",
+        &["R# pointer arithmetic on * prohibited, null-check it first"],
+        "a pointer that may be NULL is used in a calculation",
+    )
+    .needs_of(compared)
+    .help_of(help),
+    Cause::new(
+        "null-argument",
+        &["R# type=* expected=*", "Possibly NULL pointer passed to helper arg#"],
+        "a pointer that may be NULL is passed to a helper that needs an object",
+    )
+    .when(|case| case.main().is_some_and(RegState::may_be_null))
+    .needs_of(|case| match case.main_reg() {
+        Some(n) => format!(
+            "argument {n} of {} must not be NULL: {} must be compared with NULL before the call",
+            case.callee(),
+            case.main_name()
+        ),
+        None => String::new(),
+    })
+    .help_of(help),
+    Cause::new(
+        "null-argument-trusted",
+        &["Possibly NULL pointer passed to trusted arg#"],
+        "a pointer that may be NULL is passed to a kernel function",
+    )
+    .needs("the kernel function needs an object: the pointer must be compared with NULL before")
+    .help("check the pointer before the call: `if (!p) return ...;`"),
+    Cause::new(
+        "null-constant",
+        &["R# invalid mem access 'scalar'"],
+        "a pointer that is NULL on this path is used",
+    )
+    .when(|case| {
+        let checked = |hop: &Hop| {
+            hop.how == How::Refined && hop.before.is_some_and(|reg| reg.may_be_null())
+        };
+        case.main().is_some_and(RegState::is_null) && case.past().iter().any(checked)
+    })
+    .needs_of(|case| {
+        format!("on this path {} was compared with NULL, and it is NULL", case.main_name())
+    })
+    .help("leave the function where the pointer is NULL, or use the pointer only on the other branch"),
+];
+
+/// The call that returned the pointer.
+fn maker(case: &Case<'_>) -> Option<String> {
+    let made = case.past().last().filter(|hop| hop.how == How::Made)?;
+    let insn = case.steps[made.step].insn;
+    let op = case.env.ops[insn].filter(|op| matches!(op, Op::Call(_)))?;
+    Some(callee_name(case.env, op, insn).into_owned())
+}
+
+fn compared(case: &Case<'_>) -> String {
+    let name = case.main_name();
+    match maker(case) {
+        Some(maker) => {
+            format!("{maker} may return NULL: {name} must be compared with NULL before it is used")
+        }
+        None => format!("{name} must be compared with NULL before it is used"),
+    }
+}
+
+fn help(case: &Case<'_>) -> String {
+    match maker(case) {
+        Some(maker) => format!("after {maker}: `if (!p) return ...;`"),
+        None => "check the pointer first: `if (!p) return ...;`".into(),
+    }
+}

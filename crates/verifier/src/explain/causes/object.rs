@@ -1,0 +1,130 @@
+//! The context, kernel objects, and features with rules of their own.
+
+use isa::Op;
+
+use crate::explain::case::Case;
+use crate::explain::cause::{About, Cause};
+use crate::explain::words::bytes;
+
+pub(super) const CAUSES: &[Cause] = &[
+    Cause::new(
+        "context-field",
+        &["invalid bpf_context access off=# size=#"],
+        "the context has no such field for this type of program",
+    )
+    .needs_of(context_field)
+    .help_of(|case| match case.op {
+        Some(Op::Store { .. }) => "this field may not be written by this type of program, or not with this width".into(),
+        _ => "read a field that this program type has, with the width of its type; a wrong SEC(\"...\") gives the program another context".into(),
+    })
+    .about(About::Operands),
+    Cause::new(
+        "context-modified",
+        &["dereference of modified ctx ptr R# off=# disallowed", "negative offset ctx ptr R# off=# disallowed"],
+        "the context is accessed through a pointer that was moved",
+    )
+    .needs("the context must be accessed by constant offsets from the pointer that the program got")
+    .help("read the fields by name (ctx->field), without pointers to fields")
+    .about(About::Named),
+    Cause::new(
+        "context-variable",
+        &["variable ctx access var_off=* disallowed"],
+        "the context is accessed at an offset that varies",
+    )
+    .needs("the offset of a context access must be a constant")
+    .help("choose between fields with if or switch instead of an index; #pragma unroll turns the index of a loop into constants")
+    .about(About::Operands),
+    Cause::new(
+        "context-misaligned",
+        &["misaligned context access off *"],
+        "a context field is read at a wrong offset",
+    )
+    .needs("context accesses must be aligned to their size")
+    .help("read whole fields")
+    .about(About::Operands),
+    Cause::new(
+        "context-atomic",
+        &["BPF_ATOMIC stores into R# * is not allowed", "BPF_ATOMIC loads from R# * is not allowed"],
+        "an atomic operation on memory that does not take one",
+    )
+    .needs("atomic operations are for map values, the stack and other plain memory")
+    .help("copy to a map value and do it there"),
+    Cause::new(
+        "object-field",
+        &["R# invalid * access off=# size=#"],
+        "the object has no such field",
+    )
+    .needs_of(|case| match case.holes.numbers[..] {
+        [.., off, size] => format!("{} at offset {off} are not a readable field of this object", bytes(size)),
+        _ => String::new(),
+    })
+    .help("read the fields that the UAPI struct declares, with the width of their types"),
+    Cause::new(
+        "object-write",
+        &["only read is supported", "only read from * is supported"],
+        "a kernel object is written",
+    )
+    .needs("programs may read this object, not write it")
+    .help("use the helper or kernel function that changes it")
+    .about(About::Operands),
+    Cause::new(
+        "object-modified",
+        &["dereference of modified * ptr R# off=# disallowed", "negative offset * ptr R# off=# disallowed", "variable * access var_off=* disallowed"],
+        "an object is used through a pointer that was moved",
+    )
+    .needs("the pointer must be used as it was returned")
+    .help("keep the original pointer, and read fields with constant offsets"),
+    Cause::new(
+        "object-beyond",
+        &["access beyond struct * at off # size #", "access beyond the end of member * (mend:#) in struct * with off # size #"],
+        "a kernel object is read beyond a field's end",
+    )
+    .needs("an access must lie within one field of the struct")
+    .help("read each field with its own type; compile against the running kernel's vmlinux.h, with CO-RE")
+    .about(About::Operands),
+    Cause::new(
+        "attach-target",
+        &["Tracing programs must provide btf_id", "attach_btf_id *"],
+        "the program does not say what it attaches to, or that does not exist",
+    )
+    .needs("programs of this type need a function or hook of the kernel's BTF")
+    .help("name it in the section: SEC(\"fentry/do_unlinkat\"), SEC(\"lsm/file_open\")")
+    .about(About::None),
+    Cause::new(
+        "list-lock",
+        &["bpf_spin_lock at off=# must be held for *"],
+        "a list or tree is used without its lock",
+    )
+    .needs("the bpf_spin_lock beside the list head or tree root must be held")
+    .help("call bpf_spin_lock before, and bpf_spin_unlock after")
+    .about(About::None),
+    Cause::new(
+        "dynptr-uninitialised",
+        &["Expected an initialized dynptr as arg ##", "Expected an initialized dynptr as *"],
+        "a dynptr is used that was not set up",
+    )
+    .needs("the dynptr must have been made (bpf_dynptr_from_mem, bpf_ringbuf_reserve_dynptr, ...) and not ended since")
+    .help("check the result of the call that makes it, and do not use it after it was submitted"),
+    Cause::new(
+        "dynptr-overwritten",
+        &["cannot overwrite referenced dynptr"],
+        "the bytes of a dynptr on the stack are overwritten",
+    )
+    .needs("a dynptr that holds a reference must be ended (submitted, discarded) first")
+    .help("use a second variable")
+    .about(About::None),
+];
+
+fn context_field(case: &Case<'_>) -> String {
+    let kind = match case.env.variant {
+        Some(variant) => format!("{} programs", variant.label),
+        None => "this type of program".into(),
+    };
+    match case.holes.numbers[..] {
+        [off, size] => {
+            let access = if matches!(case.op, Some(Op::Store { .. })) { "write" } else { "read" };
+            format!("{kind} may not {access} {} at context offset {off}", bytes(size))
+        }
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,162 @@
+//! Packet bytes.
+
+use isa::Op;
+
+use crate::explain::case::{Case, Touch};
+use crate::explain::cause::Cause;
+use crate::explain::words::{bytes, unsigned};
+use crate::state::RegKind;
+
+/// Largest offset for which Linux keeps the result of a comparison with the end.
+const MAX_OFFSET: u64 = 0xffff;
+
+pub(super) const CAUSES: &[Cause] = &[
+    Cause::new(
+        "packet-offset-unlimited",
+        &["R# offset is outside of the packet"],
+        "the packet is read at an offset that has no small limit",
+    )
+    .when(is_far)
+    .needs_of(|case| {
+        format!(
+            "a comparison with data_end counts only for offsets up to {MAX_OFFSET}; the variable part of {} can be as large as {}",
+            case.main_name(),
+            case.main().map_or_else(String::new, |reg| unsigned(reg.v.umax))
+        )
+    })
+    .help("limit the variable part before it is added to the pointer, for instance `len &= 0x3fff` or `if (len > 1500) return ...;`, then compare the sum with data_end"),
+    Cause::new(
+        "packet-bounds",
+        &["R# offset is outside of the packet"],
+        "the packet is read or written beyond what was compared with data_end",
+    )
+    .needs_of(required)
+    .help_of(help),
+    Cause::new(
+        "packet-negative-offset",
+        &["R# min value is negative, either use unsigned index or do a if (index >=0) check."],
+        "the packet is read at an offset that may be negative",
+    )
+    .when(|case| case.main().is_some_and(|reg| reg.is_packet()))
+    .needs_of(|case| format!("{} must not point before the packet's start", case.main_name()))
+    .help("make the offset unsigned, or check that it is not negative before adding it"),
+    Cause::new(
+        "packet-pointer-stale",
+        &["R# invalid mem access 'scalar'"],
+        "a packet pointer is used after a call that may move the packet",
+    )
+    .when(|case| case.invalidated().is_some_and(|(_, before, _)| before.is_packet_any()))
+    .needs_of(|case| match case.invalidated() {
+        Some((op, _, insn)) => format!(
+            "after {} every packet pointer must be read from the context again and compared with data_end again",
+            crate::explain::case::callee_name(case.env, op, insn)
+        ),
+        None => String::new(),
+    })
+    .help("after the call, set `data` and `data_end` again from the context and repeat the comparison"),
+    Cause::new(
+        "packet-end-arithmetic",
+        &["R# pointer arithmetic on pkt_end prohibited"],
+        "data_end is used in a calculation",
+    )
+    .needs("data_end may only be compared with packet pointers")
+    .help("calculate on the other side of the comparison: `data + n > data_end` instead of `data > data_end - n`"),
+    Cause::new(
+        "packet-read-only",
+        &["cannot write into packet"],
+        "this type of program may not write the packet",
+    )
+    .needs("direct packet writes are for program types that may change packets (XDP, TC, socket SKB, LWT xmit, ...)")
+    .help("read only, or use another program type"),
+    Cause::new(
+        "packet-to-helper",
+        &["helper access to the packet is not allowed"],
+        "this helper does not take packet pointers",
+    )
+    .needs_of(|case| format!("{} takes no pointer into the packet", case.callee()))
+    .help("copy the bytes to the stack first, and pass the copy"),
+    Cause::new(
+        "packet-misaligned",
+        &["misaligned packet access off *"],
+        "packet bytes are read at an offset that is not aligned",
+    )
+    .needs("with strict alignment each access must be aligned to its size")
+    .help("load without BPF_F_STRICT_ALIGNMENT, or read byte by byte"),
+];
+
+fn is_far(case: &Case<'_>) -> bool {
+    case.main().is_some_and(|reg| {
+        let reach = reg.v.umax.saturating_add(reg.off.max(0) as u64);
+        reg.is_packet() && reg.v.as_const().is_none() && reg.range() == 0 && reach > MAX_OFFSET
+    })
+}
+
+/// Where the comparison has to reach: behind `data`, or behind the pointer if it varies.
+enum Reach {
+    FromStart(i64),
+    FromPointer(i64),
+}
+
+fn reach(touch: &Touch, case: &Case<'_>) -> Reach {
+    match touch.high {
+        Some(high) if touch.reg.v.as_const().is_some() => Reach::FromStart(high + touch.size),
+        _ => Reach::FromPointer(insn_off(case) + touch.size),
+    }
+}
+
+fn insn_off(case: &Case<'_>) -> i64 {
+    match case.op {
+        Some(
+            Op::Load { off, .. }
+            | Op::Store { off, .. }
+            | Op::Atomic { off, .. }
+            | Op::LoadAcquire { off, .. }
+            | Op::StoreRelease { off, .. },
+        ) => off.into(),
+        _ => 0,
+    }
+}
+
+fn start(touch: &Touch) -> &'static str {
+    if touch.reg.kind == RegKind::PktMeta { "data_meta" } else { "data" }
+}
+
+fn end(touch: &Touch) -> &'static str {
+    if touch.reg.kind == RegKind::PktMeta { "data" } else { "data_end" }
+}
+
+fn required(case: &Case<'_>) -> String {
+    let Some(touch) = case.touch() else { return String::new() };
+    let what = match case.op {
+        Some(Op::Call(_)) => format!("{} on {} of the packet", case.callee(), bytes(touch.size)),
+        _ if touch.write => format!("writing {}", bytes(touch.size)),
+        _ => format!("reading {}", bytes(touch.size)),
+    };
+    let (end, name) = (end(&touch), case.main_name());
+    if touch.reg.range() < 0 {
+        return format!("{what} needs a check that shows that {name} lies before {end}");
+    }
+    match reach(&touch, case) {
+        Reach::FromStart(to) => {
+            let at = to - touch.size;
+            let start = start(&touch);
+            format!("{what} at packet offset {at} needs a check that {start} + {to} <= {end}")
+        }
+        Reach::FromPointer(to) => {
+            format!("{what} needs a check of this pointer itself: {name} + {to} <= {end}")
+        }
+    }
+}
+
+fn help(case: &Case<'_>) -> String {
+    let Some(touch) = case.touch() else { return String::new() };
+    let end = end(&touch);
+    match reach(&touch, case) {
+        Reach::FromStart(to) => {
+            format!("before this line: `if ({} + {to} > {end}) return ...;`", start(&touch))
+        }
+        Reach::FromPointer(to) => format!(
+            "before this line, compare the very pointer that is used: `if (p + {to} > {end}) return ...;`"
+        ),
+    }
+}

@@ -1,0 +1,120 @@
+//! The stack of 512 bytes.
+
+use crate::explain::case::Case;
+use crate::explain::cause::{About, Cause};
+
+const UNINITIALISED: &[&str] = &[
+    "invalid read from stack off #+# size #",
+    "invalid read from stack R# off #+# size #",
+    "invalid read from stack R# var_off *+# size #",
+];
+
+pub(super) const CAUSES: &[Cause] = &[
+    Cause::new("stack-uninitialised", UNINITIALISED, "stack bytes are read that were never written")
+        .needs_of(uninitialised)
+        .help("set all of the variable before, padding included: `struct key k = {};` or `__builtin_memset(&k, 0, sizeof(k));`"),
+    Cause::new(
+        "stack-bounds",
+        &[
+            "invalid write to stack R# off=# size=#",
+            "invalid read from stack R# off=# size=#",
+            "invalid indirect access to stack R# off=# size=#",
+            "invalid * stack R# off=# size=#",
+        ],
+        "an access outside the stack",
+    )
+    .needs("a function's stack is 512 bytes: an access must lie within fp-512 to fp-1")
+    .help("keep indexes within the array; put large data into a map (a per-CPU array of one element)"),
+    Cause::new(
+        "stack-variable",
+        &[
+            "invalid variable-offset * stack R# var_off=* off=# size=#",
+            "invalid unbounded variable-offset * stack R#",
+            "R# variable offset stack access prohibited for !root, var_off=*",
+            "R# variable stack access prohibited for !root, var_off=* off=#",
+            "variable offset stack pointer cannot be passed into helper function; *",
+        ],
+        "the stack is accessed at an offset that is not limited enough",
+    )
+    .needs_of(|case| {
+        format!("every value that {} can have must lie within the stack, fp-512 to fp-1", case.main_name())
+    })
+    .help("limit the index just before it is used: `if (i >= N) return ...;` or `i &= N - 1`"),
+    Cause::new(
+        "stack-misaligned",
+        &["misaligned stack access off *"],
+        "a stack access is not aligned to its size",
+    )
+    .needs("stack accesses of 2, 4 and 8 bytes must be aligned to their size")
+    .help("let the compiler lay out the variable: no packed structs, no pointer casts to wider types")
+    .about(About::Operands),
+    Cause::new(
+        "stack-partial-fill",
+        &["invalid size of register fill"],
+        "part of a pointer that was saved on the stack is read",
+    )
+    .needs("a saved pointer must be read back whole, with 8 bytes")
+    .help("read the pointer with its full width"),
+    Cause::new(
+        "stack-partial-spill",
+        &["invalid size of register spill"],
+        "part of a pointer is saved on the stack",
+    )
+    .needs("a pointer must be saved whole, with 8 bytes")
+    .help("keep pointers in pointer variables, not in smaller integers")
+    .about(About::Operands),
+    Cause::new(
+        "stack-corrupt",
+        &["attempt to corrupt spilled pointer on stack"],
+        "part of a pointer that was saved on the stack is overwritten",
+    )
+    .needs("a saved pointer must stay whole")
+    .help("do not reuse the bytes of a pointer variable"),
+    Cause::new(
+        "stack-depth",
+        &[
+            "combined stack size of # calls is #. Too large",
+            "stack size of subprog # is #. Too large",
+            "tail_calls are not allowed when call stack of previous frames is # bytes. Too large",
+        ],
+        "the functions on one call chain use too much stack",
+    )
+    .needs_of(|case| match case.holes.numbers[..] {
+        [calls, size] => format!("the {calls} functions of this chain together use {size} bytes (each rounded up); 512 are allowed"),
+        _ => "all functions of a call chain together may use 512 bytes (256 before a tail call)".into(),
+    })
+    .help("make local arrays smaller, move them into a per-CPU array map, or let the compiler inline less (fewer functions with their own frame)")
+    .about(About::None),
+    Cause::new(
+        "stack-frame-pointer",
+        &["frame pointer is read only"],
+        "the frame pointer R10 is written",
+    )
+    .needs("R10 always points to the running function's stack")
+    .help("copy R10 to another register and calculate with the copy")
+    .about(About::None),
+    Cause::new(
+        "stack-of-caller",
+        &["cannot spill pointers to stack into stack frame of the caller", "cannot return stack pointer to the caller"],
+        "a pointer into this function's stack would outlive the function",
+    )
+    .needs("the stack of a function ends with it")
+    .help("let the caller own the memory and pass a pointer to it")
+    .about(About::Operands),
+];
+
+fn uninitialised(case: &Case<'_>) -> String {
+    let numbers = &case.holes.numbers;
+    let (from, size) = match numbers[..] {
+        [off, into, size] => (off + into, size - into),
+        _ => return "every byte that is read must have been written before".into(),
+    };
+    let first = format!("the byte at fp{from:+} was never written on this path");
+    match case.op {
+        Some(isa::Op::Call(_)) => {
+            format!("{} reads {} bytes there, and {first}", case.callee(), numbers[2])
+        }
+        _ if size > 1 => format!("every byte that is read must have been written: {first}"),
+        _ => first,
+    }
+}

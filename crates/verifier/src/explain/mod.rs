@@ -1,0 +1,150 @@
+//! Why a program was rejected, for people: what was required, what is known, how the program gets
+//! there and what usually helps.
+//!
+//! The program is verified once more with the path kept ([`trace`]); values are followed back
+//! along it ([`chase`]), and a table ([`causes`]) says which rule stands behind each of Linux's
+//! messages. Everything told of registers comes from the states. Nothing here lays out text:
+//! that is for the printers of [`Explanation`].
+
+mod case;
+mod cause;
+mod causes;
+mod chase;
+mod data;
+mod path;
+mod pattern;
+mod place;
+mod trace;
+mod words;
+
+use std::cell::OnceCell;
+
+pub use data::{Event, EventKind, Explanation, Fact, Origin, Place, Range, Source};
+pub(crate) use trace::{Step, Trace};
+
+use crate::env::Env;
+use crate::error::Reject;
+use crate::input::{LogOptions, Policy, Program, World};
+use crate::log::Log;
+use crate::passes;
+use case::Case;
+use cause::{About, Cause};
+use chase::{Hop, Loc};
+use pattern::Holes;
+
+/// Why Linux 6.18 rejects the program, for people; `None` if it accepts it.
+pub fn explain(program: &Program, world: &World, policy: &Policy) -> Option<Explanation> {
+    let mut env = Env::new(program, world, policy, Log::new(&LogOptions::default()));
+    let reject = match passes::check_attributes(program, policy) {
+        Err(reject) => reject,
+        Ok(()) => {
+            env.trace = Some(Box::default());
+            env.run().err()?
+        }
+    };
+    Some(explain_reject(&mut env, &reject))
+}
+
+fn explain_reject(env: &mut Env<'_>, reject: &Reject) -> Explanation {
+    let trace = env.trace.take().unwrap_or_default();
+    let env = &*env;
+    let (cause, message, holes) = recognise(env, &trace, reject);
+    let case = case(env, &trace, reject, holes);
+    let subjects = subjects(&case, cause);
+    let histories: Vec<(String, Vec<Hop>)> = subjects
+        .iter()
+        .map(|&loc| (path::loc_name(&case, loc, usize::MAX), case.history(loc)))
+        .collect();
+    let known = subjects.iter().zip(&histories);
+    let known = known.filter_map(|(&loc, (name, hops))| fact(&case, loc, name, hops)).collect();
+    let suggestion = cause.help.to(&case);
+    Explanation {
+        cause: cause.id,
+        title: title(cause, reject, message),
+        errno: reject.errno(),
+        message: message.to_owned(),
+        place: case.insn.map(|insn| place::place(env, insn)),
+        label: case.does(),
+        required: cause.required.to(&case),
+        known,
+        path: path::events(&case, &histories),
+        suggestion: (!suggestion.is_empty()).then_some(suggestion),
+    }
+}
+
+fn title(cause: &Cause, reject: &Reject, message: &str) -> String {
+    match (reject.feature(), cause.title, message) {
+        (Some(feature), ..) => format!("ring3 does not know the rules of {feature}"),
+        (None, "", "") => "the program is rejected without a message".into(),
+        (None, "", message) => message.to_owned(),
+        (None, title, _) => title.to_owned(),
+    }
+}
+
+/// The first row of the table that the rejection fits, the line that it fits, and how.
+fn recognise<'a>(
+    env: &'a Env<'a>,
+    trace: &'a Trace,
+    reject: &'a Reject,
+) -> (&'static Cause, &'a str, Holes<'a>) {
+    // Linux's last line is the answer that people know; some only go with an earlier one.
+    let lines = || reject.lines().iter().rev().flat_map(|text| text.lines());
+    for cause in causes::all() {
+        for line in lines() {
+            for pattern in cause.patterns {
+                let Some(holes) = pattern::fit(pattern, line) else { continue };
+                let case = case(env, trace, reject, holes);
+                if (cause.when)(&case) {
+                    return (cause, line, case.holes);
+                }
+            }
+        }
+    }
+    (causes::OTHER, lines().next().unwrap_or(""), Holes::default())
+}
+
+fn case<'c>(env: &'c Env<'c>, trace: &'c Trace, reject: &Reject, holes: Holes<'c>) -> Case<'c> {
+    // Without an instruction of its own the end of the path is meant, or nothing.
+    let end = trace.steps().last().map(|step| step.insn);
+    let insn = reject.insn().or(end).filter(|&insn| insn < env.prog.insns.len());
+    let on_path = insn.is_some() && end == insn;
+    Case {
+        env,
+        steps: if on_path { trace.steps() } else { &[] },
+        whole: trace.is_whole(),
+        insn,
+        op: insn.and_then(|insn| env.ops[insn]),
+        holes,
+        past: OnceCell::new(),
+    }
+}
+
+/// The registers to tell about, each once.
+fn subjects(case: &Case<'_>, cause: &Cause) -> Vec<Loc> {
+    let mut regs = match cause.about {
+        About::None => Vec::new(),
+        About::Operands => case.operands(),
+        About::Made(make) => make(case),
+        About::Named if !case.holes.regs.is_empty() => case.holes.regs.clone(),
+        About::Named => case.operands(),
+    };
+    let mut seen = 0u32;
+    regs.retain(|&n| {
+        let new = n <= 10 && seen & 1 << n == 0;
+        seen |= u32::from(new) << n;
+        new
+    });
+    regs.iter().map(|&n| Loc::Reg(case.depth(), n)).collect()
+}
+
+fn fact(case: &Case<'_>, loc: Loc, name: &str, hops: &[Hop]) -> Option<Fact> {
+    let reg = chase::get(case.now()?, loc)?;
+    let v = &reg.v;
+    let range = Range { smin: v.smin, smax: v.smax, umin: v.umin, umax: v.umax };
+    Some(Fact {
+        name: name.to_owned(),
+        text: words::register(case.env, &reg),
+        range: reg.is_init().then_some(range),
+        origin: path::origin(case, hops),
+    })
+}
