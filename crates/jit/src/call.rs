@@ -48,8 +48,7 @@ impl Program {
     pub unsafe fn run(&self, ctx: u64, context: &mut RunContext) -> Result<u64, Fault> {
         context.stop = 0;
         context.tail_calls = 0;
-        // SAFETY: handed on to the caller.
-        unsafe { self.call(0, [ctx, 0, 0, 0, 0], context) }
+        self.through(self.enter_main, [ctx, 0, 0, 0, 0], context)
     }
 
     /// Runs function `index` (in the order of the input's starts) with `args`.
@@ -63,9 +62,19 @@ impl Program {
         args: [u64; 5],
         context: &mut RunContext,
     ) -> Result<u64, Fault> {
-        let target = self.function_address(index).unwrap_or(self.address());
-        let outer = mem::replace(&mut context.enter, self.stub());
-        let value = enter(self.stub(), target, args, context);
+        context.target = self.function_address(index).unwrap_or(self.address());
+        self.through(self.enter, args, context)
+    }
+
+    #[inline]
+    fn through(
+        &self,
+        stub: u64,
+        args: [u64; 5],
+        context: &mut RunContext,
+    ) -> Result<u64, Fault> {
+        let outer = mem::replace(&mut context.enter, self.enter);
+        let value = enter(stub, args, context);
         context.enter = outer;
         if context.stop == 0 { Ok(value) } else { Err(self.why(context)) }
     }
@@ -105,26 +114,25 @@ impl RunContext {
         if self.stop != 0 || stub == 0 {
             return None;
         }
-        let value = enter(stub, func, args, self);
+        self.target = func;
+        let value = enter(stub, args, self);
         (self.stop == 0).then_some(value)
     }
 }
 
-/// Calls `target` through the entry stub at `stub`.
+/// Calls the code at `stub`.
 #[inline]
-fn enter(stub: u64, target: u64, args: [u64; 5], context: &mut RunContext) -> u64 {
+fn enter(stub: u64, args: [u64; 5], context: &mut RunContext) -> u64 {
     let context: *mut RunContext = context;
     let outer = CURRENT.replace(context);
     // SAFETY: `context` comes from a reference. The stub is sealed code of a program that the
     // caller keeps alive; it has this signature and preserves what the C ABI asks for.
     let value = unsafe {
-        let (outer_rsp, outer_leave) = ((*context).entry_rsp, (*context).leave);
-        (*context).target = target;
+        let outer_rsp = (*context).entry_rsp;
         let function: Enter = mem::transmute::<usize, Enter>(stub as usize);
         let [a, b, c, d, e] = args;
         let value = function(a, b, c, d, e, context);
         (*context).entry_rsp = outer_rsp;
-        (*context).leave = outer_leave;
         value
     };
     CURRENT.set(outer);

@@ -23,8 +23,6 @@ pub type ResolveTail =
 pub struct RunContext {
     /// Stack pointer to return to when the run is stopped.
     pub(crate) entry_rsp: u64,
-    /// Where a stopped run leaves, in the stub that it entered by.
-    pub(crate) leave: u64,
     /// Function that the entry stub calls.
     pub(crate) target: u64,
     /// Not 0: the run ends at the next look (after helpers that may stop, at jumps backwards).
@@ -47,7 +45,7 @@ pub struct RunContext {
 
 /// Offsets for generated code.
 pub(crate) const ENTRY_RSP: i32 = std::mem::offset_of!(RunContext, entry_rsp) as i32;
-pub(crate) const LEAVE: i32 = std::mem::offset_of!(RunContext, leave) as i32;
+pub(crate) const ENTER: i32 = std::mem::offset_of!(RunContext, enter) as i32;
 pub(crate) const TARGET: i32 = std::mem::offset_of!(RunContext, target) as i32;
 pub(crate) const STOP: i32 = std::mem::offset_of!(RunContext, stop) as i32;
 pub(crate) const TAIL_CALLS: i32 = std::mem::offset_of!(RunContext, tail_calls) as i32;
@@ -59,7 +57,6 @@ impl RunContext {
     pub const fn new() -> RunContext {
         RunContext {
             entry_rsp: 0,
-            leave: 0,
             target: 0,
             stop: 0,
             tail_calls: 0,

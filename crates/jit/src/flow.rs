@@ -4,7 +4,7 @@ use isa::{Callee, Imm64, Op};
 
 use crate::{
     JitError,
-    ins::{ARGS, Ins, Set},
+    ins::{ARGS, Code, Ins, Set},
 };
 
 /// No block.
@@ -17,6 +17,8 @@ pub(crate) struct Func {
     pub(crate) end: u32,
     pub(crate) first_block: u32,
     pub(crate) last_block: u32,
+    /// Has `may_goto` in it.
+    pub(crate) may_goto: bool,
 }
 
 /// A run of instructions entered at the top and left at the bottom.
@@ -36,6 +38,8 @@ pub(crate) struct Block {
     pub(crate) live_in: Set,
     reads: Set,
     writes: Set,
+    /// `live_in` is known.
+    solved: bool,
 }
 
 /// The program's shape.
@@ -45,8 +49,8 @@ pub(crate) struct Flow {
     pub(crate) blocks: Vec<Block>,
     /// For the first slot of a block, its number.
     block_at: Vec<u32>,
-    /// For each function the arguments it reads.
-    reads_of: Vec<Set>,
+    /// Calls of subprograms: slot and function.
+    calls: Vec<(u32, u32)>,
 }
 
 /// Rounds over a function's blocks before everything counts as live.
@@ -68,6 +72,7 @@ impl Block {
             live_in: 0,
             reads: 0,
             writes: 0,
+            solved: false,
         }
     }
 }
@@ -79,24 +84,33 @@ fn functions(len: usize, starts: &[u32]) -> Result<Vec<Func>, JitError> {
         return Err(JitError::Starts);
     }
     let ends = starts.iter().skip(1).copied().chain([len as u32]);
-    let func = |(start, end)| Func { start, end, first_block: 0, last_block: 0 };
+    let func = |(start, end)| Func {
+        start,
+        end,
+        first_block: 0,
+        last_block: 0,
+        may_goto: false,
+    };
     Ok(starts.iter().copied().zip(ends).map(func).collect())
 }
 
-/// Every function that is named exists.
-fn check_calls(code: &[Ins], funcs: &[Func]) -> Result<(), JitError> {
+/// Every function that is named exists; the calls.
+fn find_calls(code: &[Ins], funcs: &[Func]) -> Result<Vec<(u32, u32)>, JitError> {
+    let mut calls = Vec::new();
     for (pc, ins) in code.iter().enumerate() {
-        let rel = match ins {
-            Ins::Op { op: Op::Call(Callee::Subprog(rel)), .. } => *rel,
-            Ins::Op { op: Op::LdImm64 { imm: Imm64::Func(rel), .. }, .. } => *rel,
+        let (rel, call) = match ins {
+            Ins::Op { op: Op::Call(Callee::Subprog(rel)), .. } => (*rel, true),
+            Ins::Op { op: Op::LdImm64 { imm: Imm64::Func(rel), .. }, .. } => (*rel, false),
             _ => continue,
         };
         let target = pc as i64 + 1 + i64::from(rel);
-        if funcs.binary_search_by_key(&target, |f| i64::from(f.start)).is_err() {
-            return Err(JitError::Call { pc, target });
+        let callee = funcs.binary_search_by_key(&target, |f| i64::from(f.start));
+        let callee = callee.map_err(|_| JitError::Call { pc, target })?;
+        if call {
+            calls.push((pc as u32, callee as u32));
         }
     }
-    Ok(())
+    Ok(calls)
 }
 
 /// Where control goes from one slot.
@@ -123,7 +137,7 @@ impl Flow {
     pub(crate) fn new(code: &[Ins], starts: &[u32]) -> Result<Flow, JitError> {
         let mut flow = Flow { block_at: vec![NONE; code.len()], ..Flow::default() };
         flow.funcs = functions(code.len(), starts)?;
-        check_calls(code, &flow.funcs)?;
+        flow.calls = find_calls(code, &flow.funcs)?;
         flow.leaders(code)?;
         flow.split(code)?;
         flow.reach();
@@ -141,6 +155,8 @@ impl Flow {
             self.block_at[start as usize] = 0;
             for pc in start as usize..end as usize {
                 let Some(exits) = exits(&code[pc], pc) else { continue };
+                self.funcs[f].may_goto |=
+                    matches!(code[pc], Ins::Op { op: Op::MayGoto { .. }, .. });
                 if let Some(target) = exits.jump {
                     let inside = target >= i64::from(start) && target < i64::from(end);
                     if !inside || matches!(code[target as usize], Ins::Second) {
@@ -232,31 +248,48 @@ impl Flow {
     }
 
     /// Fills in `live_in` of all blocks, callees before callers.
-    pub(crate) fn liveness(&mut self, code: &[Ins]) {
-        let mut reads = vec![ARGS; self.funcs.len()];
-        for f in self.callees_first(code) {
-            self.summarise(code, f, &reads);
+    pub(crate) fn liveness(&mut self, code: &mut Code) {
+        for f in self.callees_first() {
+            for i in self.calls_of(f) {
+                let (pc, callee) = self.calls[i];
+                code.effects[pc as usize].reads = self.arguments(callee as usize);
+            }
+            self.summarise(code, f);
             self.solve(f);
-            let entry = self.funcs[f].first_block as usize;
-            reads[f] = self.blocks[entry].live_in & ARGS;
         }
-        self.reads_of = reads;
     }
 
-    fn callees_first(&self, code: &[Ins]) -> Vec<usize> {
-        let calls: Vec<Vec<usize>> = self.funcs.iter().map(|f| self.calls_of(code, f)).collect();
-        let mut order = Vec::with_capacity(calls.len());
-        let mut seen = vec![false; calls.len()];
-        for root in 0..calls.len() {
+    /// What function `f` reads of r1 to r5, as far as known.
+    pub(crate) fn arguments(&self, f: usize) -> Set {
+        let block = self.blocks[self.funcs[f].first_block as usize];
+        if block.solved { block.live_in & ARGS } else { ARGS }
+    }
+
+    /// Pairs of caller and callee.
+    pub(crate) fn call_pairs(&self) -> Vec<(usize, usize)> {
+        let mut pairs = Vec::new();
+        for f in 0..self.funcs.len() {
+            pairs.extend(self.calls_of(f).map(|i| (f, self.calls[i].1 as usize)));
+        }
+        pairs.dedup();
+        pairs
+    }
+
+    /// Functions so that, without recursion, each follows those it calls.
+    fn callees_first(&self) -> Vec<usize> {
+        let mut order = Vec::with_capacity(self.funcs.len());
+        let mut seen = vec![false; self.funcs.len()];
+        for root in 0..self.funcs.len() {
             let mut stack = vec![(root, 0)];
             while let Some((f, at)) = stack.pop() {
                 if at == 0 && std::mem::replace(&mut seen[f], true) {
                     continue;
                 }
-                match calls[f].get(at) {
-                    Some(&callee) => {
+                let calls = self.calls_of(f);
+                match self.calls[calls].get(at) {
+                    Some(&(_, callee)) => {
                         stack.push((f, at + 1));
-                        stack.push((callee, 0));
+                        stack.push((callee as usize, 0));
                     }
                     None => order.push(f),
                 }
@@ -265,37 +298,24 @@ impl Flow {
         order
     }
 
-    fn calls_of(&self, code: &[Ins], func: &Func) -> Vec<usize> {
-        let slots = func.start as usize..func.end as usize;
-        let callee = |pc: usize| match code[pc] {
-            Ins::Op { op: Op::Call(Callee::Subprog(rel)), .. } => {
-                self.func_at(pc as i64 + 1 + i64::from(rel))
-            }
-            _ => None,
-        };
-        let mut calls: Vec<usize> = slots.filter_map(callee).collect();
-        calls.sort_unstable();
-        calls.dedup();
-        calls
+    /// Where in `calls` those of function `f` are.
+    fn calls_of(&self, f: usize) -> std::ops::Range<usize> {
+        let Func { start, end, .. } = self.funcs[f];
+        let first = self.calls.partition_point(|(pc, _)| *pc < start);
+        let last = self.calls.partition_point(|(pc, _)| *pc < end);
+        first..last
     }
 
     /// What each block of `f` reads before it writes, and what it writes.
-    fn summarise(&mut self, code: &[Ins], f: usize, reads: &[Set]) {
+    fn summarise(&mut self, code: &Code, f: usize) {
         let Func { first_block, last_block, .. } = self.funcs[f];
-        for b in first_block..last_block {
-            let Block { start, end, .. } = self.blocks[b as usize];
+        for block in &mut self.blocks[first_block as usize..last_block as usize] {
             let (mut used, mut set) = (0, 0);
-            for pc in (start..end).rev() {
-                let callee = |rel: i32| {
-                    let at = self.func_at(i64::from(pc) + 1 + i64::from(rel));
-                    at.map_or(ARGS, |f| reads[f])
-                };
-                let (r, w) = code[pc as usize].effect(callee);
-                used = used & !w | r;
-                set |= w;
+            for effect in code.effects[block.start as usize..block.end as usize].iter().rev() {
+                used = used & !effect.writes | effect.reads;
+                set |= effect.writes;
             }
-            let block = &mut self.blocks[b as usize];
-            (block.reads, block.writes) = (used & VARIABLE, set);
+            (block.reads, block.writes, block.solved) = (used & VARIABLE, set, true);
         }
     }
 
@@ -324,26 +344,19 @@ impl Flow {
     }
 
     /// For each slot of `block`, what is live after it; `out` is overwritten.
-    pub(crate) fn live_after(&self, code: &[Ins], block: &Block, out: &mut Vec<Set>) {
+    pub(crate) fn live_after(&self, code: &Code, block: &Block, out: &mut Vec<Set>) {
         out.clear();
         out.resize((block.end - block.start) as usize, 0);
         let mut live = self.live_out(block);
-        for pc in (block.start..block.end).rev() {
-            out[(pc - block.start) as usize] = live;
-            let ins = &code[pc as usize];
-            let (reads, writes) = self.effect(ins, pc);
-            if ins.is_pure() && live & writes == 0 {
+        let slots = block.start as usize..block.end as usize;
+        for ((pc, effect), after) in
+            slots.clone().zip(&code.effects[slots]).zip(out.iter_mut()).rev()
+        {
+            *after = live;
+            if live & effect.writes == 0 && code.slots[pc].is_pure() {
                 continue;
             }
-            live = (live & !writes | reads) & VARIABLE;
+            live = (live & !effect.writes | effect.reads) & VARIABLE;
         }
-    }
-
-    /// What the instruction at `pc` reads and writes.
-    pub(crate) fn effect(&self, ins: &Ins, pc: u32) -> (Set, Set) {
-        ins.effect(|rel| {
-            let at = self.func_at(i64::from(pc) + 1 + i64::from(rel));
-            at.and_then(|f| self.reads_of.get(f)).copied().unwrap_or(ARGS)
-        })
     }
 }

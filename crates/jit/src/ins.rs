@@ -34,19 +34,37 @@ pub(crate) enum Ins {
     Second,
 }
 
+/// Registers that an instruction reads and those it writes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Effect {
+    pub(crate) reads: Set,
+    pub(crate) writes: Set,
+}
+
+/// A program's slots, one after the other.
+#[derive(Default)]
+pub(crate) struct Code {
+    pub(crate) slots: Vec<Ins>,
+    /// Of each slot. Calls of subprograms read all arguments until more is known.
+    pub(crate) effects: Vec<Effect>,
+}
+
 /// Decodes all slots and resolves helpers.
-pub(crate) fn decode(insns: &[Insn], env: &dyn Env) -> Result<Vec<Ins>, JitError> {
-    let mut out = Vec::with_capacity(insns.len());
-    while out.len() < insns.len() {
-        let pc = out.len();
-        let ins = one(insns, pc, env)?;
-        let wide = matches!(ins, Ins::Op { op: Op::LdImm64 { .. }, .. });
-        out.push(ins);
-        if wide {
-            out.push(Ins::Second);
+pub(crate) fn decode(insns: &[Insn], env: &dyn Env) -> Result<Code, JitError> {
+    let mut code = Code {
+        slots: Vec::with_capacity(insns.len()),
+        effects: Vec::with_capacity(insns.len()),
+    };
+    while code.slots.len() < insns.len() {
+        let ins = one(insns, code.slots.len(), env)?;
+        code.slots.push(ins);
+        code.effects.push(ins.effect());
+        if matches!(ins, Ins::Op { op: Op::LdImm64 { .. }, .. }) {
+            code.slots.push(Ins::Second);
+            code.effects.push(Effect::default());
         }
     }
-    Ok(out)
+    Ok(code)
 }
 
 fn one(insns: &[Insn], pc: usize, env: &dyn Env) -> Result<Ins, JitError> {
@@ -79,7 +97,7 @@ fn plain(op: Op, pc: usize, env: &dyn Env) -> Result<Ins, JitError> {
         Op::LdImm64 { imm, .. } if !matches!(imm, Imm64::Value(_) | Imm64::Func(_)) => {
             Err(JitError::Untranslated { pc, what: "a map or variable by descriptor" })
         }
-        op if effect(&op, |_| 0).1 & bit(Reg::R10) != 0 => {
+        op if effect(&op).1 & bit(Reg::R10) != 0 => {
             Err(JitError::Untranslated { pc, what: "a write to the frame pointer" })
         }
         op => Ok(Ins::Op { op, guarded: false }),
@@ -103,15 +121,14 @@ pub(crate) fn args(n: u8) -> Set {
 }
 
 impl Ins {
-    /// Registers read and registers written. `callee` gives what a subprogram reads.
-    #[inline]
-    pub(crate) fn effect(&self, callee: impl Fn(i32) -> Set) -> (Set, Set) {
-        match self {
-            Ins::Op { op, .. } => effect(op, callee),
+    pub(crate) fn effect(&self) -> Effect {
+        let (reads, writes) = match self {
+            Ins::Op { op, .. } => effect(op),
             Ins::Native(target) => (args(target.args), SCRATCH),
             Ins::TailCall => (args(3), SCRATCH),
             Ins::Second => (0, 0),
-        }
+        };
+        Effect { reads, writes }
     }
 
     /// Whether nothing but its result makes it worth running.
@@ -133,7 +150,7 @@ impl Ins {
     }
 }
 
-fn effect(op: &Op, callee: impl Fn(i32) -> Set) -> (Set, Set) {
+fn effect(op: &Op) -> (Set, Set) {
     match *op {
         Op::Alu { op: AluOp::Mov, dst, src, .. } => (src_bit(src), bit(dst)),
         Op::Alu { dst, src, .. } => (src_bit(src) | bit(dst), bit(dst)),
@@ -153,7 +170,6 @@ fn effect(op: &Op, callee: impl Fn(i32) -> Set) -> (Set, Set) {
             (bit(base) | bit(src) | r0, out)
         }
         Op::Jmp { dst, src, .. } => (bit(dst) | src_bit(src), 0),
-        Op::Call(Callee::Subprog(rel)) => (callee(rel), SCRATCH),
         Op::Call(_) => (ARGS, SCRATCH),
         Op::Exit => (1, 0),
         Op::Ja { .. } | Op::MayGoto { .. } | Op::LdAbs { .. } | Op::LdInd { .. } => (0, 0),

@@ -14,6 +14,13 @@ const LOOP_ALIGN: u32 = 16;
 /// Room kept for aligning.
 const PAD: u32 = LOOP_ALIGN - 1;
 const ROUNDS: usize = 4;
+/// Bytes of the jump to the way out, right before the stub for callbacks.
+const LEAVE_BYTES: i32 = 5;
+
+/// What aligns the stack for a call after pushing `saved`.
+fn gap(saved: &[Host]) -> i32 {
+    8 * (1 - (saved.len() as i32 & 1))
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -23,13 +30,15 @@ enum Kind {
     /// Through the pool of addresses at the end.
     CallPool,
     Lea,
+    /// A jump that stays long.
+    Fixed,
     Align,
 }
 
 impl Kind {
     fn long(self) -> u32 {
         match self {
-            Kind::Jmp | Kind::Call => 5,
+            Kind::Jmp | Kind::Call | Kind::Fixed => 5,
             Kind::Jcc(_) | Kind::CallPool => 6,
             Kind::Lea => 7,
             Kind::Align => PAD,
@@ -104,7 +113,7 @@ pub(crate) struct Mark {
 }
 
 /// Finished code.
-pub(crate) struct Code {
+pub(crate) struct Finished {
     pub(crate) bytes: Vec<u8>,
     pub(crate) lines: Vec<Line>,
     pub(crate) guards: Vec<Guard>,
@@ -221,45 +230,67 @@ impl Pieces {
         self.saved |= hosts;
     }
 
-    /// The way in from other code and the way out of a stopped run; its label.
+    /// The ways in from other code and the way out of a stopped run: labels of the stub that calls
+    /// the function at label `main`, and of the one that calls what the context names.
     ///
     /// A stopped run leaves its functions without their epilogues: the stub restores what they
     /// saved, or all there is if `leaves` says that other programs are tail-called.
-    pub(crate) fn entry_stub(&mut self, leaves: bool) -> u32 {
-        let entry = self.new_label();
-        self.bind(entry);
+    pub(crate) fn entry_stubs(&mut self, main: u32, leaves: bool) -> (u32, u32) {
         let wanted = |h: &Host| leaves || self.saved & h.bit() != 0;
         let saved: Vec<Host> = CALLEE_SAVED.into_iter().filter(wanted).collect();
-        let gap = 8 * (1 - (saved.len() as i32 & 1));
-        let asm = &mut self.asm;
-        for &h in &saved {
-            asm.push(h);
-        }
-        if gap != 0 {
-            asm.arith_imm(W::W64, Arith::Sub, Rm::Reg(Host::RSP), gap);
-        }
-        let field = |h: Host, at: i32| Mem::at(h, at);
-        asm.store(3, field(context::REGISTER, context::ENTRY_RSP), Host::RSP);
+        let (to_main, to_any) = (self.new_label(), self.new_label());
+        self.bind(to_main);
+        self.enter(&saved, Some(main));
+        // The way out is known by its place: right before the stub that callbacks use.
         let leave = self.new_label();
-        self.lea_label(Host::RAX, leave);
-        let asm = &mut self.asm;
-        asm.store(3, field(context::REGISTER, context::LEAVE), Host::RAX);
-        asm.call_mem(field(context::REGISTER, context::TARGET));
+        self.jmp_long(leave);
+        self.bind(to_any);
+        self.enter(&saved, None);
         self.bind(leave);
+        self.leave(&saved);
+        self.bind(self.stop);
         let asm = &mut self.asm;
-        if gap != 0 {
-            asm.arith_imm(W::W64, Arith::Add, Rm::Reg(Host::RSP), gap);
+        asm.load(W::W64, Host::RSP, Mem::at(Host::R11, context::ENTRY_RSP));
+        asm.load(W::W64, Host::R11, Mem::at(Host::R11, context::ENTER));
+        asm.arith_imm(W::W64, Arith::Sub, Rm::Reg(Host::R11), LEAVE_BYTES);
+        asm.mov_imm(Host::RAX, 0, false);
+        asm.jmp_reg(Host::R11);
+        (to_main, to_any)
+    }
+
+    fn enter(&mut self, saved: &[Host], callee: Option<u32>) {
+        for &h in saved {
+            self.asm.push(h);
+        }
+        let asm = &mut self.asm;
+        if gap(saved) != 0 {
+            asm.arith_imm(W::W64, Arith::Sub, Rm::Reg(Host::RSP), gap(saved));
+        }
+        asm.store(3, Mem::at(context::REGISTER, context::ENTRY_RSP), Host::RSP);
+        match callee {
+            Some(label) => {
+                self.call(label);
+                self.leave(saved);
+            }
+            None => self.asm.call_mem(Mem::at(context::REGISTER, context::TARGET)),
+        }
+    }
+
+    fn leave(&mut self, saved: &[Host]) {
+        let asm = &mut self.asm;
+        if gap(saved) != 0 {
+            asm.arith_imm(W::W64, Arith::Add, Rm::Reg(Host::RSP), gap(saved));
         }
         for &h in saved.iter().rev() {
             asm.pop(h);
         }
         asm.ret();
-        self.bind(self.stop);
-        let asm = &mut self.asm;
-        asm.load(W::W64, Host::RSP, field(Host::R11, context::ENTRY_RSP));
-        asm.mov_imm(Host::RAX, 0, false);
-        asm.jmp_mem(field(Host::R11, context::LEAVE));
-        entry
+    }
+
+    /// A jump that keeps its [`LEAVE_BYTES`].
+    fn jmp_long(&mut self, label: u32) {
+        self.add(Kind::Fixed, label);
+        self.asm.jmp();
     }
 
     /// Bytes saved before each jump, jumps as short as known.
@@ -322,7 +353,7 @@ impl Pieces {
     }
 
     /// Puts everything together.
-    pub(crate) fn finish(mut self) -> Result<Code, JitError> {
+    pub(crate) fn finish(mut self) -> Result<Finished, JitError> {
         if self.asm.len() + self.pool.len() * 8 > i32::MAX as usize {
             return Err(JitError::TooLarge);
         }
@@ -358,7 +389,7 @@ impl Pieces {
             .collect();
         let stop = labels[self.stop as usize];
         self.move_tables(&saved);
-        Ok(Code { bytes, lines: self.lines, guards: self.guards, labels, text, stop })
+        Ok(Finished { bytes, lines: self.lines, guards: self.guards, labels, text, stop })
     }
 
     fn write(&self, bytes: &mut Vec<u8>, jump: &Jump, to: u32, pad: u32) {

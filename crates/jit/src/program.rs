@@ -1,6 +1,6 @@
 //! The whole way from slots to sealed code.
 
-use isa::{Callee, Insn, Op};
+use isa::Insn;
 
 use crate::{
     Env, JitError, Line, Options,
@@ -8,7 +8,7 @@ use crate::{
     flow::Flow,
     generate::{self, Unit},
     ins::{self, Ins},
-    layout::{Code, Guard, Pieces},
+    layout::{Finished, Guard, Pieces},
     slots,
 };
 
@@ -28,8 +28,10 @@ pub struct Program {
     pub(crate) tables: Box<Tables>,
     /// Offsets of functions, in the order of the input's starts.
     functions: Vec<u32>,
-    /// Offset of the stub through which the code is entered.
-    entry: u32,
+    /// The stub that calls the main program.
+    pub(crate) enter_main: u64,
+    /// The stub that calls what the run's context names.
+    pub(crate) enter: u64,
 }
 
 /// What faults and dumps look up.
@@ -45,15 +47,15 @@ pub(crate) struct Tables {
 
 /// Machine instructions before they have an address.
 struct Compiled {
-    code: Code,
+    code: Finished,
     functions: Vec<u32>,
-    entry: u32,
+    stubs: [u32; 2],
 }
 
 impl Program {
     /// Compiles and seals.
     pub fn new(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Program, JitError> {
-        let Compiled { code, functions, entry } = compile(input, env, options)?;
+        let Compiled { code, functions, stubs } = compile(input, env, options)?;
         let tables = Tables {
             lines: code.lines,
             guards: code.guards,
@@ -62,7 +64,8 @@ impl Program {
         };
         let tables = Box::new(tables);
         let memory = CodeMemory::seal(&code.bytes, &tables)?;
-        Ok(Program { memory, tables, functions, entry })
+        let [enter_main, enter] = stubs.map(|at| memory.base() + u64::from(at));
+        Ok(Program { memory, tables, functions, enter_main, enter })
     }
 
     /// The code, without the addresses that follow it.
@@ -73,11 +76,6 @@ impl Program {
     /// Where the code is in memory.
     pub fn base(&self) -> u64 {
         self.memory.base()
-    }
-
-    /// The stub through which the code is entered.
-    pub(crate) fn stub(&self) -> u64 {
-        self.base() + u64::from(self.entry)
     }
 
     /// Which code belongs to which slot, by ascending offset.
@@ -119,11 +117,11 @@ fn compile(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Compile
         return Err(JitError::Length(insns.len()));
     }
     let mut code = ins::decode(insns, env)?;
-    let mut flow = Flow::new(&code, input.starts)?;
+    let mut flow = Flow::new(&code.slots, input.starts)?;
     flow.check_ends()?;
     let moved: Vec<usize> = flow.funcs.iter().map(|f| slots::promote(&mut code, f)).collect();
-    flow.liveness(&code);
-    let needs_context = needs_context(&code, &flow, options);
+    flow.liveness(&mut code);
+    let needs_context = needs_context(&code.slots, &flow, options);
     let unit =
         Unit { code: &code, flow: &flow, env, options, needs_context: &needs_context };
     let labels = flow.blocks.len() as u32 + flow.funcs.len() as u32;
@@ -131,13 +129,14 @@ fn compile(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Compile
     for f in 0..flow.funcs.len() {
         generate::function(unit, f, moved[f], &mut out)?;
     }
-    let tail_calls = code.iter().any(|i| matches!(i, Ins::TailCall));
-    let entry = out.entry_stub(tail_calls);
+    let tail_calls = code.slots.iter().any(|i| matches!(i, Ins::TailCall));
+    let main = flow.blocks.len() as u32;
+    let (main, any) = out.entry_stubs(main, tail_calls);
     let code = out.finish()?;
     let first = flow.blocks.len();
     let functions = code.labels[first..first + flow.funcs.len()].to_vec();
-    let entry = code.labels[entry as usize];
-    Ok(Compiled { code, functions, entry })
+    let stubs = [main, any].map(|label| code.labels[label as usize]);
+    Ok(Compiled { code, functions, stubs })
 }
 
 /// Which functions read the run's context, or call one that does.
@@ -153,7 +152,7 @@ fn needs_context(code: &[Ins], flow: &Flow, options: &Options) -> Vec<bool> {
         return needs;
     }
     // Callers of what is marked, until nothing changes; calls are few levels deep.
-    let calls = calls(code, flow);
+    let calls = flow.call_pairs();
     loop {
         let mut changed = false;
         for &(caller, callee) in calls.iter().rev() {
@@ -164,20 +163,4 @@ fn needs_context(code: &[Ins], flow: &Flow, options: &Options) -> Vec<bool> {
             return needs;
         }
     }
-}
-
-/// Pairs of caller and callee.
-fn calls(code: &[Ins], flow: &Flow) -> Vec<(usize, usize)> {
-    let mut calls = Vec::new();
-    for (f, func) in flow.funcs.iter().enumerate() {
-        for pc in func.start..func.end {
-            let Ins::Op { op: Op::Call(Callee::Subprog(rel)), .. } = code[pc as usize] else {
-                continue;
-            };
-            calls.extend(flow.func_at(i64::from(pc) + 1 + i64::from(rel)).map(|g| (f, g)));
-        }
-    }
-    calls.sort_unstable();
-    calls.dedup();
-    calls
 }

@@ -5,10 +5,15 @@
 
 use isa::{AluOp, Op, Reg, Size, Src, Width};
 
-use crate::{flow::Func, ins::Ins};
+use crate::{
+    flow::Func,
+    ins::{Code, Effect, Ins, SCRATCH},
+};
 
 /// Number of the first register that stands for a slot.
 pub(crate) const FIRST: u8 = 11;
+const FP_BIT: u16 = 1 << 10;
+
 /// Slots of one function that can become registers.
 pub(crate) const MAX: usize = 5;
 
@@ -21,34 +26,41 @@ struct Slot {
 }
 
 /// Rewrites the accesses of `func` to its busiest slots; the number of slots moved.
-pub(crate) fn promote(code: &mut [Ins], func: &Func) -> usize {
-    let room = room(code, func);
+pub(crate) fn promote(code: &mut Code, func: &Func) -> usize {
     let range = func.start as usize..func.end as usize;
-    let code = &mut code[range];
-    let Some(mut slots) = slots(code) else { return 0 };
+    let effects = &mut code.effects[range.clone()];
+    let Some(room) = room(effects) else { return 0 };
+    let code = &mut code.slots[range];
+    let Some(mut slots) = slots(code, effects) else { return 0 };
     slots.retain(|s| matches!(s.size, 4 | 8));
     slots.sort_by_key(|s| (u32::MAX - s.weight, s.off));
     slots.truncate(room.min(MAX));
     if slots.is_empty() {
         return 0;
     }
-    for ins in code {
-        if let Some(moved) = rewrite(ins, &slots) {
-            *ins = Ins::Op { op: moved, guarded: false };
+    for (ins, effect) in code.iter_mut().zip(effects) {
+        let moved = if effect.reads & FP_BIT != 0 { rewrite(ins, &slots) } else { None };
+        if let Some(op) = moved {
+            *ins = Ins::Op { op, guarded: false };
+            *effect = ins.effect();
         }
     }
     slots.len()
 }
 
 /// All slots of the function; `None` where the frame pointer escapes.
-fn slots(code: &[Ins]) -> Option<Vec<Slot>> {
+fn slots(code: &[Ins], effects: &[Effect]) -> Option<Vec<Slot>> {
     let depth = loop_depth(code);
     let mut slots: Vec<Slot> = Vec::new();
-    for (pc, ins) in code.iter().enumerate() {
-        let Some((off, size)) = access(ins)? else { continue };
+    let mut accesses = Vec::new();
+    for pc in 0..code.len() {
+        if effects[pc].reads & FP_BIT == 0 {
+            continue;
+        }
+        let Some((off, size)) = access(&code[pc])? else { continue };
+        accesses.push((off, size));
         let weight = 1u32 << (3 * depth[pc].min(6));
-        let at = slots.binary_search_by_key(&off, |s| s.off);
-        match at {
+        match slots.binary_search_by_key(&off, |s| s.off) {
             Ok(i) => {
                 let slot = &mut slots[i];
                 slot.weight = slot.weight.saturating_add(weight);
@@ -61,7 +73,9 @@ fn slots(code: &[Ins]) -> Option<Vec<Slot>> {
             Err(i) => slots.insert(i, Slot { off, size, weight }),
         }
     }
-    drop_overlaps(code, &mut slots);
+    accesses.sort_unstable();
+    accesses.dedup();
+    drop_overlaps(&accesses, &mut slots);
     Some(slots)
 }
 
@@ -92,10 +106,7 @@ fn loop_depth(code: &[Ins]) -> Vec<u8> {
 }
 
 /// A slot stays where it is if another access reaches into it.
-fn drop_overlaps(code: &[Ins], slots: &mut [Slot]) {
-    let mut sizes: Vec<(i16, u8)> = code.iter().filter_map(|i| access(i).flatten()).collect();
-    sizes.sort_unstable();
-    sizes.dedup();
+fn drop_overlaps(sizes: &[(i16, u8)], slots: &mut [Slot]) {
     for slot in slots {
         let (start, end) = (i32::from(slot.off), i32::from(slot.off) + 8);
         let first = sizes.partition_point(|&(off, _)| i32::from(off) + 8 <= start);
@@ -159,22 +170,19 @@ fn rewrite(ins: &Ins, slots: &[Slot]) -> Option<Op> {
     Some(Op::Alu { width, op: AluOp::Mov, dst, src })
 }
 
-/// How many slots `func` can have in registers: enough others must stay free.
-fn room(code: &[Ins], func: &Func) -> usize {
+/// How many slots of a function with these effects can be in registers: enough others must stay
+/// free. `None` if it uses no stack.
+fn room(effects: &[Effect]) -> Option<usize> {
     let (mut regs, mut calls) = (1u16, false);
-    for ins in &code[func.start as usize..func.end as usize] {
-        let (reads, writes) = ins.effect(|_| 0x3e);
-        calls |= match ins {
-            Ins::Op { op, .. } => matches!(op, Op::Call(_)),
-            Ins::Native(_) | Ins::TailCall => true,
-            Ins::Second => false,
-        };
-        regs |= reads | writes;
+    for effect in effects {
+        calls |= effect.writes == SCRATCH;
+        regs |= effect.reads | effect.writes;
+    }
+    if regs & FP_BIT == 0 {
+        return None;
     }
     let saved = (regs & 0x3c0).count_ones() as usize;
     let used = (regs & 0x3ff).count_ones() as usize;
-    match calls {
-        true => 6usize.saturating_sub(saved).min(11usize.saturating_sub(used)),
-        false => 11usize.saturating_sub(used),
-    }
+    let others = 11usize.saturating_sub(used);
+    Some(if calls { 6usize.saturating_sub(saved).min(others) } else { others })
 }

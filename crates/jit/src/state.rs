@@ -70,6 +70,8 @@ pub(crate) struct State {
     vals: [Val; REGS],
     /// How many values depend on each host register.
     refs: [u8; 16],
+    /// Registers that are not [`Val::Dead`].
+    alive: u16,
     /// Host registers with references.
     used: u16,
     /// Host registers whose upper half is zero.
@@ -80,7 +82,7 @@ impl State {
     /// Nothing is live but the frame pointer, `frame` bytes above the stack pointer.
     pub(crate) fn new(frame: i32) -> State {
         let mut state =
-            State { vals: [Val::Dead; REGS], refs: [0; 16], used: 0, zero_extended: 0 };
+            State { vals: [Val::Dead; REGS], refs: [0; 16], alive: 0, used: 0, zero_extended: 0 };
         state.set(FP, Val::Lea(W::W64, Mem::at(Host::RSP, frame)));
         state
     }
@@ -92,6 +94,8 @@ impl State {
 
     #[inline]
     pub(crate) fn set(&mut self, reg: u8, val: Val) {
+        let bit = 1 << (reg & 15);
+        self.alive = if val == Val::Dead { self.alive & !bit } else { self.alive | bit };
         let old = std::mem::replace(&mut self.vals[reg as usize & 15], val);
         self.add_refs(val.hosts());
         self.drop_refs(old.hosts());
@@ -152,19 +156,19 @@ impl State {
     /// Forgets all registers outside `live`.
     #[inline]
     pub(crate) fn keep(&mut self, live: u16) {
-        let mut dead = !(live | 1 << FP);
+        let mut dead = self.alive & !(live | 1 << FP);
         while dead != 0 {
-            let reg = dead.trailing_zeros() as u8;
-            if self.val(reg) != Val::Dead {
-                self.set(reg, Val::Dead);
-            }
+            self.set(dead.trailing_zeros() as u8, Val::Dead);
             dead &= dead - 1;
         }
     }
 
     /// Rewrites every value that depends on `from` to depend on `to`, its copy.
     pub(crate) fn rename(&mut self, from: Host, to: Host) {
-        for reg in 0..REGS as u8 {
+        let mut rest = self.alive;
+        while rest != 0 {
+            let reg = rest.trailing_zeros() as u8;
+            rest &= rest - 1;
             let val = self.val(reg);
             if val.hosts() & from.bit() != 0 {
                 self.set(reg, val.renamed(from, to));

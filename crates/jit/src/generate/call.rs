@@ -52,9 +52,7 @@ impl Gen<'_> {
     /// A subprogram.
     pub(super) fn call(&mut self, rel: i32) -> Done {
         let f = self.func_of(rel)?;
-        let entry = self.unit.flow.funcs[f].first_block as usize;
-        let reads = self.unit.flow.blocks[entry].live_in & args(5);
-        self.before_call(reads)?;
+        self.before_call(self.unit.code.effects[self.pc as usize].reads)?;
         if self.unit.needs_context[f] {
             self.load_context(context::REGISTER)?;
         }

@@ -10,9 +10,9 @@ use crate::{
     JitError,
     context,
     host::{CALLEE_SAVED, CALLEE_SAVED_SET, Host, Mem, W},
-    ins::{Ins, Set},
+    ins::{Ins, SCRATCH, Set},
     slots::FIRST,
-    state::{REGS, State, Val},
+    state::{FP, REGS, State, Val},
     x86::{Arith, Rm},
 };
 
@@ -46,7 +46,6 @@ pub(crate) struct Frame {
 struct Census {
     regs: Set,
     calls: bool,
-    tail_calls: bool,
     may_goto: bool,
     loops: bool,
     stack: i32,
@@ -56,20 +55,18 @@ struct Census {
 impl Census {
     fn of(unit: &Unit<'_>, f: usize) -> Result<Census, JitError> {
         let func = unit.flow.funcs[f];
-        let mut census = Census::default();
-        for pc in func.start..func.end {
-            let ins = &unit.code[pc as usize];
-            let (reads, writes) = unit.flow.effect(ins, pc);
-            census.slots += 1;
-            match ins {
-                Ins::Native(_) => census.calls = true,
-                Ins::TailCall => (census.calls, census.tail_calls) = (true, true),
-                Ins::Op { op, .. } => census.op(op, pc)?,
-                Ins::Second => {}
+        let mut census = Census { may_goto: func.may_goto, ..Census::default() };
+        census.slots = func.end - func.start;
+        for pc in func.start as usize..func.end as usize {
+            let effect = unit.code.effects[pc];
+            let call = effect.writes == SCRATCH;
+            census.calls |= call;
+            census.regs |= effect.reads | if call { 1 } else { effect.writes };
+            if effect.reads & 1 << FP != 0
+                && let Ins::Op { op, .. } = &unit.code.slots[pc]
+            {
+                census.op(op, pc)?;
             }
-            let call = matches!(ins, Ins::Native(_) | Ins::TailCall)
-                || matches!(ins, Ins::Op { op: Op::Call(_), .. });
-            census.regs |= reads | if call { writes & 1 } else { writes };
         }
         let blocks = func.first_block as usize..func.last_block as usize;
         census.loops = unit.flow.blocks[blocks.clone()].iter().any(|b| b.is_loop);
@@ -77,7 +74,7 @@ impl Census {
         Ok(census)
     }
 
-    fn op(&mut self, op: &Op, pc: u32) -> Result<(), JitError> {
+    fn op(&mut self, op: &Op, pc: usize) -> Result<(), JitError> {
         const FP: Reg = Reg::R10;
         let reach = |off: i16| -i32::from(off);
         let need = match *op {
@@ -88,14 +85,6 @@ impl Census {
             | Op::Store { base: FP, off, .. } => reach(off),
             Op::Alu { src: Src::Reg(FP), .. } | Op::Jmp { src: Src::Reg(FP), .. } => STACK,
             Op::Jmp { dst: FP, .. } | Op::MovSx { src: FP, .. } => STACK,
-            Op::Call(_) => {
-                self.calls = true;
-                0
-            }
-            Op::MayGoto { .. } => {
-                self.may_goto = true;
-                0
-            }
             _ => 0,
         };
         let source = match *op {
@@ -105,7 +94,7 @@ impl Census {
             _ => 0,
         };
         self.stack = self.stack.max(need).max(source);
-        if self.stack > 1 << 20 { Err(JitError::Stack(pc as usize)) } else { Ok(()) }
+        if self.stack > 1 << 20 { Err(JitError::Stack(pc)) } else { Ok(()) }
     }
 }
 

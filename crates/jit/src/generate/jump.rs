@@ -51,9 +51,7 @@ impl Gen<'_> {
     fn edge(&mut self, from: u32, to: u32) -> Done {
         let live = self.unit.flow.blocks[to as usize].live_in;
         if self.inherits(from, to) {
-            let mut state = self.state.clone();
-            state.keep(live);
-            self.entry_states.put(to, state);
+            self.entry_states.put(to, &self.state);
             return Ok(());
         }
         self.settle(live)?;

@@ -13,15 +13,13 @@ mod jump;
 mod mem;
 mod value;
 
-use std::collections::HashMap;
-
 use isa::{Callee, Imm64, Op, Reg, Src, Width};
 
 use crate::{
     Env, JitError, Options,
-    flow::{Flow, NONE},
+    flow::{Flow, Func, NONE},
     host::{Host, W},
-    ins::{Ins, Set},
+    ins::{Code, Ins, Set},
     layout::Pieces,
     state::{FP, State, Val},
     x86::Asm,
@@ -44,18 +42,43 @@ impl From<JitError> for Fail {
 pub(crate) type Done<T = ()> = Result<T, Fail>;
 
 /// States kept for blocks to come, few at a time.
-#[derive(Default)]
 struct Saved {
-    at: HashMap<u32, State>,
+    first_block: u32,
+    /// For each block of the function, where its state is.
+    at: Vec<u32>,
+    states: Vec<State>,
+    free: Vec<u32>,
 }
 
 impl Saved {
-    fn put(&mut self, block: u32, state: State) {
-        self.at.insert(block, state);
+    fn new(func: &Func) -> Saved {
+        let blocks = (func.last_block - func.first_block) as usize;
+        Saved {
+            first_block: func.first_block,
+            at: vec![NONE; blocks],
+            states: Vec::new(),
+            free: Vec::new(),
+        }
     }
 
-    fn take(&mut self, block: u32) -> Option<State> {
-        if self.at.is_empty() { None } else { self.at.remove(&block) }
+    fn put(&mut self, block: u32, state: &State) {
+        let place = self.free.pop().unwrap_or(self.states.len() as u32);
+        match self.states.get_mut(place as usize) {
+            Some(old) => old.clone_from(state),
+            None => self.states.push(state.clone()),
+        }
+        self.at[(block - self.first_block) as usize] = place;
+    }
+
+    /// Copies the state kept for `block` to `to`.
+    fn take(&mut self, block: u32, to: &mut State) -> bool {
+        let place = self.at[(block - self.first_block) as usize];
+        if place == NONE {
+            return false;
+        }
+        to.clone_from(&self.states[place as usize]);
+        self.free.push(place);
+        true
     }
 }
 
@@ -75,7 +98,7 @@ enum ColdWhat {
 /// Everything about the program that code generation reads.
 #[derive(Clone, Copy)]
 pub(crate) struct Unit<'a> {
-    pub(crate) code: &'a [Ins],
+    pub(crate) code: &'a Code,
     pub(crate) flow: &'a Flow,
     pub(crate) env: &'a dyn Env,
     pub(crate) options: &'a Options,
@@ -137,7 +160,7 @@ fn attempt(unit: Unit<'_>, f: usize, slots: usize, plain: bool, out: &mut Pieces
         pc: unit.flow.funcs[f].start,
         plain,
         flags: None,
-        entry_states: Saved::default(),
+        entry_states: Saved::new(&unit.flow.funcs[f]),
         colds: Vec::new(),
         key: unit.options.blind.unwrap_or(0) ^ (f as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15),
         out,
@@ -189,12 +212,12 @@ impl Gen<'_> {
 
     /// One slot; whether control reaches the next one.
     fn slot(&mut self, b: u32) -> Done<bool> {
-        let ins = self.unit.code[self.pc as usize];
+        let ins = self.unit.code.slots[self.pc as usize];
         if matches!(ins, Ins::Second) {
             return Ok(true);
         }
-        let (_, writes) = self.unit.flow.effect(&ins, self.pc);
-        if ins.is_pure() && writes & self.live == 0 {
+        let writes = self.unit.code.effects[self.pc as usize].writes;
+        if writes & self.live == 0 && ins.is_pure() {
             self.state.keep(self.live);
             return Ok(true);
         }

@@ -411,8 +411,8 @@ impl Gen<'_> {
         let block = self.unit.flow.blocks[b as usize];
         self.flags = None;
         self.out.bind_block(b, block.is_loop);
-        if let Some(state) = self.entry_states.take(b) {
-            self.state = state;
+        if self.entry_states.take(b, &mut self.state) {
+            // As the jump left it.
         } else if entry && block.preds == 1 {
             self.state = self.entry_state(block.live_in);
         } else if !(falls_in && block.preds == 1) {
