@@ -1,37 +1,20 @@
 //! Lines of the walk: instructions with what they changed, source lines, jumps, statistics.
 
-use std::borrow::Cow;
-
-use isa::disasm::{Names, kernel};
-use isa::Insn;
+use isa::disasm::kernel;
 
 use super::say;
 use crate::env::Env;
+use crate::passes::LogNames;
 use crate::walk::NO_INSN;
 
 /// Column at which states begin, and the step by which it moves right.
 const COLUMN: usize = 40;
 const STEP: usize = 8;
 
-/// Names as the log spells them.
-struct LogNames;
-
-impl Names for LogNames {
-    fn helper(&self, id: i32) -> Option<&str> {
-        let id = u32::try_from(id).ok()?;
-        uapi::helper(id).map(|proto| proto.name.as_ref())
-    }
-
-    fn imm64(&self, insn: &Insn, _value: u64) -> Option<Cow<'_, str>> {
-        // Addresses are not known here; Linux hides them from those who may not see them.
-        (insn.src().0 != 0 && insn.src().0 != 4).then_some(Cow::Borrowed("0x0"))
-    }
-}
-
 impl Env<'_> {
     /// One instruction, opcode first.
     pub(crate) fn insn_text(&self, at: usize) -> String {
-        kernel(&self.prog.insns, at, &LogNames)
+        kernel(&self.prog.insns, at, &LogNames { env: self })
     }
 
     /// Before an instruction: where the path came from, what changed, the source, the instruction.

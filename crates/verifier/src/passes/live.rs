@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use btf::{Kind, TypeId};
-use isa::disasm::{Names, write_kernel};
+use isa::disasm::Names;
 use isa::{AtomicOp, Callee, Insn, Op, Src};
 use uapi::{helper, helper_for};
 
@@ -123,15 +123,15 @@ fn print(env: &mut Env<'_>) {
             text.push(if live { char::from(b'0' + reg) } else { '.' });
         }
         text.push(' ');
-        let _ = write_kernel(&mut text, insns, at, &LogNames { env });
-        text.push('\n');
+        let _ = writeln!(text, "{}", env.insn_text(at));
     }
     env.log.put(format_args!("{text}"));
 }
 
 /// Names as Linux's log has them.
-struct LogNames<'e, 'a> {
-    env: &'e Env<'a>,
+pub(crate) struct LogNames<'e, 'a> {
+    /// Knows the kernel's functions and the embedder's helpers.
+    pub(crate) env: &'e Env<'a>,
 }
 
 impl Names for LogNames<'_, '_> {
@@ -139,6 +139,11 @@ impl Names for LogNames<'_, '_> {
         let id = u32::try_from(id).ok()?;
         let host = || self.env.world.host_helpers.iter().find(|h| h.id == id);
         helper(id).or_else(host).map(|h| &*h.name)
+    }
+
+    fn imm64(&self, insn: &Insn, _value: u64) -> Option<Cow<'_, str>> {
+        // Addresses are not known here; Linux hides them from those who may not see them.
+        (!matches!(insn.src().0, 0 | 4)).then_some(Cow::Borrowed("0x0"))
     }
 
     fn callee(&self, insn: &Insn) -> Option<Cow<'_, str>> {

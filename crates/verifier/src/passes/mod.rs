@@ -24,6 +24,7 @@ pub(crate) use attach::Attach;
 pub(crate) use cfg::changes_packet;
 pub(crate) use fields::{FieldKind, MapField};
 pub(crate) use graph::successors;
+pub(crate) use live::LogNames;
 
 /// What BPF_PROG_LOAD checks before it calls the verifier; Linux gives no text.
 pub(crate) use attr::check_attributes;
