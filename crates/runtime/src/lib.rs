@@ -13,6 +13,7 @@ mod format;
 mod helpers;
 mod load;
 mod map_obj;
+mod map_types;
 mod objects;
 mod packet;
 mod prog;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use btf::{Btf, TypeId};
+use btf::Btf;
 use maps::{Held, Map, Perms};
 use parking_lot::Mutex;
 use uapi::{Errno, HelperProto, MapDef, MapType, map_flags};
@@ -18,6 +18,7 @@ use crate::door::{
 use crate::fds::{Fds, Object};
 use crate::load;
 use crate::map_obj::{MapObj, PerfRecord};
+use crate::map_types;
 use crate::runner::Runner;
 use crate::test_run::test_run;
 use crate::trace::TraceSink;
@@ -176,30 +177,6 @@ fn check_path(path: &str) -> Result<(), Errno> {
     }
 }
 
-/// Key and value types exist in the BTF and have the map's sizes.
-fn check_map_types(req: &MapCreate, btf: &Btf) -> Result<(), Errno> {
-    let def = &req.def;
-    if def.btf_value_type_id == 0 {
-        return Err(Errno::EINVAL);
-    }
-    // These types have no keys or values of their own to describe.
-    use MapType::{Queue, Ringbuf, Stack};
-    let sized = |id: u32, want: u32| btf.size_of(TypeId(id)).is_ok_and(|size| size == want);
-    let key = match def.btf_key_type_id {
-        0 => def.key_size == 0 || is_data_section(def, btf),
-        id => sized(id, def.key_size),
-    };
-    let plain = matches!(def.map_type, Queue | Stack | Ringbuf);
-    let value = sized(def.btf_value_type_id, def.value_size);
-    if !plain && key && value { Ok(()) } else { Err(Errno::EINVAL) }
-}
-
-/// Global variables: Linux lets their map's key go without a type.
-fn is_data_section(def: &uapi::MapDef, btf: &Btf) -> bool {
-    let section = btf.kind(TypeId(def.btf_value_type_id)) == Some(btf::Kind::Datasec);
-    def.map_type == MapType::Array && def.max_entries == 1 && section
-}
-
 impl Bpf for Runtime {
     fn possible_cpus(&self) -> u32 {
         self.core.config.cpus
@@ -210,7 +187,7 @@ impl Bpf for Runtime {
         load::check_name(&req.def.name)?;
         let btf = req.btf.map(|fd| self.fds.btf(fd)).transpose()?;
         if req.def.btf_key_type_id != 0 || req.def.btf_value_type_id != 0 {
-            check_map_types(req, &btf.as_ref().ok_or(Errno::EBADF)?.btf)?;
+            map_types::check(&req.def, &btf.as_ref().ok_or(Errno::EBADF)?.btf)?;
         }
         let mut def = req.def.clone();
         def.inner = req.inner_map.map(|fd| self.inner_model(fd)).transpose()?;

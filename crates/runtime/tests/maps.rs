@@ -346,3 +346,53 @@ fn threads_do_not_lose_elements() {
         assert_eq!(left.count, 4 * (64 - 22), "{}", t.name());
     }
 }
+
+#[test]
+fn map_types_are_checked_as_by_linux() {
+    use MapType::*;
+    // 1 int, 2 long, 3 struct { long }, 4 void *, 5 int[2].
+    let types: [&[u32]; 5] = [
+        &[1, 1 << 24, 4, 32],
+        &[1, 1 << 24, 8, 64],
+        &[0, 4 << 24 | 1, 8, 1, 2, 0],
+        &[0, 2 << 24, 0],
+        &[0, 3 << 24, 0, 1, 1, 2],
+    ];
+    let types = types.concat();
+    let (strings, size) = (b"\0i\0", types.len() as u32 * 4);
+    let words = [24, 0, size, size, strings.len() as u32];
+    let mut data = vec![0x9f, 0xeb, 1, 0];
+    data.extend(words.iter().chain(&types).flat_map(|w: &u32| w.to_le_bytes()));
+    data.extend(strings);
+    for (t, keys, values, entries, flags) in [
+        (Hash, 4, 4, 4, 0),
+        (Array, 4, 4, 1, 0),
+        (PercpuArray, 4, 8, 4, 0),
+        (LpmTrie, 8, 4, 4, 1),
+        (ProgArray, 4, 4, 4, 0),
+        (Queue, 0, 4, 4, 0),
+        (Ringbuf, 0, 0, 4096, 0),
+        (BloomFilter, 0, 4, 4, 0),
+        (StackTrace, 4, 8, 4, 0),
+        (Devmap, 4, 4, 4, 0),
+        (Sockhash, 4, 4, 4, 0),
+        (PerfEventArray, 4, 4, 4, 0),
+        (SkStorage, 4, 4, 0, 1),
+    ] {
+        for key in 0..6 {
+            for value in 0..6 {
+                let what = format!("{} with types {key} and {value}", t.name());
+                common::same(&what, |bpf| {
+                    let btf = bpf
+                        .btf_load(&BtfLoad { data: data.clone(), ..BtfLoad::default() })
+                        .map_err(|e| e.errno)?
+                        .fd;
+                    let mut def = MapDef::new(t, keys, values, entries);
+                    def.flags = flags;
+                    (def.btf_key_type_id, def.btf_value_type_id) = (key, value);
+                    bpf.map_create(&MapCreate { def, btf: Some(btf), inner_map: None }).map(|_| ())
+                });
+            }
+        }
+    }
+}
