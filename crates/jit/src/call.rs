@@ -46,6 +46,9 @@ impl Program {
     /// be what the verifier took them for, and `context.user` what helpers expect.
     #[inline]
     pub unsafe fn run(&self, ctx: u64, context: &mut RunContext) -> Result<u64, Fault> {
+        if self.harmless {
+            return Ok(jump(self.enter_main, [ctx, 0, 0, 0, 0], context));
+        }
         context.stop = 0;
         context.tail_calls = 0;
         self.through(self.enter_main, [ctx, 0, 0, 0, 0], context)
@@ -120,21 +123,21 @@ impl RunContext {
     }
 }
 
-/// Calls the code at `stub`.
+/// Calls the code at `stub`, known to the fault handler as this thread's innermost run.
 #[inline]
 fn enter(stub: u64, args: [u64; 5], context: &mut RunContext) -> u64 {
-    let context: *mut RunContext = context;
-    let outer = CURRENT.replace(context);
-    // SAFETY: `context` comes from a reference. The stub is sealed code of a program that the
-    // caller keeps alive; it has this signature and preserves what the C ABI asks for.
-    let value = unsafe {
-        let outer_rsp = (*context).entry_rsp;
-        let function: Enter = mem::transmute::<usize, Enter>(stub as usize);
-        let [a, b, c, d, e] = args;
-        let value = function(a, b, c, d, e, context);
-        (*context).entry_rsp = outer_rsp;
-        value
-    };
+    let outer = CURRENT.replace(ptr::from_mut(context));
+    let outer_rsp = context.entry_rsp;
+    let value = jump(stub, args, context);
+    context.entry_rsp = outer_rsp;
     CURRENT.set(outer);
     value
+}
+
+#[inline]
+fn jump(code: u64, [a, b, c, d, e]: [u64; 5], context: &mut RunContext) -> u64 {
+    // SAFETY: `code` is a stub or function of a program that the caller keeps alive: sealed code
+    // of this signature that preserves what the C ABI asks for.
+    let function = unsafe { mem::transmute::<usize, Enter>(code as usize) };
+    function(a, b, c, d, e, ptr::from_mut(context))
 }

@@ -1,6 +1,6 @@
 //! Translated slots to operations, with what each reads and writes.
 
-use isa::{AluOp, AtomicOp, Callee, Imm64, Insn, Op, Reg, Src};
+use isa::{AluOp, AtomicOp, Callee, Imm64, Insn, Op, Reg, Src, Width};
 
 use crate::{Env, JitError, env::Target};
 
@@ -30,7 +30,10 @@ pub(crate) enum Ins {
     Native(Target),
     /// `bpf_tail_call`.
     TailCall,
-    /// Second slot of a 64-bit immediate.
+    /// Number of bits set, found by its idiom.
+    CountBits { width: Width, dst: Reg, src: Reg },
+    /// Nothing to do: the second slot of a 64-bit immediate, or a part of what became one
+    /// instruction.
     Second,
 }
 
@@ -126,9 +129,24 @@ impl Ins {
             Ins::Op { op, .. } => effect(op),
             Ins::Native(target) => (args(target.args), SCRATCH),
             Ins::TailCall => (args(3), SCRATCH),
+            Ins::CountBits { dst, src, .. } => (bit(*src), bit(*dst)),
             Ins::Second => (0, 0),
         };
         Effect { reads, writes }
+    }
+
+    /// Whether it touches nothing but registers and its function's own stack.
+    pub(crate) fn is_harmless(&self) -> bool {
+        const FP: Reg = Reg::R10;
+        match self {
+            Ins::Op { op, .. } => match op {
+                Op::Load { base, .. } | Op::Store { base, .. } => *base == FP,
+                Op::LoadAcquire { .. } | Op::StoreRelease { .. } | Op::Atomic { .. } => false,
+                _ => true,
+            },
+            Ins::Native(_) | Ins::TailCall => false,
+            Ins::CountBits { .. } | Ins::Second => true,
+        }
     }
 
     /// Whether nothing but its result makes it worth running.
@@ -145,6 +163,7 @@ impl Ins {
                     | Op::Load { .. }
                     | Op::LoadAcquire { .. }
             ),
+            Ins::CountBits { .. } => true,
             _ => false,
         }
     }

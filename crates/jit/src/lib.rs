@@ -37,6 +37,7 @@ mod flow;
 mod fold;
 mod generate;
 mod host;
+mod idiom;
 mod ins;
 mod layout;
 mod program;

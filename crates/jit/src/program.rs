@@ -7,6 +7,7 @@ use crate::{
     code_memory::CodeMemory,
     flow::Flow,
     generate::{self, Unit},
+    idiom,
     ins::{self, Ins},
     layout::{Finished, Guard, Pieces},
     slots,
@@ -28,6 +29,8 @@ pub struct Program {
     pub(crate) tables: Box<Tables>,
     /// Offsets of functions, in the order of the input's starts.
     functions: Vec<u32>,
+    /// Nothing in it can fault or be stopped.
+    pub(crate) harmless: bool,
     /// The stub that calls the main program.
     pub(crate) enter_main: u64,
     /// The stub that calls what the run's context names.
@@ -50,12 +53,13 @@ struct Compiled {
     code: Finished,
     functions: Vec<u32>,
     stubs: [u32; 2],
+    harmless: bool,
 }
 
 impl Program {
     /// Compiles and seals.
     pub fn new(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Program, JitError> {
-        let Compiled { code, functions, stubs } = compile(input, env, options)?;
+        let Compiled { code, functions, stubs, harmless } = compile(input, env, options)?;
         let tables = Tables {
             lines: code.lines,
             guards: code.guards,
@@ -64,8 +68,11 @@ impl Program {
         };
         let tables = Box::new(tables);
         let memory = CodeMemory::seal(&code.bytes, &tables)?;
-        let [enter_main, enter] = stubs.map(|at| memory.base() + u64::from(at));
-        Ok(Program { memory, tables, functions, enter_main, enter })
+        let [mut enter_main, enter] = stubs.map(|at| memory.base() + u64::from(at));
+        if harmless {
+            enter_main = memory.base() + u64::from(functions[0]);
+        }
+        Ok(Program { memory, tables, functions, harmless, enter_main, enter })
     }
 
     /// The code, without the addresses that follow it.
@@ -121,6 +128,9 @@ fn compile(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Compile
     flow.check_ends()?;
     let moved: Vec<usize> = flow.funcs.iter().map(|f| slots::promote(&mut code, f)).collect();
     flow.liveness(&mut code);
+    if options.bmi {
+        idiom::rewrite(&mut code, &flow);
+    }
     let needs_context = needs_context(&code.slots, &flow, options);
     let unit =
         Unit { code: &code, flow: &flow, env, options, needs_context: &needs_context };
@@ -129,6 +139,7 @@ fn compile(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Compile
     for f in 0..flow.funcs.len() {
         generate::function(unit, f, moved[f], &mut out)?;
     }
+    let harmless = !options.interruptible && code.slots.iter().all(Ins::is_harmless);
     let tail_calls = code.slots.iter().any(|i| matches!(i, Ins::TailCall));
     let main = flow.blocks.len() as u32;
     let (main, any) = out.entry_stubs(main, tail_calls);
@@ -136,7 +147,7 @@ fn compile(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Compile
     let first = flow.blocks.len();
     let functions = code.labels[first..first + flow.funcs.len()].to_vec();
     let stubs = [main, any].map(|label| code.labels[label as usize]);
-    Ok(Compiled { code, functions, stubs })
+    Ok(Compiled { code, functions, stubs, harmless })
 }
 
 /// Which functions read the run's context, or call one that does.

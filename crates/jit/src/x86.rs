@@ -70,6 +70,7 @@ const CHUNK: usize = 24;
 const NO_PREFIX: u8 = 0;
 const OPERAND16: u8 = 0x66;
 const LOCK: u8 = 0xf0;
+const REP: u8 = 0xf3;
 
 /// Which opcode table a byte is from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -442,6 +443,11 @@ impl Asm {
         b.push(code);
         b.modrm(reg.0, Rm::Reg(rm));
         b
+    }
+
+    /// `dst` = number of bits set in `src`.
+    pub(crate) fn popcnt(&mut self, w: W, dst: Host, src: Host) {
+        self.put(&Asm::head(REP, w, Map::Of, 0xb8, dst.0, Rm::Reg(src), false));
     }
 
     pub(crate) fn bswap(&mut self, w: W, dst: Host) {

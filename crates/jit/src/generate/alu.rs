@@ -486,6 +486,15 @@ impl Gen<'_> {
         Ok(())
     }
 
+    pub(super) fn count_bits(&mut self, w: W, dst: u8, src: u8) -> Done {
+        let h = self.read(src)?;
+        self.release(dst);
+        let to = self.pick(dst)?;
+        self.asm().popcnt(w, to, h);
+        self.result(dst, to, true);
+        Ok(())
+    }
+
     pub(super) fn byte_order(&mut self, kind: Endian, bits: u32, dst: u8) -> Done {
         match (kind, bits) {
             (Endian::ToLe, 16) => self.with_constant(W::W64, AluOp::And, dst, 0xffff, None),

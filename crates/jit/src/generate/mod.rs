@@ -232,6 +232,10 @@ impl Gen<'_> {
                 self.tail_call()?;
                 true
             }
+            Ins::CountBits { width: w, dst, src } => {
+                self.count_bits(width(w), dst.0, src.0)?;
+                true
+            }
             Ins::Second => true,
         };
         self.pinned = 0;
