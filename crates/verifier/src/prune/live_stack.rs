@@ -31,6 +31,23 @@ struct Masks {
     live_before: u64,
 }
 
+/// Masks of one frame for each instruction of a subprogram, and those to look at again.
+struct FrameMasks {
+    masks: Vec<Masks>,
+    /// Instructions (from the subprogram's first) whose own reads or writes changed.
+    dirty: Vec<u32>,
+}
+
+/// The program's flow, worked out once.
+#[derive(Default)]
+struct Flow {
+    /// Place in its subprogram's postorder.
+    rank: Vec<u32>,
+    /// Slots after which each slot may come, `before[starts[n]..starts[n + 1]]`.
+    starts: Vec<u32>,
+    before: Vec<u32>,
+}
+
 /// A subprogram as called along one chain.
 struct Instance {
     chain: Chain,
@@ -42,7 +59,7 @@ struct Instance {
     updated: bool,
     must_write_dropped: bool,
     /// Per frame of the chain, per instruction; allocated when touched.
-    frames: Vec<Option<Vec<Masks>>>,
+    frames: Vec<Option<FrameMasks>>,
     visited: Vec<bool>,
 }
 
@@ -55,6 +72,7 @@ pub(crate) struct LiveStack {
     /// Slots surely written by the current instruction.
     writes: [u64; uapi::MAX_CALL_FRAMES],
     insn: usize,
+    flow: Flow,
 }
 
 impl LiveStack {
@@ -122,7 +140,7 @@ impl LiveStack {
         let start = starts[starts.len() - 1] as usize;
         let subprog = subs.partition_point(|s| s.start <= start).saturating_sub(1);
         let len = subs[subprog].end - subs[subprog].start;
-        let frames = vec![None; chain.len()];
+        let frames = (0..chain.len()).map(|_| None).collect();
         let visited = vec![false; len];
         self.by_chain.insert(chain.clone(), self.instances.len());
         self.instances.push(Instance {
@@ -158,7 +176,11 @@ impl LiveStack {
             let sub = self.instances[at].subprog;
             let from = subs[sub].postorder_start;
             let to = subs.get(sub + 1).map_or(postorder.len(), |s| s.postorder_start);
-            self.instances[at].spread(insns, &postorder[from..to], aux, log.as_deref_mut());
+            if self.flow.rank.is_empty() {
+                self.flow = Flow::new(insns, subs, postorder);
+            }
+            let order = &postorder[from..to];
+            self.instances[at].spread(insns, order, &self.flow, aux, log.as_deref_mut());
             if frame > 0 {
                 self.carry_out(at, subs);
             }
@@ -173,7 +195,7 @@ impl LiveStack {
         let depth = inner.chain.len() - 1;
         let callsite = inner.chain[depth - 1] as usize;
         let entry: SmallVec<[(usize, Masks); 8]> = (0..depth)
-            .filter_map(|f| Some((f, inner.frames[f].as_ref()?[0])))
+            .filter_map(|f| Some((f, inner.frames[f].as_ref()?.masks[0])))
             .collect();
         let starts: Chain = inner.starts[..depth].into();
         let mut chain: Chain = inner.chain[..depth].into();
@@ -245,17 +267,94 @@ fn tell(log: &mut String, head: &str, what: &str, old: u64, new: u64) {
     log.push('\n');
 }
 
+/// Slots that may follow; a tail call that succeeds leaves the subprogram at `exit`.
+fn followers(insns: &[Insn], at: usize, exit: Option<usize>) -> SmallVec<[usize; 2]> {
+    let mut next = successors(insns, at);
+    let insn = insns[at];
+    if insn.code == CALL && insn.src().0 == 0 && insn.imm == TAIL_CALL {
+        next.extend(exit);
+    }
+    next
+}
+
+/// The last exit of a subprogram.
+fn exit_of(insns: &[Insn], start: usize, end: usize) -> Option<usize> {
+    (start..end).rev().find(|at| insns[*at].code == EXIT)
+}
+
+impl Flow {
+    fn new(insns: &[Insn], subs: &[Subprog], postorder: &[u32]) -> Flow {
+        let mut rank = vec![u32::MAX; insns.len()];
+        let mut edges = Vec::new();
+        for (n, sub) in subs.iter().enumerate() {
+            let to = subs.get(n + 1).map_or(postorder.len(), |s| s.postorder_start);
+            let exit = exit_of(insns, sub.start, sub.end);
+            for (place, &at) in postorder[sub.postorder_start..to].iter().enumerate() {
+                rank[at as usize] = place as u32;
+                let next = followers(insns, at as usize, exit);
+                edges.extend(next.iter().map(|to| (*to as u32, at)));
+            }
+        }
+        edges.sort_unstable();
+        let mut starts = vec![0u32; insns.len() + 1];
+        for (to, _) in &edges {
+            starts[*to as usize + 1] += 1;
+        }
+        for n in 0..insns.len() {
+            starts[n + 1] += starts[n];
+        }
+        Flow { rank, starts, before: edges.into_iter().map(|(_, from)| from).collect() }
+    }
+
+    fn before(&self, at: usize) -> &[u32] {
+        &self.before[self.starts[at] as usize..self.starts[at + 1] as usize]
+    }
+}
+
+/// A set of places in a postorder, emptied in ascending order.
+struct Places(Vec<u64>);
+
+impl Places {
+    fn add(&mut self, place: u32) {
+        if let Some(word) = self.0.get_mut(place as usize / 64) {
+            *word |= 1 << (place % 64);
+        }
+    }
+
+    /// Takes the first place from `from` on.
+    fn take_from(&mut self, from: usize) -> Option<usize> {
+        let mut word = from / 64;
+        let mut bits = self.0.get(word)? & !0 << (from % 64);
+        while bits == 0 {
+            word += 1;
+            bits = *self.0.get(word)?;
+        }
+        let bit = bits.trailing_zeros() as usize;
+        self.0[word] &= !(1 << bit);
+        Some(word * 64 + bit)
+    }
+}
+
 impl Instance {
-    fn masks(&mut self, frame: usize, at: usize) -> &mut Masks {
+    fn frame(&mut self, frame: usize) -> &mut FrameMasks {
         let len = self.len;
-        let masks = self.frames[frame].get_or_insert_with(|| vec![Masks::default(); len]);
-        &mut masks[at - self.start]
+        self.frames[frame].get_or_insert_with(|| FrameMasks {
+            masks: vec![Masks::default(); len],
+            // Everything is to be looked at once.
+            dirty: (0..len as u32).collect(),
+        })
     }
 
     fn read(&mut self, frame: usize, at: usize, mask: u64) {
-        let masks = self.masks(frame, at);
+        let idx = at - self.start;
+        let frame = self.frame(frame);
+        let masks = &mut frame.masks[idx];
+        if mask & !masks.may_read == 0 {
+            return;
+        }
         let news = mask & !masks.may_read & !masks.live_before != 0;
         masks.may_read |= mask;
+        frame.dirty.push(idx as u32);
         self.updated |= news;
     }
 
@@ -268,69 +367,92 @@ impl Instance {
             if mask == 0 && (!seen || self.frames[frame].is_none()) {
                 continue;
             }
-            let masks = self.masks(frame, at);
+            let frame = self.frame(frame);
+            let masks = &mut frame.masks[idx];
             let old = masks.must_write;
             if seen {
                 mask &= old;
             }
+            if old == mask {
+                continue;
+            }
             masks.must_write = mask;
-            self.updated |= old != mask;
+            frame.dirty.push(idx as u32);
+            self.updated = true;
             self.must_write_dropped |= old & !mask != 0;
         }
         self.visited[idx] = true;
     }
 
-    /// Liveness backwards until nothing changes.
+    /// Liveness backwards until nothing changes: rounds over the postorder, looking only at
+    /// instructions for which something changed.
     fn spread(
         &mut self,
         insns: &[Insn],
-        postorder: &[u32],
+        order: &[u32],
+        flow: &Flow,
         aux: &[InsnAux],
         mut log: Option<&mut String>,
     ) {
-        if self.must_write_dropped {
-            for masks in self.frames.iter_mut().flatten().flatten() {
-                masks.written_after = 0;
-            }
-        }
-        let start = self.start;
+        let (start, len) = (self.start, self.len);
         let name = chain_text(&self.chain);
-        let exit = (start..start + self.len).rev().find(|at| insns[*at].code == EXIT);
+        let exit = exit_of(insns, start, start + len);
+        let mut pending: Vec<Option<Places>> = Vec::new();
+        for frame in &mut self.frames {
+            let Some(frame) = frame else {
+                pending.push(None);
+                continue;
+            };
+            let mut places = Places(vec![0; order.len().div_ceil(64)]);
+            if self.must_write_dropped {
+                for masks in &mut frame.masks {
+                    masks.written_after = 0;
+                }
+                frame.dirty.clear();
+                (0..order.len()).for_each(|place| places.add(place as u32));
+            }
+            for idx in frame.dirty.drain(..) {
+                places.add(flow.rank[start + idx as usize]);
+            }
+            pending.push(Some(places));
+        }
         let mut rounds = 0;
         let mut changed = true;
         while changed {
             changed = false;
             rounds += 1;
-            for (frame, masks) in self.frames.iter_mut().enumerate() {
-                let Some(masks) = masks else { continue };
-                for &at in postorder {
-                    let mut next = successors(insns, at as usize);
-                    let insn = insns[at as usize];
-                    if insn.code == CALL && insn.src().0 == 0 && insn.imm == TAIL_CALL {
-                        // A tail call that succeeds leaves the subprogram.
-                        next.extend(exit);
-                    }
+            for (n, frame) in self.frames.iter_mut().enumerate() {
+                let (Some(frame), Some(places)) = (frame, &mut pending[n]) else { continue };
+                let mut from = 0;
+                while let Some(place) = places.take_from(from) {
+                    from = place + 1;
+                    let at = order[place] as usize;
+                    let next = followers(insns, at, exit);
                     if next.is_empty() {
                         continue;
                     }
+                    let masks = &mut frame.masks;
                     let (mut after, mut written) = (0, u64::MAX);
-                    for &to in &next {
-                        let Some(to) = to.checked_sub(start).and_then(|to| masks.get(to)) else {
-                            continue;
-                        };
-                        after |= to.live_before;
-                        written &= to.written_after;
+                    for to in next {
+                        if let Some(to) = to.checked_sub(start).and_then(|to| masks.get(to)) {
+                            after |= to.live_before;
+                            written &= to.written_after;
+                        }
                     }
-                    let here = &mut masks[at as usize - start];
+                    let here = &mut masks[at - start];
                     written |= here.must_write;
                     let before = after & !here.must_write | here.may_read;
-                    changed |= before != here.live_before || written != here.written_after;
+                    if before == here.live_before && written == here.written_after {
+                        continue;
+                    }
+                    changed = true;
+                    flow.before(at).iter().for_each(|from| places.add(flow.rank[*from as usize]));
                     let told = here.may_read != 0
                         || here.must_write != 0
-                        || at as usize == start
-                        || aux[at as usize].prune_point;
+                        || at == start
+                        || aux[at].prune_point;
                     if told && let Some(log) = log.as_deref_mut() {
-                        let head = format!("{name} frame {frame} insn {at} ");
+                        let head = format!("{name} frame {n} insn {at} ");
                         tell(log, &head, "live", here.live_before, before);
                         tell(log, &head, "written", here.written_after, written);
                     }
@@ -344,8 +466,8 @@ impl Instance {
     }
 
     fn is_live(&self, frame: usize, at: usize, spi: usize) -> bool {
-        let masks = self.frames.get(frame).and_then(Option::as_ref);
-        let masks = masks.and_then(|m| m.get(at.wrapping_sub(self.start)));
+        let frame = self.frames.get(frame).and_then(Option::as_ref);
+        let masks = frame.and_then(|f| f.masks.get(at.wrapping_sub(self.start)));
         masks.is_some_and(|m| m.live_before & 1 << spi != 0)
     }
 }
