@@ -113,8 +113,4 @@ impl Ops for Array {
     fn batch(&self) -> BatchKind {
         BatchKind::Keys { delete: false }
     }
-
-    fn memlock(&self) -> u64 {
-        self.slab.len() as u64 + 256
-    }
 }

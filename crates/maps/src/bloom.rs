@@ -6,6 +6,7 @@ use uapi::{Errno, MapDef, map_flags};
 
 use crate::Env;
 use crate::jhash::jhash;
+use crate::memlock::bloom_bits;
 use crate::ops::{ANY, Ops};
 use crate::raw::{Slab, View};
 
@@ -23,9 +24,7 @@ pub(crate) struct Bloom {
 impl Bloom {
     pub(crate) fn new(def: &MapDef, env: &Env) -> Result<Bloom, Errno> {
         let hashes = if def.extra == 0 { HASHES } else { def.extra };
-        // hashes / ln 2 bits an entry, as Linux reckons: 7/5.
-        let wanted = u64::from(def.max_entries) * hashes * 7 / 5;
-        let bits = wanted.next_power_of_two().clamp(64, 1 << 32);
+        let bits = bloom_bits(def);
         Ok(Bloom {
             bits: env.slab(bits as usize / 8, 1)?,
             mask: (bits - 1) as u32,
@@ -71,9 +70,5 @@ impl Ops for Bloom {
 
     fn next_key(&self, _: Option<&[u8]>, _: &mut [u8]) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
-    }
-
-    fn memlock(&self) -> u64 {
-        self.bits.len() as u64 + 256
     }
 }

@@ -96,8 +96,4 @@ impl Ops for Devices {
         }
         self.set.next_key(key, next)
     }
-
-    fn memlock(&self) -> u64 {
-        u64::from(self.def.max_entries) * 8 + 256
-    }
 }

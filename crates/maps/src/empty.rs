@@ -88,8 +88,4 @@ impl Ops for Empty {
             _ => Errno::ENOTSUPP,
         })
     }
-
-    fn memlock(&self) -> u64 {
-        u64::from(self.0.max_entries) * 8 + 256
-    }
 }

@@ -441,6 +441,10 @@ impl Ops for Hash {
         self.remove(View::from(key), Some(out))
     }
 
+    fn live(&self) -> u32 {
+        self.count.load(Relaxed)
+    }
+
     fn batch(&self) -> BatchKind {
         BatchKind::Buckets
     }
@@ -475,10 +479,6 @@ impl Ops for Hash {
             slots.iter().for_each(|&slot| self.forget(slot));
         }
         Ok(slots.len() as u32)
-    }
-
-    fn memlock(&self) -> u64 {
-        (self.slots.len() + self.heads.len()) as u64 + 512
     }
 }
 

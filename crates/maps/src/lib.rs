@@ -16,6 +16,7 @@ mod jhash;
 mod lpm;
 mod lru;
 mod map;
+mod memlock;
 mod ops;
 mod pool;
 mod queue;

@@ -294,12 +294,11 @@ impl Ops for Lpm {
         Ok(())
     }
 
-    fn batch(&self) -> BatchKind {
-        BatchKind::Keys { delete: true }
+    fn live(&self) -> u32 {
+        self.trie.read().count
     }
 
-    fn memlock(&self) -> u64 {
-        let trie = self.trie.read();
-        u64::from(trie.count) * (self.stride() + self.data_size + LEN + 40) as u64 + 256
+    fn batch(&self) -> BatchKind {
+        BatchKind::Keys { delete: true }
     }
 }

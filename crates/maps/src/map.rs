@@ -11,6 +11,7 @@ use crate::devices::Devices;
 use crate::empty::Empty;
 use crate::hash::Hash;
 use crate::lpm::Lpm;
+use crate::memlock::memlock;
 use crate::ops::{LOCK, Ops};
 use crate::queue::Queue;
 use crate::raw::{Slab, View};
@@ -119,6 +120,11 @@ impl Map {
     /// Bytes of a value in user layout.
     pub fn user_value_size(&self) -> usize {
         user_value_size(&self.def, self.cpus)
+    }
+
+    /// Bytes that Linux charges for it.
+    pub fn memlock(&self) -> u64 {
+        memlock(&self.def, self.cpus, self.ops.live())
     }
 
     /// User space can no longer write it.

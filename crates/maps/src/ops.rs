@@ -138,8 +138,10 @@ pub trait Ops: Send + Sync {
         None
     }
 
-    /// Bytes charged for it.
-    fn memlock(&self) -> u64;
+    /// Elements it holds, where memory comes with them.
+    fn live(&self) -> u32 {
+        0
+    }
 }
 
 /// Checks `BPF_ANY`, `NOEXIST`, `EXIST`; EINVAL for anything above.

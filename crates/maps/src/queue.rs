@@ -86,8 +86,4 @@ impl Ops for Queue {
     fn next_key(&self, _: Option<&[u8]>, _: &mut [u8]) -> Result<(), Errno> {
         Err(Errno::EINVAL)
     }
-
-    fn memlock(&self) -> u64 {
-        self.slab.len() as u64 + 256
-    }
 }

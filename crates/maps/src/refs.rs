@@ -123,8 +123,4 @@ impl Ops for Refs {
         next.copy_from_slice(keys.next().ok_or(Errno::ENOENT)?);
         Ok(())
     }
-
-    fn memlock(&self) -> u64 {
-        u64::from(self.def.max_entries) * 8 + 256
-    }
 }

@@ -159,8 +159,4 @@ impl Ops for Ringbuf {
     fn ringbuf(&self) -> Option<&Ringbuf> {
         Some(self)
     }
-
-    fn memlock(&self) -> u64 {
-        self.size + 3 * 4096
-    }
 }

@@ -366,7 +366,7 @@ impl Bpf for Runtime {
             def: map.map.def().clone(),
             btf_id: map.btf.as_ref().map_or(0, |b| b.id),
             frozen: map.map.is_frozen(),
-            memlock: map.map.ops().memlock(),
+            memlock: map.map.memlock(),
         })
     }
 

@@ -396,3 +396,56 @@ fn map_types_are_checked_as_by_linux() {
         }
     }
 }
+
+#[test]
+fn maps_are_charged_as_by_linux() {
+    use MapType::*;
+    let no_prealloc = map_flags::NO_PREALLOC;
+    let shapes = [
+        (Array, 4, 12, map_flags::MMAPABLE),
+        (Array, 4, 12, 0),
+        (PercpuArray, 4, 12, 0),
+        (Hash, 13, 24, 0),
+        (Hash, 4, 8, no_prealloc),
+        (PercpuHash, 13, 24, 0),
+        (PercpuHash, 4, 8, no_prealloc),
+        (LruHash, 4, 8, 0),
+        (LruPercpuHash, 4, 3, 0),
+        (ProgArray, 4, 4, 0),
+        (PerfEventArray, 4, 4, 0),
+        (CgroupArray, 4, 4, 0),
+        (Devmap, 4, 8, 0),
+        (DevmapHash, 4, 4, 0),
+        (Sockmap, 4, 8, 0),
+        (Sockhash, 9, 4, 0),
+        (Cpumap, 4, 4, 0),
+        (Xskmap, 4, 4, 0),
+        (ReuseportSockarray, 4, 8, 0),
+        (StackTrace, 4, 80, 0),
+        (Queue, 0, 5, 0),
+        (Stack, 0, 12, 0),
+        (LpmTrie, 8, 5, no_prealloc),
+        (BloomFilter, 0, 5, 0),
+    ];
+    for (t, keys, values, flags) in shapes {
+        for entries in [1, 3, 200] {
+            common::same(&format!("{} of {entries}", t.name()), |bpf| {
+                let mut def = MapDef::new(t, keys, values, entries);
+                def.flags = flags;
+                let fd = map(bpf, &def);
+                let value = vec![0; maps::user_value_size(&def, bpf.possible_cpus())];
+                let empty = bpf.map_info(fd).unwrap().memlock;
+                if flags == no_prealloc {
+                    bpf.map_update(fd, &vec![1; keys as usize], &value, 0).ok();
+                }
+                (empty, bpf.map_info(fd).unwrap().memlock)
+            });
+        }
+    }
+    for pages in [1, 2, 64] {
+        common::same(&format!("ring buffer of {pages} pages"), |bpf| {
+            let fd = map(bpf, &MapDef::new(Ringbuf, 0, 0, pages * 4096));
+            bpf.map_info(fd).unwrap().memlock
+        });
+    }
+}
