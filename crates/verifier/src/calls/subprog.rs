@@ -11,6 +11,7 @@ use super::kinds::{accepted, type_name};
 use crate::env::{Env, SubprogArg};
 use crate::error::{Checked, Reject, reject};
 use crate::log::say;
+use crate::passes::decl_tags;
 use crate::state::{Callback, FuncState, RegFlags, RegKind, RegState};
 
 /// What `arg:` tags ask for.
@@ -391,9 +392,7 @@ impl<'a> Env<'a> {
 /// The `arg:` tags of parameter `n`.
 fn tags_of(btf: &Btf, func: &Type<'_>, n: usize, global: bool) -> Checked<Tags> {
     let mut tags = Tags::default();
-    let own = btf.own_types().filter(|t| {
-        t.kind == Kind::DeclTag && t.size_or_type == func.id.0 && t.decl_tag() == Some(n as i32)
-    });
+    let own = decl_tags(btf, func.id.0).filter(|t| t.decl_tag() == Some(n as i32));
     for tag in own {
         let Some(word) = tag.name.strip_prefix("arg:") else { continue };
         if !global {

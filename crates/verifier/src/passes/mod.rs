@@ -21,6 +21,7 @@ use crate::env::Env;
 use crate::error::Checked;
 
 pub(crate) use attach::Attach;
+pub(crate) use btf_info::decl_tags;
 pub(crate) use cfg::changes_packet;
 pub(crate) use fields::{FieldKind, MapField};
 pub(crate) use graph::successors;

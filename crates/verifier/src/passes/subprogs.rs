@@ -2,6 +2,7 @@
 
 use btf::{Kind, TypeId};
 
+use super::btf_info::decl_tags;
 use crate::env::{Env, Subprog};
 use crate::error::{Checked, reject};
 use crate::log::say2;
@@ -98,9 +99,8 @@ fn exception_callback(env: &Env<'_>) -> Checked<Option<usize>> {
     let (Some(btf), Some(main)) = (&env.prog.btf, env.prog.func_info.first()) else {
         return Ok(None);
     };
-    let mut tags = btf.own_types().filter_map(|t| {
-        let on_main = t.decl_tag() == Some(-1) && t.size_or_type == main.type_id;
-        on_main.then(|| t.name.strip_prefix("exception_callback:"))?
+    let mut tags = decl_tags(btf, main.type_id).filter_map(|t| {
+        (t.decl_tag() == Some(-1)).then(|| t.name.strip_prefix("exception_callback:"))?
     });
     let Some(name) = tags.next() else { return Ok(None) };
     if tags.next().is_some() {
