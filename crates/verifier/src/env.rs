@@ -186,6 +186,8 @@ pub(crate) struct Env<'a> {
     pub(crate) id_gen: u32,
     /// The path step by step, if a rejection is to be explained.
     pub(crate) trace: Option<Box<crate::explain::Trace>>,
+    /// Every state walked, if they are asked for: then pruning takes all numbers as precise.
+    pub(crate) collected: Option<Box<crate::states::States>>,
 }
 
 /// BPF_F_STRICT_ALIGNMENT.
@@ -240,6 +242,7 @@ impl<'a> Env<'a> {
             hist_open: false,
             id_gen: 0,
             trace: None,
+            collected: None,
         }
     }
 

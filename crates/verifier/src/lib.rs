@@ -19,6 +19,7 @@ mod outcome;
 mod passes;
 mod prune;
 mod state;
+mod states;
 mod transfer;
 mod verify;
 mod walk;
@@ -27,5 +28,6 @@ pub use explain::{
     Event, EventKind, Explanation, Fact, Origin, Place, Range, Source, explain,
 };
 pub use input::{FuncInfo, LineInfo, LogOptions, MapInfo, Policy, Program, World};
+pub use states::{Known, Numbers, Pointer, PointsTo, States, states};
 pub use verify::verify;
 pub use outcome::{Access, Facts, InsnFacts, Outcome, Rejection, Stats, SubprogFacts};

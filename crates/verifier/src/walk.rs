@@ -101,6 +101,9 @@ impl<'a> Env<'a> {
                 if !self.state.speculative {
                     self.aux[at].seen = true;
                 }
+                if self.collected.is_some() {
+                    self.collect(at);
+                }
                 previous = at;
                 end = self.state.speculative && self.aux[at].nospec
                     || self.step(at, &mut print_state)? == Step::End;

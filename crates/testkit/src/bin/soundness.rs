@@ -1,6 +1,7 @@
 //! `cargo xtask soundness [--source generated|mutated|recorded] [--programs N] [--seed S]
-//! [--json] [--minimize N] [--show SEED]`: random programs into ring3 and into the running
-//! kernel. `--show` prints one with both verdicts and the first line where the logs part;
+//! [--json] [--minimize] [--show SEED] [--runs N]`: random programs into ring3 and into the running
+//! kernel. With `--runs` no kernel is asked: accepted programs run in the interpreter, so many runs
+//! in all, and every register is compared with the verifier's states. `--show` prints one with both verdicts and the first line where the logs part;
 //! `--minimize` cuts one program of each cause down to what is needed.
 
 use std::collections::BTreeMap;
@@ -9,7 +10,8 @@ use std::process::ExitCode;
 use runtime::Runtime;
 use syscall::Linux;
 use testkit::soundness::{
-    Judged, Kernel, Report, Results, Source, Subject, compare, judge, minimize, subject_of,
+    Contained, Judged, Kernel, Report, Results, Source, Subject, check_runs, compare, judge,
+    minimize, subject_of,
 };
 use testkit::verdicts::Corpus;
 
@@ -20,6 +22,7 @@ struct Args {
     json: bool,
     minimize: bool,
     show: Option<u64>,
+    runs: Option<u64>,
 }
 
 fn parse() -> Result<Args, String> {
@@ -30,6 +33,7 @@ fn parse() -> Result<Args, String> {
         json: false,
         minimize: false,
         show: None,
+        runs: None,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -41,6 +45,7 @@ fn parse() -> Result<Args, String> {
             "--programs" => args.programs = number(value()?)?,
             "--seed" => args.seed = number(value()?)?,
             "--show" => args.show = Some(number(value()?)?),
+            "--runs" => args.runs = Some(number(value()?)?),
             "--json" => args.json = true,
             "--minimize" => args.minimize = true,
             _ => return Err(format!("unknown argument {word}")),
@@ -61,6 +66,9 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<bool, String> {
+    if let Some(runs) = args.runs {
+        return contained(&args, runs);
+    }
     let linux = match Linux::probe() {
         Ok(linux) => linux,
         Err(errno) => {
@@ -93,6 +101,40 @@ fn run(args: Args) -> Result<bool, String> {
         print_smallest(&source, &report, &mut Kernel::new(&linux));
     }
     Ok(report.is_sound())
+}
+
+/// Inputs for each accepted program.
+const INPUTS: u64 = 16;
+
+/// Checked runs of generated and mutated programs in turn, until there were so many.
+fn contained(args: &Args, runs: u64) -> Result<bool, String> {
+    let sources = match args.source.as_str() {
+        "generated" => vec![Source::generated(false), Source::generated(true)],
+        "mutated" => vec![Source::generated(true)],
+        other => return Err(format!("no checked runs of {other} programs")),
+    };
+    let mut found = Contained::default();
+    let mut seed = args.seed;
+    eprintln!("seeds from {seed}");
+    while found.runs < runs && found.failures.len() < 20 {
+        for source in &sources {
+            if let Some(subject) = subject_of(source, seed) {
+                check_runs(&subject, seed, INPUTS, &mut found);
+            }
+        }
+        seed += 1;
+    }
+    println!(
+        "{} programs, {} accepted ({} not run), {} runs, {} instructions compared, seeds to {}",
+        found.programs,
+        found.accepted,
+        found.not_run,
+        found.runs,
+        found.instructions,
+        seed - 1
+    );
+    found.failures.iter().for_each(|(seed, why)| println!("seed {seed}: {why}"));
+    Ok(found.failures.is_empty())
 }
 
 fn source(name: &str, kernel: &mut Kernel<'_>) -> Result<Source, String> {

@@ -103,7 +103,6 @@ impl Bounds {
     }
 
     /// Whether the number is one of those described; the test of soundness.
-    #[cfg(test)]
     pub(crate) fn holds(&self, n: u64) -> bool {
         self.umin <= n
             && n <= self.umax

@@ -107,7 +107,7 @@ impl Env<'_> {
         if self.store.explore_alu_limits {
             return old.same_content(cur) && ids.check_scalar(old.id, cur.id);
         }
-        if !old.precise && exact == Exact::Not {
+        if !old.precise && exact == Exact::Not && self.collected.is_none() {
             return true;
         }
         let (o, c) = (old.id & ADD_CONST, cur.id & ADD_CONST);
