@@ -75,7 +75,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "PACKET.bin", value_hint = ValueHint::FilePath)]
     pub(crate) data_in: Option<PathBuf>,
 
-    /// Write the packet afterwards to this file
+    /// Write the packet afterwards to this file; `-` for standard output
     #[arg(long, value_name = "F", requires = "data_in", value_hint = ValueHint::FilePath)]
     pub(crate) data_out: Option<PathBuf>,
 
@@ -83,7 +83,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "F", conflicts_with = "pcap", value_hint = ValueHint::FilePath)]
     pub(crate) ctx_in: Option<PathBuf>,
 
-    /// Write the context afterwards to this file
+    /// Write the context afterwards to this file; `-` for standard output
     #[arg(long, value_name = "F", conflicts_with = "pcap", value_hint = ValueHint::FilePath)]
     pub(crate) ctx_out: Option<PathBuf>,
 

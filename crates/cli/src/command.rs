@@ -54,8 +54,8 @@ pub(crate) fn dispatch(low: LowArgs) -> Result<u8, Failure> {
 fn run_verb(args: crate::args::RunArgs, out: &mut dyn Write) -> Result<u8, Failure> {
     let plan = plan::run(args)?;
     let mut err = io::stderr();
-    // Packets on standard output leave no room for text there.
-    let out: &mut dyn Write = if plan.packets_to_stdout() { &mut err } else { out };
+    // Bytes on standard output leave no room for text there.
+    let out: &mut dyn Write = if plan.bytes_to_stdout() { &mut err } else { out };
     let mut printer = printer::run(plan.json, out);
     match &plan.work {
         plan::Work::Capture(work) => {

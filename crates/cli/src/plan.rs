@@ -24,10 +24,13 @@ pub(crate) struct RunPlan {
 }
 
 impl RunPlan {
-    /// Whether the packets that pass are written to standard output.
-    pub(crate) fn packets_to_stdout(&self) -> bool {
-        let to_stdout = |work: &CaptureWork| work.output.as_deref() == Some(Path::new("-"));
-        matches!(&self.work, Work::Capture(work) if to_stdout(work))
+    /// Whether packets or contexts are written to standard output.
+    pub(crate) fn bytes_to_stdout(&self) -> bool {
+        let files = match &self.work {
+            Work::Capture(work) => [work.output.as_deref(), None],
+            Work::Once(work) => [work.data_out.as_deref(), work.ctx_out.as_deref()],
+        };
+        files.contains(&Some(Path::new("-")))
     }
 }
 

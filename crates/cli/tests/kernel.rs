@@ -129,3 +129,48 @@ fn elements(dump: &str) -> BTreeMap<String, String> {
     };
     rows.iter().map(element).collect()
 }
+
+#[test]
+fn the_running_kernel_gives_contexts_back_alike() {
+    if !can_compile() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let source = dir.path().join("ctx.bpf.c");
+    // 8 bytes of metadata before the packet, and what the program reads of the context.
+    let text = "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n
+        SEC(\"xdp\") int f(struct xdp_md *c) {
+            return bpf_xdp_adjust_meta(c, -4) ? 1 : c->ingress_ifindex + c->data - c->data_meta; }
+        char LICENSE[] SEC(\"license\") = \"GPL\";";
+    fs::write(&source, text).expect("room");
+    let object = dir.path().join("ctx.o");
+    ok(&ring3([Path::new("compile"), &source, Path::new("-o"), &object]));
+    let (packet, ctx) = (dir.path().join("packet"), dir.path().join("ctx"));
+    fs::write(&packet, (0..72).collect::<Vec<u8>>()).expect("room");
+    let words: [u32; 6] = [8, 72, 0, 1, 0, 0];
+    fs::write(&ctx, words.map(u32::to_le_bytes).concat()).expect("room");
+    let script = "set -e; cd \"$1\"; mkdir bpffs; mount -t bpf bpf bpffs
+        bpftool prog load ctx.o bpffs/prog 2>/dev/null
+        bpftool -j prog run pinned bpffs/prog data_in packet data_out theirs.data \
+            ctx_in ctx ctx_out theirs.ctx";
+    let mut shell = Command::new("unshare");
+    let out = shell.args(["-m", "sh", "-c", script, "sh"]).arg(dir.path()).output();
+    let Some(out) = out.ok().filter(|out| out.status.success()) else {
+        eprintln!("skipped: no bpf(2), no bpftool or no mount namespaces here");
+        return;
+    };
+    let kernel: Value = serde_json::from_slice(&out.stdout).expect("bpftool's JSON");
+    let file = |name: &str| dir.path().join(name);
+    let flags = ["--data-in", "--data-out", "--ctx-in", "--ctx-out"];
+    let files = [packet, file("ours.data"), ctx, file("ours.ctx")];
+    let mut args = vec!["run".into(), object.into_os_string(), "--json".into()];
+    for (flag, file) in flags.iter().zip(files) {
+        args.extend([(*flag).into(), file.into_os_string()]);
+    }
+    let ours = json(&ring3(args));
+    assert_eq!(ours["retval"], kernel["retval"]);
+    for what in ["data", "ctx"] {
+        let read = |who: &str| fs::read(file(&format!("{who}.{what}"))).expect("an output");
+        assert_eq!(read("ours"), read("theirs"), "{what}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -115,9 +115,10 @@ pub(crate) fn once(
         let message = "nothing to run it on: give --pcap CAPTURE, or --data-in FILE";
         return Err(Failure::unusable(format!("{}: {message}", plan.file.display())));
     }
+    let wants_ctx = ctx_in.is_some() || work.ctx_out.is_some();
     let request = TestRun {
         data_out: data_in.as_ref().map(|data| room(data)),
-        ctx_out: ctx_in.is_some().then_some(4096),
+        ctx_out: wants_ctx.then_some(CTX_ROOM),
         data_in,
         ctx_in,
         repeat: work.repeat,
@@ -135,11 +136,14 @@ pub(crate) fn once(
         retval: answer.retval,
         duration_ns: answer.duration_ns,
         repeat: work.repeat,
-        ctx_out: request.ctx_in.is_some().then_some(answer.ctx_out),
+        ctx_out: wants_ctx.then_some(answer.ctx_out),
         data_out: answer.data_out,
         maps: map_reports(&ready.loaded, plan.elements)?,
     })
 }
+
+/// More than any context takes, in bytes.
+const CTX_ROOM: u32 = 4096;
 
 /// Room for a packet that the program made longer: `bpf_xdp_adjust_head` and `_tail` stay within
 /// a page.
@@ -167,6 +171,9 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if path == Path::new("-") {
+        return Ok(std::io::stdout().write_all(bytes)?);
+    }
     fs::write(path, bytes)
         .map_err(|error| Failure::unusable(format!("{}: {error}", path.display())))
 }

@@ -114,8 +114,8 @@ impl Md {
             egress_ifindex: u32::from_ne_bytes(egress),
         };
         let device = md.ingress_ifindex == 0 || md.ingress_ifindex == LOOPBACK;
-        // Loopback has one queue, and it is not set up for XDP.
-        let queue = md.rx_queue_index == 0 && md.ingress_ifindex == 0;
+        // Loopback has one queue.
+        let queue = md.rx_queue_index == 0;
         if md.egress_ifindex != 0 || !device || !queue {
             return Err(Errno::EINVAL);
         }
