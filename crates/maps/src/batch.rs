@@ -85,7 +85,7 @@ impl Map {
     fn by_key(&self, from: Option<&[u8]>, count: u32, out: &mut Batch) -> Result<(), Errno> {
         let mut last = from.map(|f| self.key(f).map(<[u8]>::to_vec)).transpose()?;
         let (key_size, value_size) = (self.def().key_size as usize, self.user_value_size());
-        let (mut key, mut value) = (vec![0; key_size], vec![0; value_size]);
+        let (mut key, mut value) = (zeroes(key_size)?, zeroes(value_size)?);
         while out.count < count {
             self.ops().next_key(last.as_deref(), &mut key)?;
             match self.ops().user_lookup(&key, &mut value) {
@@ -163,6 +163,13 @@ fn each(count: u32, mut step: impl FnMut(usize) -> Result<(), Errno>) -> Result<
 fn slice(bytes: &[u8], i: usize, size: usize) -> Result<&[u8], Errno> {
     let start = i.checked_mul(size).ok_or(Errno::EFAULT)?;
     bytes.get(start..).and_then(|rest| rest.get(..size)).ok_or(Errno::EFAULT)
+}
+
+fn zeroes(len: usize) -> Result<Vec<u8>, Errno> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
+    bytes.resize(len, 0);
+    Ok(bytes)
 }
 
 fn append(to: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Errno> {

@@ -18,6 +18,9 @@ use crate::prog::{Prog, tag};
 /// Bytes of log kept when the request names no size.
 const LOG_SIZE: usize = 16 << 20;
 
+/// Bytes of constants that the verifier is shown; loads from larger values are just not constant.
+const MAX_CONSTANT: usize = 16 << 20;
+
 /// Whether a name is one that Linux takes.
 pub(crate) fn check_name(name: &str) -> Result<(), Errno> {
     let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'.';
@@ -187,6 +190,9 @@ fn map_info(fd: i32, map: &MapObj) -> verifier::MapInfo {
 }
 
 fn constant_value(map: &MapObj) -> Option<Vec<u8>> {
+    if map.map.def().max_entries != 1 || map.value_size() > MAX_CONSTANT {
+        return None;
+    }
     let mut value = vec![0; map.map.user_value_size()];
     map.map.ops().user_lookup(&[0; 4], &mut value).ok()?;
     Some(value)

@@ -360,6 +360,29 @@ fn perf_events_reach_the_reader() {
 }
 
 #[test]
+fn redirects_answer_as_on_linux() {
+    for t in [MapType::Devmap, MapType::DevmapHash, MapType::Cpumap, MapType::Xskmap] {
+        for key in [0, 1, 9] {
+            for flags in [0, 1, 2, 3, 4, 8, 16, 24] {
+                same(&format!("{} key {key} flags {flags}", t.name()), |bpf| {
+                    let map = bpf.map_create(&MapDef::new(t, 4, 4, 4).into()).unwrap();
+                    // The loopback interface, or a queue of one packet.
+                    bpf.map_update(map, &1u32.to_ne_bytes(), &1u32.to_ne_bytes(), 0).ok();
+                    let mut insns = Vec::from(ld_map(1, map));
+                    insns.extend([mov(2, key), mov(3, flags), call(51), EXIT]);
+                    run(bpf, &insns)
+                });
+            }
+        }
+    }
+    for flags in [0, 1, 2] {
+        same(&format!("bpf_redirect {flags}"), |bpf| {
+            run(bpf, &[mov(1, 1), mov(2, flags), call(23), EXIT])
+        });
+    }
+}
+
+#[test]
 fn a_helper_without_body_is_refused_at_load() {
     let bpf = ours();
     // bpf_get_cgroup_classid

@@ -78,6 +78,7 @@ const LIST: &[(u32, &str, Body)] = &[
     (42, "bpf_get_numa_node_id", system::numa_node),
     (44, "bpf_xdp_adjust_head", packet::adjust_head),
     (45, "bpf_probe_read_str", probe::read_str),
+    (51, "bpf_redirect_map", packet::redirect_map),
     (54, "bpf_xdp_adjust_meta", packet::adjust_meta),
     (65, "bpf_xdp_adjust_tail", packet::adjust_tail),
     (68, "bpf_skb_load_bytes_relative", skb::load_bytes_relative),

@@ -2,7 +2,7 @@
 
 use interp::{Trap, TrapKind};
 use translate::ctx::XdpBuff;
-use uapi::Errno;
+use uapi::{Errno, MapType};
 
 use super::{Call, Ctx, CtxCell, mem, status};
 
@@ -159,6 +159,30 @@ pub(super) fn redirect(c: &mut Call<'_, '_>, [ifindex, flags, ..]: [u64; 5]) -> 
         _ if flags & !INGRESS != 0 => TC_ACT_SHOT,
         _ => TC_ACT_REDIRECT,
     })
+}
+
+pub(super) fn redirect_map(
+    c: &mut Call<'_, '_>,
+    [map, key, flags, ..]: [u64; 5],
+) -> Result<u64, Trap> {
+    const ACTIONS: u64 = 3;
+    const BROADCAST: u64 = 1 << 3;
+    const EXCLUDE_INGRESS: u64 = 1 << 4;
+    const XDP_ABORTED: u64 = 0;
+    const XDP_REDIRECT: u64 = 4;
+    let map = c.run.map(map)?;
+    let devices = matches!(map.map.def().map_type, MapType::Devmap | MapType::DevmapHash);
+    let known = ACTIONS | if devices { BROADCAST | EXCLUDE_INGRESS } else { 0 };
+    if flags & !known != 0 {
+        return Ok(XDP_ABORTED);
+    }
+    let key = (key as u32).to_ne_bytes();
+    let found = map.map.ops().lookup(maps::View::from(&key[..]), 0);
+    if found.is_none() && flags & BROADCAST == 0 {
+        return Ok(flags & ACTIONS);
+    }
+    c.run.redirect = found.filter(|_| devices).map(|at| mem::view(at, 4).u32(0));
+    Ok(XDP_REDIRECT)
 }
 
 pub(super) fn csum_diff(
