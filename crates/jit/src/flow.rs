@@ -19,6 +19,8 @@ pub(crate) struct Func {
     pub(crate) last_block: u32,
     /// Has `may_goto` in it.
     pub(crate) may_goto: bool,
+    /// Has divisions in it.
+    pub(crate) divides: bool,
 }
 
 /// A run of instructions entered at the top and left at the bottom.
@@ -90,6 +92,7 @@ fn functions(len: usize, starts: &[u32]) -> Result<Vec<Func>, JitError> {
         first_block: 0,
         last_block: 0,
         may_goto: false,
+        divides: false,
     };
     Ok(starts.iter().copied().zip(ends).map(func).collect())
 }
@@ -132,6 +135,11 @@ fn exits(ins: &Ins, pc: usize) -> Option<Exits> {
     }
 }
 
+fn divides(ins: &Ins) -> bool {
+    use isa::AluOp::{Div, Mod, Sdiv, Smod};
+    matches!(ins, Ins::Op { op: Op::Alu { op: Div | Mod | Sdiv | Smod, .. }, .. })
+}
+
 impl Flow {
     /// Splits `code` at `starts` (ascending, the first is 0) and at jumps.
     pub(crate) fn new(code: &[Ins], starts: &[u32]) -> Result<Flow, JitError> {
@@ -154,7 +162,10 @@ impl Flow {
             let Func { start, end, .. } = self.funcs[f];
             self.block_at[start as usize] = 0;
             for pc in start as usize..end as usize {
-                let Some(exits) = exits(&code[pc], pc) else { continue };
+                let Some(exits) = exits(&code[pc], pc) else {
+                    self.funcs[f].divides |= divides(&code[pc]);
+                    continue;
+                };
                 self.funcs[f].may_goto |=
                     matches!(code[pc], Ins::Op { op: Op::MayGoto { .. }, .. });
                 if let Some(target) = exits.jump {

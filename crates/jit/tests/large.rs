@@ -10,7 +10,7 @@ fn grown(slots: usize, size: u64) -> Generated {
     let mut rng = Rng(7);
     let mut all = Generated { insns: Vec::new(), starts: Vec::new() };
     while all.insns.len() < slots {
-        let shape = Shape { calls: false, helpers: false, escape: false, size };
+        let shape = Shape { calls: false, helpers: false, escape: false, linux: false, size };
         let one = program(&mut rng, shape);
         all.starts.push(all.insns.len() as u32);
         all.insns.extend(one.insns);

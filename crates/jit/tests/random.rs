@@ -16,6 +16,7 @@ fn shape(rng: &mut Rng) -> Shape {
         calls: rng.chance(40),
         helpers: rng.chance(40),
         escape: rng.chance(40),
+        linux: false,
         size: [12, 40, 120][rng.below(3) as usize],
     }
 }

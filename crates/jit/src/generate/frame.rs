@@ -47,6 +47,7 @@ struct Census {
     regs: Set,
     calls: bool,
     may_goto: bool,
+    divides: bool,
     loops: bool,
     stack: i32,
     slots: u32,
@@ -55,7 +56,7 @@ struct Census {
 impl Census {
     fn of(unit: &Unit<'_>, f: usize) -> Result<Census, JitError> {
         let func = unit.flow.funcs[f];
-        let mut census = Census { may_goto: func.may_goto, ..Census::default() };
+        let mut census = Census { may_goto: func.may_goto, divides: func.divides, ..Census::default() };
         census.slots = func.end - func.start;
         for pc in func.start as usize..func.end as usize {
             let effect = unit.code.effects[pc];
@@ -127,18 +128,29 @@ impl Frame {
         for reg in 0..6u8 {
             let h = CONVENTION[reg as usize];
             self.hosts |= h.bit();
-            if regs & 1 << reg != 0 || reg == 0 {
+            // Division would drive what lives in RDX out again and again.
+            let moves = reg == 3 && census.divides && !census.calls;
+            if reg == 0 || regs & 1 << reg != 0 && !moves {
                 self.homes[reg as usize] = Some(h);
             } else {
                 free.push(h);
             }
+        }
+        if census.divides {
+            free.retain(|h| *h != Host::RDX);
         }
         free.extend([Host::R9, Host::R10]);
         if census.calls {
             free.clear();
         }
         let mut pool = free.into_iter().chain(CALLEE_SAVED);
-        for reg in (6..REGS as u8).filter(|r| regs & 1 << r != 0) {
+        let homeless = |homes: &[Option<Host>; REGS], r: u8| {
+            r != FP && regs & 1 << r != 0 && homes[r as usize].is_none()
+        };
+        for reg in 1..REGS as u8 {
+            if !homeless(&self.homes, reg) {
+                continue;
+            }
             let home = pool.next().ok_or(Fail::Hosts)?;
             self.homes[reg as usize] = Some(home);
             self.hosts |= home.bit();

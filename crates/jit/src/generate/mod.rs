@@ -180,16 +180,20 @@ impl Gen<'_> {
         let func = self.unit.flow.funcs[f];
         self.out.bind(self.func_label(f));
         self.prologue();
+        let entry = self.unit.flow.blocks[func.first_block as usize];
+        self.state = self.entry_state(entry.live_in);
+        if entry.preds > 1 {
+            self.settle(entry.live_in)?;
+        }
         let mut live_after = Vec::new();
         // Whether control comes from the block before, with its state.
         let mut falls_in = true;
-        let mut previous = NONE;
         for b in func.first_block..func.last_block {
             let block = self.unit.flow.blocks[b as usize];
             if !block.reached {
                 continue;
             }
-            self.start_block(b, falls_in, previous == NONE);
+            self.start_block(b, falls_in);
             self.unit.flow.live_after(self.unit.code, &block, &mut live_after);
             falls_in = true;
             for pc in block.start..block.end {
@@ -200,7 +204,6 @@ impl Gen<'_> {
             if falls_in && block.next != NONE {
                 falls_in = self.fall_into(block.next)?;
             }
-            previous = b;
         }
         self.out.note_saved(self.frame.saved_set());
         self.cold_code()

@@ -407,14 +407,12 @@ impl Gen<'_> {
     }
 
     /// Sets the state for block `b`.
-    pub(super) fn start_block(&mut self, b: u32, falls_in: bool, entry: bool) {
+    pub(super) fn start_block(&mut self, b: u32, falls_in: bool) {
         let block = self.unit.flow.blocks[b as usize];
         self.flags = None;
         self.out.bind_block(b, block.is_loop);
         if self.entry_states.take(b, &mut self.state) {
             // As the jump left it.
-        } else if entry && block.preds == 1 {
-            self.state = self.entry_state(block.live_in);
         } else if !(falls_in && block.preds == 1) {
             self.state = self.home_state(block.live_in);
         }

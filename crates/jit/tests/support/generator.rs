@@ -67,6 +67,8 @@ pub(crate) struct Shape {
     pub(crate) helpers: bool,
     /// The frame pointer is used as a value.
     pub(crate) escape: bool,
+    /// Only what Linux's verifier accepts: the buffer is a context.
+    pub(crate) linux: bool,
     /// Instructions of a function, about.
     pub(crate) size: u64,
 }
@@ -327,7 +329,11 @@ impl Function<'_> {
         let size = self.rng.below(4) as u8;
         let code = [0x10, 0x08, 0x00, 0x18][size as usize];
         let (mut base, mut off) = (self.buffer, self.rng.below(120) as i16);
+        if self.shape.linux {
+            off &= !7;
+        }
         match self.rng.below(3) {
+            _ if self.shape.linux => {}
             0 => {}
             1 => {
                 let reg = self.target();
@@ -455,7 +461,7 @@ impl Function<'_> {
             return;
         }
         let off = 8 * self.rng.below(15) as i16;
-        if self.rng.chance(25) {
+        if self.rng.chance(25) && !self.shape.linux {
             // Load-acquire and store-release of any size.
             let code = self.rng.pick(&[0xd3, 0xcb, 0xc3, 0xdb]);
             let buffer = self.buffer;
@@ -464,7 +470,7 @@ impl Function<'_> {
                 _ => self.push(code, buffer, src, off, 0x110),
             };
         }
-        let base = if self.rng.chance(20) { 10 } else { self.buffer };
+        let base = if self.shape.linux || self.rng.chance(20) { 10 } else { self.buffer };
         let off = if base == 10 { -8 * (1 + self.rng.below(8) as i16) } else { off };
         self.push(code, base, src, off, op);
     }
