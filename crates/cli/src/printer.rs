@@ -1,5 +1,6 @@
 //! What is shown: plain text or JSON, each a printer of the same data.
 
+mod explain;
 mod json;
 mod plain;
 

@@ -52,6 +52,7 @@ fn rows_have_the_members_that_were_promised() {
         "peak_states",
         "time_us",
         "log",
+        "explanation",
     ];
     assert_eq!(row.keys().map(String::as_str).collect::<Vec<_>>(), keys);
     assert_eq!((&rows[0]["type"], &rows[0]["section"]), (&"xdp".into(), &"xdp".into()));

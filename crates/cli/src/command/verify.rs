@@ -26,6 +26,8 @@ pub(crate) struct ProgramReport {
     pub(crate) peak_states: u32,
     pub(crate) time: Duration,
     pub(crate) log: String,
+    /// Why it is rejected, unless Linux's log was asked for instead.
+    pub(crate) explanation: Option<ring3::Explanation>,
 }
 
 /// The three answers.
@@ -138,6 +140,9 @@ fn judge(
         };
         row.insn = rejection.insn;
     }
+    if row.verdict == Verdict::Reject && (plan.json || plan.log == 0) {
+        row.explanation = verifier.explain(object, program);
+    }
     // A second run for the log, so that the time above is the verifier's alone.
     let level = if plan.json { plan.log.max(1) } else { plan.log };
     if level > 0 {
@@ -160,6 +165,7 @@ fn blank(file: &str, verdict: Verdict) -> ProgramReport {
         peak_states: 0,
         time: Duration::ZERO,
         log: String::new(),
+        explanation: None,
     }
 }
 

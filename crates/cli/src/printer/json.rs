@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::{RunPrinter, VerdictPrinter};
+use super::{RunPrinter, VerdictPrinter, explain};
 use crate::command::{Events, MapReport, ProgramReport, RunReport, TestReport};
 use crate::failure::Failure;
 
@@ -126,6 +126,7 @@ impl VerdictPrinter for Verdicts<'_> {
             "peak_states": report.peak_states,
             "time_us": report.time.as_micros() as u64,
             "log": report.log,
+            "explanation": report.explanation.as_ref().map(explain::json),
         });
         Ok(write!(self.out, "{before}{row}")?)
     }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::{RunPrinter, VerdictPrinter};
+use super::{RunPrinter, VerdictPrinter, explain};
 use crate::command::{Events, MapReport, ProgramReport, RunReport, TestReport, Verdict};
 use crate::failure::Failure;
 
@@ -124,6 +124,9 @@ impl VerdictPrinter for Verdicts<'_> {
         writeln!(self.out)?;
         if self.log && !report.log.is_empty() {
             writeln!(self.out, "{}", report.log.trim_end())?;
+        }
+        if let Some(explanation) = report.explanation.as_ref().filter(|_| !self.log) {
+            writeln!(self.out, "{}\n", explain::text(&report, explanation, self.colour))?;
         }
         Ok(())
     }
