@@ -222,10 +222,7 @@ fn tracepoint_rules(env: &Env<'_>, index: u32) -> (bool, bool) {
 
 /// Congestion control gets TCP sockets where its prototypes say `struct sock`.
 fn promoted(env: &Env<'_>, btf: &Btf, pointee: &Type<'_>) -> u32 {
-    if env.attach.structure == "tcp_congestion_ops" && pointee.name == "sock" {
-        if let Some(id) = btf.find_by_name("tcp_sock", Kind::Struct) {
-            return id.0;
-        }
-    }
-    pointee.id.0
+    let is_socket = env.attach.structure == "tcp_congestion_ops" && pointee.name == "sock";
+    let tcp = is_socket.then(|| btf.find_by_name("tcp_sock", Kind::Struct)).flatten();
+    tcp.unwrap_or(pointee.id).0
 }

@@ -18,7 +18,7 @@ mod ret;
 mod special;
 mod subprog;
 
-pub(crate) use ctx::{CtxField, check_ctx_access};
+pub(crate) use ctx::check_ctx_access;
 pub(crate) use exit::check_return_code;
 pub(crate) use helper::check_helper_call;
 pub(crate) use kinds::type_name;

@@ -351,7 +351,7 @@ fn constant_bytes<'a>(env: &Env<'a>, reg: &RegState, var: u64) -> Option<&'a [u8
 
 fn check_snprintf(env: &Env<'_>) -> Checked {
     let size = env.reg(5).v.var_off.value;
-    if size % 8 != 0 {
+    if !size.is_multiple_of(8) {
         return reject!(EINVAL);
     }
     let format = *env.reg(3);

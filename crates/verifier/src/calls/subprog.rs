@@ -272,10 +272,10 @@ impl<'a> Env<'a> {
     ) -> Checked<SubprogArg> {
         let tags = tags_of(btf, func, n, global)?;
         let Some(t) = btf.resolved(id) else { return reject!(EINVAL) };
-        if t.kind == Kind::Ptr {
-            if let Some(arg) = self.pointer_argument(btf, &t, n, tags, global)? {
-                return Ok(arg);
-            }
+        if t.kind == Kind::Ptr
+            && let Some(arg) = self.pointer_argument(btf, &t, n, tags, global)?
+        {
+            return Ok(arg);
         }
         if tags.any() {
             return reject!(EINVAL, "arg#{n} has pointer tag, but is not a pointer type");

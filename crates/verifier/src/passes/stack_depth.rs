@@ -167,10 +167,8 @@ fn next_call(
         }
         let target = (at as i64 + i64::from(insn.imm) + 1) as usize;
         let Some(callee) = env.subprog_starting(target) else { return reject!(EFAULT) };
-        if env.subprogs[callee].is_async_cb {
-            if !call {
-                continue; // runs on a stack of its own, later
-            }
+        if env.subprogs[callee].is_async_cb && !call {
+            continue; // runs on a stack of its own, later
         }
         if call && env.subprogs[callee].is_exception_cb {
             return reject!(EINVAL, "insn {at} cannot call exception cb directly");

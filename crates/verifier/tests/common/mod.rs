@@ -8,7 +8,8 @@ use uapi::{MapDef, MapType, PROG_VARIANTS, ProgVariant};
 use verifier::{FuncInfo, LogOptions, MapInfo, Outcome, Policy, Program, World};
 
 /// A fact table of the repository.
-pub fn facts(table: &str) -> serde_json::Value {
+#[allow(dead_code, reason = "not every test file needs it")]
+pub(crate) fn facts(table: &str) -> serde_json::Value {
     let path = format!("{}/../../facts/{table}.json", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).expect("facts are in the repository");
     serde_json::from_str(&text).expect("facts are JSON")
@@ -16,13 +17,13 @@ pub fn facts(table: &str) -> serde_json::Value {
 
 /// The row of the tables with this label.
 #[allow(dead_code, reason = "not every test file needs it")]
-pub fn variant(label: &str) -> &'static ProgVariant {
+pub(crate) fn variant(label: &str) -> &'static ProgVariant {
     PROG_VARIANTS.iter().find(|v| v.label == label).unwrap_or_else(|| panic!("no {label}"))
 }
 
 /// A GPL program of this variant.
 #[allow(dead_code, reason = "not every test file needs it")]
-pub fn program(v: &ProgVariant, insns: Vec<Insn>) -> Program {
+pub(crate) fn program(v: &ProgVariant, insns: Vec<Insn>) -> Program {
     let sleepable = v.sleepable || v.prog_type == uapi::ProgType::Syscall;
     Program {
         prog_type: Some(v.prog_type),
@@ -44,13 +45,13 @@ fn default_attach(v: &ProgVariant) -> u32 {
 
 /// Slots of a text.
 #[allow(dead_code, reason = "not every test file needs it")]
-pub fn asm(text: &str) -> Vec<Insn> {
+pub(crate) fn asm(text: &str) -> Vec<Insn> {
     isa::asm::assemble(text).unwrap_or_else(|e| panic!("{e}\n{text}"))
 }
 
 /// Maps by descriptor: 1 hash, 2 array, 3 frozen read-only array, 4 ring buffer, 5 queue,
 /// 6 hash of 8-byte values, 7 socket storage.
-pub fn world() -> World {
+pub(crate) fn world() -> World {
     let map = |fd, def: MapDef| MapInfo { fd, def, btf: None, frozen: false, value: None };
     let mut rodata = map(3, MapDef::new(MapType::Array, 4, 16, 1));
     rodata.def.flags = uapi::map_flags::RDONLY_PROG;
@@ -84,13 +85,13 @@ fn kernel_btf() -> Arc<Btf> {
 }
 
 /// What the verifier says, as root.
-pub fn verify(program: &Program, world: &World) -> Outcome {
+pub(crate) fn verify(program: &Program, world: &World) -> Outcome {
     verifier::verify(program, world, &Policy::default(), &LogOptions { level: 1, capacity: 0 })
 }
 
 /// The last line of a rejection; empty if accepted.
 #[allow(dead_code, reason = "not every test file needs it")]
-pub fn message(outcome: &Outcome) -> String {
+pub(crate) fn message(outcome: &Outcome) -> String {
     match &outcome.verdict {
         Ok(_) => String::new(),
         Err(r) => r.message.lines().last().unwrap_or("").to_string(),
@@ -99,7 +100,7 @@ pub fn message(outcome: &Outcome) -> String {
 
 /// BTF for the main program and one static callback after it: both return int.
 #[allow(dead_code, reason = "not every test file needs it")]
-pub fn describe_subprogs(program: &mut Program) {
+pub(crate) fn describe_subprogs(program: &mut Program) {
     let mut b = BtfBuilder::new();
     let int = b.int("int", 4, Encoding { signed: true, ..Encoding::default() });
     let proto = b.func_proto(int, &[]);
