@@ -174,3 +174,50 @@ fn the_running_kernel_gives_contexts_back_alike() {
         assert_eq!(read("ours"), read("theirs"), "{what}");
     }
 }
+
+#[test]
+fn the_running_kernel_refuses_the_same_short_packets() {
+    if !can_compile() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let source = dir.path().join("tc.bpf.c");
+    let program = "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n
+        SEC(\"tc\") int f(struct __sk_buff *s) { return s->len; }
+        char LICENSE[] SEC(\"license\") = \"GPL\";";
+    fs::write(&source, program).expect("room");
+    let object = dir.path().join("tc.o");
+    ok(&ring3([Path::new("compile"), &source, Path::new("-o"), &object]));
+    let mut names = Vec::new();
+    for (protocol, bytes) in [("ip", [0x08, 0x00]), ("ipv6", [0x86, 0xdd]), ("arp", [0x08, 0x06])] {
+        for len in [13, 14, 33, 34, 53, 54] {
+            let mut packet = vec![0; 60];
+            packet[12..14].copy_from_slice(&bytes);
+            names.push(format!("packet-{protocol}-{len}"));
+            let file = dir.path().join(names.last().expect("a name"));
+            fs::write(file, &packet[..len]).expect("room");
+        }
+    }
+    let script = "cd \"$1\"; mkdir bpffs; mount -t bpf bpf bpffs || exit 1
+        bpftool prog load tc.o bpffs/prog 2>/dev/null || exit 1; shift
+        for packet; do bpftool -j prog run pinned bpffs/prog data_in $packet || true; echo; done";
+    let mut shell = Command::new("unshare");
+    let out = shell.args(["-m", "sh", "-c", script, "sh"]).arg(dir.path()).args(&names).output();
+    let Some(out) = out.ok().filter(|out| out.status.success()) else {
+        eprintln!("skipped: no bpf(2), no bpftool or no mount namespaces here");
+        return;
+    };
+    let said = text(&out.stdout);
+    let answers: Vec<&str> = said.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(answers.len(), names.len(), "{said}");
+    for (name, answer) in names.iter().zip(answers) {
+        let kernel: Value = serde_json::from_str(answer).expect("bpftool's JSON");
+        let data = dir.path().join(name);
+        let ours =
+            ring3([Path::new("run"), &object, Path::new("--data-in"), &data, Path::new("--json")]);
+        match kernel["retval"].as_u64() {
+            Some(retval) => assert_eq!(json(&ours)["retval"], retval, "{name}"),
+            None => assert!(common::refused(&ours, 1).contains("EINVAL"), "{name}"),
+        }
+    }
+}

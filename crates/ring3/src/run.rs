@@ -55,8 +55,8 @@ impl<'a> Program<'a> {
     pub fn test_run(&self, request: &TestRun) -> Result<TestRunOut, Error> {
         self.loaded.test_run(self.fd, request).map_err(|errno| {
             let why = match (errno, &request.data_in) {
-                (Errno::EINVAL, Some(data)) if data.len() < ETH_HLEN => {
-                    format!("{errno}: a packet of {} bytes is shorter than its header", data.len())
+                (Errno::EINVAL, Some(data)) if data.len() < IPV6_HLEN => {
+                    format!("{errno}: a packet of {} bytes is shorter than its headers", data.len())
                 }
                 _ => format!("{errno}: a test run on this input is refused"),
             };
@@ -107,8 +107,8 @@ impl<'a> Program<'a> {
     }
 }
 
-/// Bytes of an Ethernet header, the least that Linux test-runs on.
-const ETH_HLEN: usize = 14;
+/// Bytes of the Ethernet and IPv6 headers, which Linux wants of a packet that announces them.
+const IPV6_HLEN: usize = 54;
 
 /// A program that is ready for packets, with a buffer that is used again.
 pub struct PacketRunner {

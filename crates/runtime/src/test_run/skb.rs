@@ -15,6 +15,9 @@ const CHECKSUM_COMPLETE: u32 = 4;
 const ETH_HLEN: usize = 14;
 /// Room before a socket buffer's data.
 const HEADROOM: usize = 64;
+/// Ethernet and IPv4 headers, Ethernet and IPv6 headers.
+const IPV4_HLEN: usize = 34;
+const IPV6_HLEN: usize = 54;
 const LOOPBACK: u32 = 1;
 /// Longest packet that a socket buffer may say it stands for.
 const GSO_MAX: u32 = 65536;
@@ -51,7 +54,7 @@ pub(super) fn run(t: ProgType, req: &TestRun, mut engine: Engine) -> Result<Test
         return Err(Errno::EINVAL);
     }
     let data = req.data_in.as_deref().unwrap_or_default();
-    if data.len() < ETH_HLEN || data.len() > FRAME - HEADROOM - FRAME_TAIL {
+    if data.len() < shortest(data) || data.len() > FRAME - HEADROOM - FRAME_TAIL {
         return Err(Errno::EINVAL);
     }
     let ctx = buffer::context(req, SK_BUFF)?;
@@ -76,6 +79,15 @@ pub(super) fn run(t: ProgType, req: &TestRun, mut engine: Engine) -> Result<Test
     packet.meta = packet.start;
     let shown = ctx.map(|ctx| give(&after, ctx));
     Ok(buffer::finish(req, result, packet.with_meta(), shown))
+}
+
+/// The shortest packet that is run on: what its first header announces must be there.
+fn shortest(data: &[u8]) -> usize {
+    match data.get(12..ETH_HLEN) {
+        Some([0x08, 0x00]) => IPV4_HLEN,
+        Some([0x86, 0xdd]) => IPV6_HLEN,
+        _ => ETH_HLEN,
+    }
 }
 
 fn skb(packet: &PacketBuf, data: &[u8], l2: bool) -> SkBuff {
