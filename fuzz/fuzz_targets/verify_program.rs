@@ -1,7 +1,7 @@
 //! Random programs: the verifier ends with a verdict.
 //!
-//! The first byte picks the program type, the rest are instruction slots; descriptors 1 to 3 are
-//! maps.
+//! The first byte picks the program type and, by its top bit, whether a log is written; the rest
+//! are instruction slots; descriptors 1 to 3 are maps.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -24,12 +24,12 @@ fuzz_target!(|data: &[u8]| {
     let Some((kind, slots)) = data.split_first() else { return };
     let (slots, _) = slots.as_chunks::<8>();
     let program = Program {
-        prog_type: ProgType::from_raw(u32::from(*kind) % 33),
+        prog_type: ProgType::from_raw(u32::from(*kind & 0x7f) % 33),
         license: "GPL".into(),
         insns: slots.iter().map(|s| isa::Insn::from_bytes(*s)).collect(),
         ..Program::default()
     };
     let world = World { maps: maps(), ..World::default() };
-    let log = LogOptions { level: 1, capacity: 1 << 16 };
+    let log = LogOptions { level: u32::from(kind >> 7), capacity: 1 << 16 };
     let _ = verifier::verify(&program, &world, &Policy::default(), &log);
 });

@@ -24,6 +24,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
     TARGETS.iter().try_for_each(|target| fuzz(root, target, seconds))
 }
 
+/// A minute for one input: a million instructions with a log take long under the sanitizer.
 /// libFuzzer writes what it learns into the first folder: seeds stay as committed.
 fn fuzz(root: &Path, target: &str, seconds: u32) -> Result<(), String> {
     let learned = root.join("fuzz/target/corpus").join(target);
@@ -32,7 +33,7 @@ fn fuzz(root: &Path, target: &str, seconds: u32) -> Result<(), String> {
         .args(["+nightly", "fuzz", "run", target])
         .arg(&learned)
         .arg(root.join("fuzz/seeds").join(target))
-        .args(["--", "-rss_limit_mb=2048", "-timeout=10"])
+        .args(["--", "-rss_limit_mb=2048", "-timeout=60", "-max_len=65536"])
         .arg(format!("-max_total_time={seconds}"))
         .current_dir(root)
         .env_remove("CARGO")
