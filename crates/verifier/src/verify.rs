@@ -29,7 +29,7 @@ pub fn verify(program: &Program, world: &World, policy: &Policy, log: &LogOption
             Err(rejection(&reject))
         }
     };
-    env.print_statistics();
+    env.print_statistics(verdict.is_ok());
     let log = env.log.finish();
     Outcome { verdict, stats: env.stats, log }
 }

@@ -168,6 +168,32 @@ pub(crate) fn refine(relation: Relation, a: &mut Bounds, b: &mut Bounds, low: bo
     }
 }
 
+/// A number compared with itself, on a side that is never taken where it is unequal: Linux narrows
+/// both ends by one there, and so must whoever counts its states.
+pub(crate) fn refine_self(relation: Relation, a: &mut Bounds, low: bool) {
+    let mut other = *a;
+    match relation {
+        Relation::Is(Cond::Lt | Cond::Gt) if low => {
+            other.u32_max = a.u32_max.min(a.u32_max.wrapping_sub(1));
+            other.u32_min = a.u32_min.max(a.u32_min.wrapping_add(1));
+        }
+        Relation::Is(Cond::Lt | Cond::Gt) => {
+            other.umax = a.umax.min(a.umax.wrapping_sub(1));
+            other.umin = a.umin.max(a.umin.wrapping_add(1));
+        }
+        Relation::Is(Cond::Slt | Cond::Sgt) if low => {
+            other.s32_max = a.s32_max.min(a.s32_max.wrapping_sub(1));
+            other.s32_min = a.s32_min.max(a.s32_min.wrapping_add(1));
+        }
+        Relation::Is(Cond::Slt | Cond::Sgt) => {
+            other.smax = a.smax.min(a.smax.wrapping_sub(1));
+            other.smin = a.smin.max(a.smin.wrapping_add(1));
+        }
+        _ => {}
+    }
+    *a = other;
+}
+
 /// Runs `f` on the operand that is compared with a constant, if one of them is one.
 fn with_constant(
     a: &mut Bounds,

@@ -104,12 +104,19 @@ impl Env<'_> {
         (sub.stack_depth + if budget { BUDGET } else { 0 }).to_string()
     }
 
-    /// The last lines of every log.
-    pub(crate) fn print_statistics(&mut self) {
+    /// The last lines of every log. An accepted program's stack is shown as compiled.
+    pub(crate) fn print_statistics(&mut self, accepted: bool) {
         let stats = self.stats;
         if self.log.level & super::STATS != 0 {
-            let mut depths: Vec<String> =
-                self.subprogs.iter().map(|s| self.depth_text(s)).collect();
+            let compiled = accepted && self.caps.bpf_capable;
+            let kept = |s: &&crate::env::Subprog| {
+                !compiled || self.aux[s.start..s.end].iter().any(|aux| aux.seen)
+            };
+            let depth = |s: &crate::env::Subprog| match compiled {
+                true => self.depth_text(s),
+                false => s.stack_depth.to_string(),
+            };
+            let mut depths: Vec<String> = self.subprogs.iter().filter(kept).map(depth).collect();
             if depths.is_empty() {
                 depths.push("0".to_owned());
             }

@@ -5,7 +5,7 @@ use uapi::MapType;
 
 use super::alu::immediate;
 use super::linked::{LinkedSet, pack};
-use crate::domain::compare::{Relation, decide, flip, negate, refine};
+use crate::domain::compare::{Relation, decide, flip, negate, refine, refine_self};
 use crate::domain::Tnum;
 use crate::env::Env;
 use crate::error::{Checked, reject};
@@ -154,12 +154,12 @@ impl Env<'_> {
             Src::Reg(src) => *self.reg(src.index()),
             Src::Imm(imm) => immediate(imm),
         };
-        // A register compared with itself teaches nothing.
-        if dst_reg.is_scalar() && src_reg.is_scalar() && src_no != Some(dst) {
+        if dst_reg.is_scalar() && src_reg.is_scalar() {
+            let same = src_no == Some(dst);
             let (mut false_dst, mut false_src) = (dst_reg, src_reg);
-            narrow(negate(cond), &mut false_dst, &mut false_src, low);
+            narrow(negate(cond), &mut false_dst, &mut false_src, low, same);
             let (mut true_dst, mut true_src) = (dst_reg, src_reg);
-            narrow(Relation::Is(cond), &mut true_dst, &mut true_src, low);
+            narrow(Relation::Is(cond), &mut true_dst, &mut true_src, low, same);
             self.check_bounds_of(&mut true_dst, "true_reg1")?;
             self.check_bounds_of(&mut true_src, "true_reg2")?;
             self.check_bounds_of(&mut false_dst, "false_reg1")?;
@@ -381,7 +381,14 @@ fn store_pair(
     }
 }
 
-fn narrow(relation: Relation, a: &mut RegState, b: &mut RegState, low: bool) {
+fn narrow(relation: Relation, a: &mut RegState, b: &mut RegState, low: bool, same: bool) {
+    if same {
+        refine_self(relation, &mut a.v, low);
+        a.v.sync();
+        a.v.sync();
+        *b = *a;
+        return;
+    }
     refine(relation, &mut a.v, &mut b.v, low);
     a.v.sync();
     b.v.sync();
