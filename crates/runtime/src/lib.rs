@@ -12,6 +12,7 @@ mod fds;
 mod format;
 mod helpers;
 mod load;
+mod log;
 mod map_obj;
 mod map_types;
 mod objects;

@@ -12,14 +12,19 @@ use crate::core::{Core, HostHelper};
 use crate::door::{Fd, LoadError, LogRequest, ProgLoad};
 use crate::fds::Fds;
 use crate::helpers;
+use crate::log::{self, Log};
 use crate::map_obj::MapObj;
 use crate::prog::{Prog, tag};
 
-/// Bytes of log kept when the request names no size.
-const LOG_SIZE: usize = 16 << 20;
+/// Bytes of log that are made at most; callers take less.
+const LOG_SIZE: usize = 64 << 20;
 
 /// Bytes of constants that the verifier is shown; loads from larger values are just not constant.
 const MAX_CONSTANT: usize = 16 << 20;
+
+/// Opcode of calls, and the source register of those of kernel functions.
+const CALL: u8 = 0x85;
+const PSEUDO_KFUNC_CALL: u8 = 2;
 
 /// Whether a name is one that Linux takes.
 pub(crate) fn check_name(name: &str) -> Result<(), Errno> {
@@ -30,13 +35,14 @@ pub(crate) fn check_name(name: &str) -> Result<(), Errno> {
 /// An accepted program, its log, and the verifier's work.
 pub(crate) struct Accepted {
     pub(crate) prog: Arc<Prog>,
-    pub(crate) log: String,
+    pub(crate) log: Log,
     pub(crate) stats: verifier::Stats,
 }
 
 /// Loads a program whose descriptors are `fds`'.
 pub(crate) fn load(core: &Core, fds: &Fds, req: &ProgLoad) -> Result<Accepted, LoadError> {
     check_name(&req.name)?;
+    log::check(req.log)?;
     if req.insns.is_empty() || req.insns.len() > uapi::MAX_INSNS {
         return Err(Errno::E2BIG.into());
     }
@@ -57,8 +63,20 @@ pub(crate) fn load(core: &Core, fds: &Fds, req: &ProgLoad) -> Result<Accepted, L
     outcome.stats.time = start.elapsed();
     let facts = match outcome.verdict {
         Ok(facts) => facts,
-        Err(rejection) => return Err(refused(rejection, outcome.log, req.log)),
+        Err(rejection) => return Err(refused(rejection, log::finish(outcome.log, req.log))),
     };
+    let log = log::finish(outcome.log, req.log);
+    if let Err(errno) = log.fits {
+        let (log, log_true_size) = (log.text, log.true_size);
+        return Err(LoadError { errno, log, log_true_size, rejection: None });
+    }
+    let live = |(pc, insn): &(usize, &isa::Insn)| {
+        facts.insns.get(*pc).is_none_or(|f| f.reachable) && insn.code == CALL
+    };
+    let mut calls = req.insns.iter().enumerate().filter(live);
+    if let Some((_, call)) = calls.find(|(_, insn)| insn.src().0 == PSEUDO_KFUNC_CALL) {
+        return Err(missing(&format!("kernel function with BTF id {}", call.imm)));
+    }
     let missing_body = facts.used_helpers.iter().find(|id| !has_body(**id, &hosts));
     if let Some(&id) = missing_body {
         return Err(missing(&format!("helper {}", helper_name(id))));
@@ -95,12 +113,11 @@ pub(crate) fn load(core: &Core, fds: &Fds, req: &ProgLoad) -> Result<Accepted, L
         host_helpers: hosts,
         stats: Default::default(),
     });
-    Ok(Accepted { prog, log: outcome.log, stats: outcome.stats })
+    Ok(Accepted { prog, log, stats: outcome.stats })
 }
 
 fn verify(core: &Core, log: LogRequest, program: &Program, world: &World) -> Outcome {
-    let capacity = if log.size == 0 { LOG_SIZE } else { log.size as usize };
-    let options = LogOptions { level: log.level, capacity };
+    let options = LogOptions { level: log.level, capacity: LOG_SIZE };
     verifier::verify(program, world, &core.config.policy, &options)
 }
 
@@ -209,11 +226,11 @@ fn helper_name(id: u32) -> String {
     }
 }
 
-fn refused(rejection: Rejection, log: String, req: LogRequest) -> LoadError {
+fn refused(rejection: Rejection, log: Log) -> LoadError {
     LoadError {
-        errno: rejection.errno,
-        log_true_size: true_size(&log, req),
-        log,
+        errno: log.fits.err().unwrap_or(rejection.errno),
+        log_true_size: log.true_size,
+        log: log.text,
         rejection: Some(rejection),
     }
 }
@@ -238,9 +255,4 @@ fn broken(why: &str) -> LoadError {
         log_true_size: message.len() as u32 + 2,
         rejection: Some(rejection),
     }
-}
-
-/// Bytes of a log with its closing zero; none where none was asked for.
-pub(crate) fn true_size(log: &str, req: LogRequest) -> u32 {
-    if req.level == 0 { 0 } else { log.len() as u32 + 1 }
 }

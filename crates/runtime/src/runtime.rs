@@ -17,6 +17,7 @@ use crate::door::{
 };
 use crate::fds::{Fds, Object};
 use crate::load;
+use crate::log::{self, Log};
 use crate::map_obj::{MapObj, PerfRecord};
 use crate::map_types;
 use crate::runner::Runner;
@@ -265,32 +266,34 @@ impl Bpf for Runtime {
     }
 
     fn btf_load(&self, req: &BtfLoad) -> Result<Loaded, LoadError> {
+        log::check(req.log)?;
         let (btf, log) = match req.log.level {
             0 => (Btf::load(&req.data, None), String::new()),
             _ => Btf::load_logged(&req.data, None),
         };
-        let log_true_size = load::true_size(&log, req.log);
-        let btf = match btf {
-            Ok(btf) => btf,
-            Err(why) => {
-                let errno = Errno(why.errno());
-                return Err(LoadError { errno, log, log_true_size, rejection: None });
-            }
+        let log = log::finish(log, req.log);
+        let fail = |errno, log: &Log| LoadError {
+            errno,
+            log: log.text.clone(),
+            log_true_size: log.true_size,
+            rejection: None,
         };
+        log.fits.map_err(|errno| fail(errno, &log))?;
+        let btf = btf.map_err(|why| fail(Errno(why.errno()), &log))?;
         let object = self.core.btfs.add(|id| BtfObj {
             id,
             btf: Arc::new(btf),
             data: req.data.as_slice().into(),
         });
         let fd = self.fds.open(Object::Btf(object))?;
-        Ok(Loaded { fd, log, log_true_size, stats: None })
+        Ok(Loaded { fd, log: log.text, log_true_size: log.true_size, stats: None })
     }
 
     fn prog_load(&self, req: &ProgLoad) -> Result<Loaded, LoadError> {
         let accepted = load::load(&self.core, &self.fds, req)?;
         let fd = self.fds.open(Object::Prog(accepted.prog))?;
-        let log_true_size = load::true_size(&accepted.log, req.log);
-        Ok(Loaded { fd, log: accepted.log, log_true_size, stats: Some(accepted.stats) })
+        let (log, log_true_size) = (accepted.log.text, accepted.log.true_size);
+        Ok(Loaded { fd, log, log_true_size, stats: Some(accepted.stats) })
     }
 
     fn test_run(&self, prog: Fd, req: &TestRun) -> Result<TestRunOut, Errno> {
