@@ -136,7 +136,7 @@ pub(crate) struct CompileArgs {
 /// Say whether Linux would accept programs, and why not
 ///
 /// Prints a line for each program: the verdict, and of a rejected one the error, Linux's message
-/// and the line of the source at fault.
+/// and the line of the source at fault. An explanation follows, or with -v Linux's log.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ring3 verify hello.bpf.o
