@@ -79,7 +79,11 @@ struct Bench {
 impl Bench {
     fn new(dir: &Path, work: &Path, name: &str) -> Bench {
         let source = dir.join(format!("{name}.bpf.c"));
-        let raw = link(&compile(&source, &work.join(format!("{name}.raw.o")), &["-target", "bpf", "-mcpu=v3"]));
+        let raw = link(&compile(
+            &source,
+            &work.join(format!("{name}.raw.o")),
+            &["-target", "bpf", "-mcpu=v3"],
+        ));
         let kern = link(&compile(
             &source,
             &work.join(format!("{name}.kern.o")),
@@ -131,7 +135,9 @@ fn compile_time(linked: &Linked) -> (f64, usize) {
         let start = thread_ns();
         for _ in 0..8 {
             let input = Input { insns: &insns, starts: &linked.starts };
-            std::hint::black_box(jit::machine_code(input, &(), &Options::default()).expect("compiles"));
+            std::hint::black_box(
+                jit::machine_code(input, &(), &Options::default()).expect("compiles"),
+            );
         }
         times.push((thread_ns() - start) / 8.0);
     }
@@ -423,7 +429,16 @@ fn report(benches: &[Bench]) {
     let kernel_empty = empty.and_then(|b| ns(b, "kernel_jit")).unwrap_or(0.0);
     println!(
         "{:10} {:>10} {:>10} {:>10} {:>10} {:>10} | {:>7} {:>7} {:>7} | {:>8}",
-        "program", "ring3", "kernel", "native", "o3 native", "rbpf", "/kernel", "/native", "nat/ker", "ns/insn"
+        "program",
+        "ring3",
+        "kernel",
+        "native",
+        "o3 native",
+        "rbpf",
+        "/kernel",
+        "/native",
+        "nat/ker",
+        "ns/insn"
     );
     let (mut vs_kernel, mut vs_native, mut native_vs_kernel) = (Vec::new(), Vec::new(), Vec::new());
     let (mut compile_ns, mut slots) = (0.0, 0);

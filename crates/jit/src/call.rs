@@ -70,12 +70,7 @@ impl Program {
     }
 
     #[inline]
-    fn through(
-        &self,
-        stub: u64,
-        args: [u64; 5],
-        context: &mut RunContext,
-    ) -> Result<u64, Fault> {
+    fn through(&self, stub: u64, args: [u64; 5], context: &mut RunContext) -> Result<u64, Fault> {
         let outer = mem::replace(&mut context.enter, self.enter);
         let value = enter(stub, args, context);
         context.enter = outer;

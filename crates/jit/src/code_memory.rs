@@ -26,10 +26,9 @@ impl CodeMemory {
         let mapped = code.len().next_multiple_of(4096);
         let prot = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new private mapping at an address of the kernel's choice touches no memory of ours.
-        let base = unsafe {
-            rustix::mm::mmap_anonymous(ptr::null_mut(), mapped, prot, MapFlags::PRIVATE)
-        }
-        .map_err(JitError::Memory)?;
+        let base =
+            unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), mapped, prot, MapFlags::PRIVATE) }
+                .map_err(JitError::Memory)?;
         let memory = CodeMemory { base, mapped, len: code.len() };
         // SAFETY: the mapping is writable, at least `code.len()` long and known to nobody else.
         unsafe { ptr::copy_nonoverlapping(code.as_ptr(), base.cast(), code.len()) };

@@ -21,7 +21,10 @@ const MAX_NODES: u32 = 96;
 enum Tree {
     Const(u64),
     /// The result of the instruction at this slot, or what the register held before the block.
-    Leaf { reg: u8, defined: Option<u32> },
+    Leaf {
+        reg: u8,
+        defined: Option<u32>,
+    },
     Node(AluOp, Box<[Tree; 2]>),
 }
 
@@ -40,8 +43,16 @@ pub(crate) fn rewrite(code: &mut Code, flow: &Flow) {
             // Blocks are in the order of their slots.
             let after = flow.blocks.partition_point(|b| b.start <= pc);
             let Some(b) = after.checked_sub(1) else { continue };
-            let mut finder =
-                Finder { code, flow, entry: func.first_block, preds: &preds, b: b as u32, pc, parts: Vec::new(), nodes: 0 };
+            let mut finder = Finder {
+                code,
+                flow,
+                entry: func.first_block,
+                preds: &preds,
+                b: b as u32,
+                pc,
+                parts: Vec::new(),
+                nodes: 0,
+            };
             if let Some((width, x)) = finder.count_of_bits() {
                 let parts = finder.parts;
                 replace(code, flow, &flow.blocks[b], pc, width, x, parts);
@@ -173,9 +184,8 @@ impl Finder<'_> {
             for &(_, pred) in edges {
                 entered = true;
                 let Block { start, end, .. } = self.flow.blocks[pred as usize];
-                let write = (start..end)
-                    .rev()
-                    .find(|at| self.code.effects[*at as usize].writes & bit != 0);
+                let write =
+                    (start..end).rev().find(|at| self.code.effects[*at as usize].writes & bit != 0);
                 match write {
                     Some(at) => {
                         let found = loaded(&self.code.slots[at as usize])?;

@@ -54,10 +54,8 @@ pub(crate) struct Code {
 
 /// Decodes all slots and resolves helpers.
 pub(crate) fn decode(insns: &[Insn], env: &dyn Env) -> Result<Code, JitError> {
-    let mut code = Code {
-        slots: Vec::with_capacity(insns.len()),
-        effects: Vec::with_capacity(insns.len()),
-    };
+    let mut code =
+        Code { slots: Vec::with_capacity(insns.len()), effects: Vec::with_capacity(insns.len()) };
     while code.slots.len() < insns.len() {
         let ins = one(insns, code.slots.len(), env)?;
         code.slots.push(ins);

@@ -44,6 +44,8 @@ pub(crate) struct Tables {
     pub(crate) guards: Vec<Guard>,
     /// Offset of the code that ends a run.
     pub(crate) stop: u32,
+    /// Bytes of functions, before the stubs.
+    pub(crate) body: u32,
     /// Bytes of code, before the addresses it calls.
     pub(crate) text: u32,
 }
@@ -64,6 +66,7 @@ impl Program {
             lines: code.lines,
             guards: code.guards,
             stop: code.stop,
+            body: stubs[0],
             text: code.text,
         };
         let tables = Box::new(tables);
@@ -78,6 +81,11 @@ impl Program {
     /// The code, without the addresses that follow it.
     pub fn code(&self) -> &[u8] {
         &self.memory.bytes()[..self.tables.text as usize]
+    }
+
+    /// How much of the code is the program's functions; the ways in and out follow.
+    pub fn body_len(&self) -> usize {
+        self.tables.body as usize
     }
 
     /// Where the code is in memory.
@@ -132,8 +140,7 @@ fn compile(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Compile
         idiom::rewrite(&mut code, &flow);
     }
     let needs_context = needs_context(&code.slots, &flow, options);
-    let unit =
-        Unit { code: &code, flow: &flow, env, options, needs_context: &needs_context };
+    let unit = Unit { code: &code, flow: &flow, env, options, needs_context: &needs_context };
     let labels = flow.blocks.len() as u32 + flow.funcs.len() as u32;
     let mut out = Pieces::new(labels, insns.len());
     for f in 0..flow.funcs.len() {

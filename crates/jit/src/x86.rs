@@ -20,11 +20,6 @@ impl Cc {
     pub(crate) const GE: Cc = Cc(13);
     pub(crate) const LE: Cc = Cc(14);
     pub(crate) const G: Cc = Cc(15);
-
-    /// The opposite condition.
-    pub(crate) const fn not(self) -> Cc {
-        Cc(self.0 ^ 1)
-    }
 }
 
 /// Two-operand arithmetic, numbered as in the opcodes `op*8 + form` and `81 /op`.
@@ -52,7 +47,6 @@ pub(crate) enum Shift {
 pub(crate) enum Unary {
     Not = 2,
     Neg = 3,
-    Mul = 4,
     Div = 6,
     Idiv = 7,
 }
@@ -429,12 +423,6 @@ impl Asm {
         self.put(&b);
     }
 
-    /// BMI1: `dst = !not & src`.
-    pub(crate) fn andn(&mut self, w: W, dst: Host, not: Host, src: Host) {
-        let b = Asm::vex(2, 0, w, 0xf2, dst, not, src);
-        self.put(&b);
-    }
-
     fn vex(map: u8, pp: u8, w: W, code: u8, reg: Host, v: Host, rm: Host) -> Bytes {
         let mut b = Bytes::new();
         b.push(0xc4);
@@ -459,15 +447,6 @@ impl Asm {
         b.push(0x0f);
         b.push(0xc8 | (dst.0 & 7));
         self.put(&b);
-    }
-
-    /// The low byte of `dst` = condition.
-    pub(crate) fn setcc(&mut self, cc: Cc, dst: Host) {
-        self.op0f(W::W32, 0x90 | cc.0, 0, Rm::Reg(dst), true);
-    }
-
-    pub(crate) fn cmov(&mut self, w: W, cc: Cc, dst: Host, src: Host) {
-        self.op0f(w, 0x40 | cc.0, dst.0, Rm::Reg(src), false);
     }
 
     /// Exchanges register and memory; locked by itself.
@@ -556,3 +535,6 @@ impl Asm {
         self.put(&b);
     }
 }
+
+#[cfg(test)]
+mod tests;

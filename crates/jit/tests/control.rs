@@ -134,7 +134,7 @@ fn code_is_never_writable() {
 
 #[test]
 fn blinded_code_shows_no_constant() {
-    let text = "r0 = 0x11223344\n r1 = 0x1122334455667788 ll\n r0 += r1\n r0 ^= 0x55667788\n \
+    let text = "r0 = *(u64 *)(r1 + 0)\n r0 += 0x11223344\n r1 = 0x1122334455667788 ll\n r0 += r1\n r0 ^= 0x55667788\n \
                 *(u32 *)(r10 - 8) = 0x12345678\n r2 = *(u32 *)(r10 - 8)\n r0 += r2\n \
                 r0 &= 0x7badcafe\n if r0 == 0x7eadbeef goto +1\n r0 *= 0x13579bdf\n exit";
     let insns = assemble(text).unwrap();
@@ -143,16 +143,17 @@ fn blinded_code_shows_no_constant() {
         Program::new(Input { insns: &insns, starts: &[0] }, &(), options).unwrap()
     };
     let (open, hidden) = (compile(&Options::default()), compile(&blind));
-    let shows = |program: &Program, value: u32| {
-        program.code().windows(4).any(|w| w == value.to_le_bytes())
-    };
+    let shows =
+        |program: &Program, value: u32| program.code().windows(4).any(|w| w == value.to_le_bytes());
     for value in [0x1122_3344, 0x5566_7788, 0x1234_5678, 0x7bad_cafe, 0x7ead_beef, 0x1357_9bdf] {
         assert!(!shows(&hidden, value), "{value:#x}");
     }
     assert!(shows(&open, 0x7bad_cafe), "the search finds what is there");
     let mut context = RunContext::new();
-    // SAFETY: the programs touch their stack only.
-    let (a, b) = unsafe { (open.run(0, &mut context), hidden.run(0, &mut context)) };
+    let value = 0x1234_5678_9abc_def0_u64;
+    let ctx = &raw const value as u64;
+    // SAFETY: the programs read the context and touch their stack.
+    let (a, b) = unsafe { (open.run(ctx, &mut context), hidden.run(ctx, &mut context)) };
     assert_eq!(a, b);
 }
 
@@ -185,14 +186,16 @@ fn any_bytes_compile_or_fail() {
         let count = 1 + rng.below(12) as usize;
         let mut insns: Vec<Insn> = (0..count)
             .map(|_| {
-                let code = rng.pick(&[0x07, 0x0f, 0xb7, 0xbf, 0x18, 0x05, 0x55, 0x61, 0x7b, 0x85, 0xdb]);
+                let code =
+                    rng.pick(&[0x07, 0x0f, 0xb7, 0xbf, 0x18, 0x05, 0x55, 0x61, 0x7b, 0x85, 0xdb]);
                 let code = if rng.chance(20) { rng.next() as u8 } else { code };
                 let off = rng.below(9) as i16 - 4;
                 Insn::new(code, rng.below(11) as u8, rng.below(11) as u8, off, rng.below(5) as i32)
             })
             .collect();
         insns.push(EXIT);
-        let _ = jit::machine_code(Input { insns: &insns, starts: &[0] }, &Helpers, &Options::default());
+        let _ =
+            jit::machine_code(Input { insns: &insns, starts: &[0] }, &Helpers, &Options::default());
     }
 }
 

@@ -46,8 +46,7 @@ fn program(form: &Form, cases: &[Case], operands: Operands) -> Vec<Insn> {
         let at = 32 * i as i16;
         let State { r0, r1, r2, mem } = case.before;
         for (reg, value) in [(0, r0), (1, r1), (2, r2), (3, mem)] {
-            let known = operands == Operands::Known
-                || operands == Operands::HalfKnown && reg == 1;
+            let known = operands == Operands::Known || operands == Operands::HalfKnown && reg == 1;
             match known {
                 true => wide(&mut out, reg, value),
                 false => out.push(Insn::new(0x79, reg, 6, at + 8 * i16::from(reg), 0)),
@@ -167,9 +166,7 @@ fn every_form_follows_the_rfc_and_the_interpreter() {
     let forms = forms();
     assert_eq!(forms.len(), 159);
     for form in &forms {
-        for operands in
-            [Operands::Loaded, Operands::Known, Operands::HalfKnown, Operands::Copied]
-        {
+        for operands in [Operands::Loaded, Operands::Known, Operands::HalfKnown, Operands::Copied] {
             let cases = cases(form, &mut random);
             let insns = program(form, &cases, operands);
             let want = modelled(form, &cases);

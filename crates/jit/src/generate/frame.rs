@@ -7,8 +7,7 @@ use isa::{Op, Reg, Src};
 
 use super::{Done, Fail, Gen, Unit};
 use crate::{
-    JitError,
-    context,
+    JitError, context,
     host::{CALLEE_SAVED, CALLEE_SAVED_SET, Host, Mem, W},
     ins::{Ins, SCRATCH, Set},
     slots::FIRST,
@@ -56,7 +55,8 @@ struct Census {
 impl Census {
     fn of(unit: &Unit<'_>, f: usize) -> Result<Census, JitError> {
         let func = unit.flow.funcs[f];
-        let mut census = Census { may_goto: func.may_goto, divides: func.divides, ..Census::default() };
+        let mut census =
+            Census { may_goto: func.may_goto, divides: func.divides, ..Census::default() };
         census.slots = func.end - func.start;
         for pc in func.start as usize..func.end as usize {
             let effect = unit.code.effects[pc];
@@ -117,8 +117,8 @@ impl Frame {
             loops: None,
         };
         frame.assign(regs, &census, plain)?;
-        let keeps_context = census.calls && unit.needs_context[f]
-            || unit.options.interruptible && census.loops;
+        let keeps_context =
+            census.calls && unit.needs_context[f] || unit.options.interruptible && census.loops;
         frame.lay_out(&census, keeps_context);
         Ok(frame)
     }

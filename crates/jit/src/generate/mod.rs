@@ -127,7 +127,12 @@ pub(crate) struct Gen<'a> {
 }
 
 /// Compiles function `f` to the end of `out`.
-pub(crate) fn function(unit: Unit<'_>, f: usize, slots: usize, out: &mut Pieces) -> Result<(), JitError> {
+pub(crate) fn function(
+    unit: Unit<'_>,
+    f: usize,
+    slots: usize,
+    out: &mut Pieces,
+) -> Result<(), JitError> {
     let mark = out.mark();
     let plain = unit.options.plain;
     match attempt(unit, f, slots, plain, out) {
@@ -261,7 +266,9 @@ impl Gen<'_> {
             Op::End { kind, bits, dst } => self.byte_order(kind, bits.into(), dst.0)?,
             // One address space here: an arena pointer is a host address for both sides.
             Op::AddrSpaceCast { dst, src, .. } => self.copy(dst.0, src.0)?,
-            Op::LdImm64 { dst, imm: Imm64::Value(value) } => self.state.set(dst.0, Val::Const(value)),
+            Op::LdImm64 { dst, imm: Imm64::Value(value) } => {
+                self.state.set(dst.0, Val::Const(value))
+            }
             Op::LdImm64 { dst, imm: Imm64::Func(rel) } => self.function_address(dst.0, rel)?,
             Op::LdImm64 { .. } | Op::LdAbs { .. } | Op::LdInd { .. } => {
                 return Err(self.bug("untranslated instruction"));
@@ -330,9 +337,7 @@ impl Gen<'_> {
 
     /// Whether the zero flag tells if the low `w` bits of `h` are zero.
     fn flags_tell(&self, h: Host, w: W) -> bool {
-        let told = |(at, of, fw)| {
-            at == self.out.asm.len() && of == h && (fw == w || w == W::W64)
-        };
+        let told = |(at, of, fw)| at == self.out.asm.len() && of == h && (fw == w || w == W::W64);
         // A 32-bit result is zero-extended: its flags tell about all of the register.
         self.flags.is_some_and(told)
     }

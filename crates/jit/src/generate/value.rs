@@ -181,7 +181,8 @@ impl Gen<'_> {
         let own = val.hosts() & self.frame.hosts & !self.pinned;
         let alone = |state: &State, h: Host| state.refs(h) == 1;
         let in_place = val_hosts(own).find(|h| alone(&self.state, *h));
-        let two_operands = matches!(val, Val::Un(UnOp::Shl | UnOp::Shr | UnOp::Sar | UnOp::And, ..));
+        let two_operands =
+            matches!(val, Val::Un(UnOp::Shl | UnOp::Shr | UnOp::Sar | UnOp::And, ..));
         let home = self.frame.home(reg);
         match in_place {
             Some(h) if two_operands || Some(h) == home => Ok(h),

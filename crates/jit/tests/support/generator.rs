@@ -231,11 +231,13 @@ impl Function<'_> {
         match self.rng.below(20) {
             0 => self.push(0x80 | class, dst, 0, 0, 0),
             1 => {
-                let (code, imm) = (self.rng.pick(&[0xd4, 0xdc, 0xd7]), self.rng.pick(&[16, 32, 64]));
+                let (code, imm) =
+                    (self.rng.pick(&[0xd4, 0xdc, 0xd7]), self.rng.pick(&[16, 32, 64]));
                 self.push(code, dst, 0, 0, imm);
             }
             2 => {
-                let off = if class == 4 { self.rng.pick(&[8, 16]) } else { self.rng.pick(&[8, 16, 32]) };
+                let off =
+                    if class == 4 { self.rng.pick(&[8, 16]) } else { self.rng.pick(&[8, 16, 32]) };
                 self.push(0xb8 | class, dst, src, off, 0);
             }
             _ => {

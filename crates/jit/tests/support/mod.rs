@@ -129,7 +129,8 @@ impl Bench {
         self.fill(memory);
         let program = interp::Program::new(insns)?;
         let start = self.buffer.as_mut_ptr() as u64;
-        let mut world = World { region: Region { start, end: start + BUFFER as u64, writable: true } };
+        let mut world =
+            World { region: Region { start, end: start + BUFFER as u64, writable: true } };
         let limits = Limits { fuel: 1 << 22 };
         let value = self.vm.run(&program, start, &mut world, limits)?;
         Ok(Outcome { value, memory: self.memory() })
