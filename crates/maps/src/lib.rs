@@ -3,6 +3,7 @@
 //! [`Map::create`] checks as BPF_MAP_CREATE does. Elements live in slabs that never move, so a
 //! program may hold a value's address for the rest of its run; deletion recycles. Unsafe code is
 //! in [`raw`] only.
+#![deny(unsafe_code)]
 
 mod array;
 mod batch;

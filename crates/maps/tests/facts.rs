@@ -349,3 +349,36 @@ fn batches(t: MapType, row: &Value, want: &Value) {
     check("delete_batch 3", count(map.delete_batch(RW, &all(3), 3, 0), 3));
     check("delete_batch 3 again", count(map.delete_batch(RW, &all(3), 3, 0), 3));
 }
+
+#[test]
+fn the_oldest_elements_give_way() {
+    let special = facts()["special_cases"].clone();
+    let fill = |entries: u32, inserted: u32| {
+        let map = create(&MapDef::new(MapType::LruHash, 4, 8, entries)).unwrap();
+        for n in 0..inserted {
+            map.update(RW, &n.to_ne_bytes(), &[0; 8], 0).unwrap();
+        }
+        let all = map.lookup_batch(RW, None, u32::MAX, false, 0).unwrap();
+        let keys = all.keys.as_chunks::<4>().0.iter();
+        let mut keys: Vec<u32> = keys.map(|k| u32::from_ne_bytes(*k)).collect();
+        keys.sort_unstable();
+        keys
+    };
+    let left = fill(4, 64);
+    assert_eq!(serde_json::json!(left), special["LRU me=4 after inserting 0..63: keys left"]);
+    let left = fill(100, 1000);
+    let shown = serde_json::json!([left.len(), left[0], left[99]]);
+    assert_eq!(shown, special["LRU me=100 after inserting 0..999: count,min,max"]);
+}
+
+#[test]
+fn a_used_element_outlives_an_unused_one() {
+    let map = create(&MapDef::new(MapType::LruHash, 4, 8, 4)).unwrap();
+    let put = |n: u32| map.update(RW, &n.to_ne_bytes(), &[0; 8], 0).unwrap();
+    (0..4).for_each(put);
+    // A program looks at 0.
+    assert!(map.ops().lookup((&[0; 4][..]).into(), 0).is_some());
+    put(4);
+    let there = |n: u32| map.lookup(RW, &n.to_ne_bytes(), &mut [0; 8], 0).is_ok();
+    assert_eq!([0, 1, 2, 3, 4].map(there), [true, false, true, true, true]);
+}

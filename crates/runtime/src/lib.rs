@@ -2,6 +2,7 @@
 //!
 //! [`Bpf`] is the door that everything else is written against; [`Runtime`] is the in-process
 //! kernel behind it. Unsafe code is in `helpers` only.
+#![deny(unsafe_code)]
 
 mod btf_obj;
 mod clock;

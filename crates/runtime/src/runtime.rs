@@ -76,6 +76,17 @@ impl Runtime {
         self.core.stats.store(on, Relaxed);
     }
 
+    /// Removes a pin, as unlink(2) in bpffs does.
+    pub fn unpin(&self, path: &str) -> Result<(), Errno> {
+        let pin = self.pins.lock().remove(path);
+        pin.map(drop).ok_or(Errno::ENOENT)
+    }
+
+    /// Paths of the pins, in order.
+    pub fn pins(&self) -> Vec<String> {
+        self.pins.lock().keys().cloned().collect()
+    }
+
     /// A program made ready to run many times on this thread.
     pub fn runner(&self, prog: Fd) -> Result<Runner, Errno> {
         Ok(Runner::new(self.core.clone(), self.fds.prog(prog)?))

@@ -259,6 +259,11 @@ fn pins_and_ids_find_objects_again() {
     let third = bpf.fd_by_id(runtime::ObjKind::Map, id, 0).unwrap();
     bpf.map_update(third, &[0; 4], &[1; 8], 0).unwrap();
     assert_eq!(bpf.obj_get("/sys/fs/bpf/b", 0), Err(Errno::ENOENT));
+    assert_eq!(bpf.pins(), ["/sys/fs/bpf/a"]);
+    assert_eq!(
+        (bpf.unpin("/sys/fs/bpf/a"), bpf.unpin("/sys/fs/bpf/a")),
+        (Ok(()), Err(Errno::ENOENT))
+    );
 }
 
 #[test]
