@@ -1,0 +1,23 @@
+// Mistake: the key is passed instead of its address.
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+struct value {
+	__u64 count;
+	char name[16];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16);
+	__type(key, __u32);
+	__type(value, struct value);
+} things SEC(".maps");
+
+SEC("xdp")
+int prog(struct xdp_md *ctx)
+{
+	return bpf_map_lookup_elem(&things, (void *)5) ? XDP_DROP : XDP_PASS; // fault
+}
+
+char LICENSE[] SEC("license") = "GPL";

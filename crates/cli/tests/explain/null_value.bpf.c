@@ -1,0 +1,27 @@
+// Mistake: a lookup may find nothing.
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+struct value {
+	__u64 count;
+	char name[16];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16);
+	__type(key, __u32);
+	__type(value, struct value);
+} things SEC(".maps");
+
+SEC("xdp")
+int prog(struct xdp_md *ctx)
+{
+	__u32 key = 1;
+	struct value *v = bpf_map_lookup_elem(&things, &key);
+
+	v->count += 1; // fault
+	return XDP_PASS;
+}
+
+char LICENSE[] SEC("license") = "GPL";
