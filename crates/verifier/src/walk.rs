@@ -346,7 +346,8 @@ impl<'a> Env<'a> {
     /// Goes on at the jump, leaving for later that the budget lasts.
     fn check_may_goto(&mut self, off: i16) -> Checked {
         let at = self.insn_idx;
-        self.push_branch(at + 1, at, false)?;
+        self.push_branch(at + 1, at, false)
+            .map_err(|reject| reject.with_errno(uapi::Errno::ENOMEM))?;
         if let Some(other) = self.other_branch() {
             other.may_goto_depth += 1;
         }
@@ -374,8 +375,9 @@ impl<'a> Env<'a> {
         }
         if self.pending.len() > MAX_PENDING {
             let tail = if is_async { " for async cb" } else { "" };
+            // EFAULT, odd as it is: what Linux answers where a branch cannot be kept.
             return reject!(
-                E2BIG,
+                EFAULT,
                 "The sequence of {} jumps is too complex{tail}.",
                 self.pending.len()
             );

@@ -92,7 +92,11 @@ impl Env<'_> {
         if !pointer_is_dst {
             *self.state.reg_mut(dst) = *ptr;
         }
-        self.push_branch(self.insn_idx + 1, self.insn_idx, true)?;
+        self.push_branch(self.insn_idx + 1, self.insn_idx, true).map_err(|reject| {
+            reject.with_errno(uapi::Errno::ENOMEM).then(format!(
+                "R{dst} could not be pushed for speculative verification, pointer arithmetic with it prohibited for !root"
+            ))
+        })?;
         if !pointer_is_dst {
             *self.state.reg_mut(dst) = saved;
         }
