@@ -191,7 +191,7 @@ fn the_running_kernel_refuses_the_same_short_packets() {
     let mut names = Vec::new();
     for (protocol, bytes) in [("ip", [0x08, 0x00]), ("ipv6", [0x86, 0xdd]), ("arp", [0x08, 0x06])] {
         for len in [13, 14, 33, 34, 53, 54] {
-            let mut packet = vec![0; 60];
+            let mut packet = [0; 60];
             packet[12..14].copy_from_slice(&bytes);
             names.push(format!("packet-{protocol}-{len}"));
             let file = dir.path().join(names.last().expect("a name"));

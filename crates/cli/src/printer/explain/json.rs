@@ -32,12 +32,13 @@ fn place(place: &Place) -> Value {
 }
 
 fn fact(fact: &Fact) -> Value {
-    let range = fact.range.map(|r| {
-        json!({ "smin": r.smin, "smax": r.smax, "umin": r.umin, "umax": r.umax })
-    });
-    let origin = fact.origin.as_ref().map(|origin| {
-        json!({ "place": origin.place.as_ref().map(place), "text": origin.text })
-    });
+    let range = fact
+        .range
+        .map(|r| json!({ "smin": r.smin, "smax": r.smax, "umin": r.umin, "umax": r.umax }));
+    let origin = fact
+        .origin
+        .as_ref()
+        .map(|origin| json!({ "place": origin.place.as_ref().map(place), "text": origin.text }));
     json!({ "name": fact.name, "text": fact.text, "range": range, "origin": origin })
 }
 

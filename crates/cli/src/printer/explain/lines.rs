@@ -66,7 +66,10 @@ fn instructions(report: &ProgramReport, explanation: &Explanation) -> Option<Lin
 }
 
 /// All lines from the first to the last known one.
-fn between<'t>(known: &[(usize, &'t str)], more: impl Fn(usize) -> Option<&'t str>) -> Option<Lines> {
+fn between<'t>(
+    known: &[(usize, &'t str)],
+    more: impl Fn(usize) -> Option<&'t str>,
+) -> Option<Lines> {
     /// Files may claim any line numbers.
     const MOST: usize = 1 << 20;
     let first = known.iter().map(|(n, _)| *n).min()?;

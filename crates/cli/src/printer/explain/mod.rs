@@ -27,7 +27,10 @@ pub(super) fn text(report: &ProgramReport, explanation: &Explanation, colour: bo
     renderer.render(&[group])
 }
 
-fn snippet<'a>(piece: &'a Lines, explanation: &'a Explanation) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+fn snippet<'a>(
+    piece: &'a Lines,
+    explanation: &'a Explanation,
+) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
     let mut snippet =
         Snippet::source(&piece.text).line_start(piece.first).path(&piece.path).fold(true);
     if let Some(span) = explanation.place.as_ref().and_then(|place| piece.span(place)) {
