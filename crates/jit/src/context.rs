@@ -33,6 +33,10 @@ pub struct RunContext {
     pub(crate) tail_context: u64,
     /// Finds tail-called programs.
     pub resolve_tail: Option<ResolveTail>,
+    /// Which helper is called ([`crate::Target::tag`]).
+    pub tag: u32,
+    /// The logical CPU of the run.
+    pub cpu: u32,
     /// Address in generated code that faulted.
     pub(crate) fault_ip: u64,
     /// Address whose access faulted.
@@ -50,6 +54,8 @@ pub(crate) const TARGET: i32 = std::mem::offset_of!(RunContext, target) as i32;
 pub(crate) const STOP: i32 = std::mem::offset_of!(RunContext, stop) as i32;
 pub(crate) const TAIL_CALLS: i32 = std::mem::offset_of!(RunContext, tail_calls) as i32;
 pub(crate) const TAIL_CONTEXT: i32 = std::mem::offset_of!(RunContext, tail_context) as i32;
+pub(crate) const TAG: i32 = std::mem::offset_of!(RunContext, tag) as i32;
+pub(crate) const CPU: i32 = std::mem::offset_of!(RunContext, cpu) as i32;
 pub(crate) const RESOLVE_TAIL: i32 = std::mem::offset_of!(RunContext, resolve_tail) as i32;
 
 impl RunContext {
@@ -62,6 +68,8 @@ impl RunContext {
             tail_calls: 0,
             tail_context: 0,
             resolve_tail: None,
+            tag: 0,
+            cpu: 0,
             fault_ip: 0,
             fault_address: 0,
             user: std::ptr::null_mut(),

@@ -11,6 +11,8 @@ pub struct Target {
     pub args: u8,
     /// It may set [`crate::RunContext::stop`], which is looked at after it returned.
     pub may_stop: bool,
+    /// Written to [`crate::RunContext::tag`] before the call.
+    pub tag: Option<u32>,
 }
 
 /// Where the functions are that programs call by number.
@@ -24,8 +26,14 @@ pub trait Env {
         None
     }
 
-    /// A lookup in the map at this address that may be done in place.
+    /// The array at this address, if lookups in it (helper 1) may be done in place.
     fn array(&self, map: u64) -> Option<ArrayMap> {
+        let _ = map;
+        None
+    }
+
+    /// What looks up elements of the map at this address, instead of helper 1.
+    fn lookup(&self, map: u64) -> Option<Target> {
         let _ = map;
         None
     }
@@ -36,10 +44,12 @@ pub trait Env {
 pub struct ArrayMap {
     /// Address of the first value.
     pub values: u64,
-    /// Bytes from one value to the next.
+    /// Bytes from one element to the next.
     pub stride: u32,
-    /// Number of values.
+    /// Number of elements.
     pub len: u32,
+    /// Bytes from one CPU's copy of a value to the next; 0 where there is one copy.
+    pub cpu_stride: u32,
 }
 
 /// An environment without functions.

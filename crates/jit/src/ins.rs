@@ -28,6 +28,8 @@ pub(crate) enum Ins {
     Op { op: Op, guarded: bool },
     /// A call of machine code outside the program.
     Native(Target),
+    /// `bpf_map_lookup_elem`.
+    Lookup(Target),
     /// `bpf_tail_call`.
     TailCall,
     /// Number of bits set, found by its idiom.
@@ -83,8 +85,12 @@ fn one(insns: &[Insn], pc: usize, env: &dyn Env) -> Result<Ins, JitError> {
 }
 
 fn plain(op: Op, pc: usize, env: &dyn Env) -> Result<Ins, JitError> {
+    const LOOKUP: i32 = 1;
     const TAIL_CALL: i32 = 12;
     match op {
+        Op::Call(Callee::Helper(LOOKUP)) => {
+            env.helper(LOOKUP).map(Ins::Lookup).ok_or(JitError::Helper { pc, id: LOOKUP })
+        }
         Op::Call(Callee::Helper(TAIL_CALL)) => Ok(Ins::TailCall),
         Op::Call(Callee::Helper(id)) => {
             env.helper(id).map(Ins::Native).ok_or(JitError::Helper { pc, id })
@@ -126,6 +132,7 @@ impl Ins {
         let (reads, writes) = match self {
             Ins::Op { op, .. } => effect(op),
             Ins::Native(target) => (args(target.args), SCRATCH),
+            Ins::Lookup(_) => (args(2), SCRATCH),
             Ins::TailCall => (args(3), SCRATCH),
             Ins::CountBits { dst, src, .. } => (bit(*src), bit(*dst)),
             Ins::Second => (0, 0),
@@ -142,7 +149,7 @@ impl Ins {
                 Op::LoadAcquire { .. } | Op::StoreRelease { .. } | Op::Atomic { .. } => false,
                 _ => true,
             },
-            Ins::Native(_) | Ins::TailCall => false,
+            Ins::Native(_) | Ins::Lookup(_) | Ins::TailCall => false,
             Ins::CountBits { .. } | Ins::Second => true,
         }
     }

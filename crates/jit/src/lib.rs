@@ -17,7 +17,8 @@
 //! [`RunContext`] as their sixth argument: it leads them to whatever their owner keeps in
 //! [`RunContext::user`]. A function's address, loaded by `ld_imm64`, is a C function pointer;
 //! helpers call back through [`RunContext::call_back`]. A generic helper
-//! is adapted by an `extern "C"` function for each number that looks at `user`.
+//! is reached by [`Machine`]: one `extern "C"` function for all of a type's helpers, told by
+//! [`RunContext::tag`] which one is meant.
 //!
 //! # Faults
 //! [`fault`] installs handlers for SIGSEGV and SIGBUS once. A fault in generated code either
@@ -40,6 +41,7 @@ mod host;
 mod idiom;
 mod ins;
 mod layout;
+mod machine;
 mod program;
 mod slots;
 mod state;
@@ -53,4 +55,5 @@ pub use context::{ResolveTail, RunContext};
 pub use env::{ArrayMap, Env, Options, Target};
 pub use error::JitError;
 pub use layout::Line;
+pub use machine::{Back, Machine, helper, kfunc};
 pub use program::{Input, Program, machine_code};

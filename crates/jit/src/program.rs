@@ -143,8 +143,8 @@ fn compile(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Compile
     let unit = Unit { code: &code, flow: &flow, env, options, needs_context: &needs_context };
     let labels = flow.blocks.len() as u32 + flow.funcs.len() as u32;
     let mut out = Pieces::new(labels, insns.len());
-    for f in 0..flow.funcs.len() {
-        generate::function(unit, f, moved[f], &mut out)?;
+    for (f, slots) in moved.into_iter().enumerate() {
+        generate::function(unit, f, slots, &mut out)?;
     }
     let harmless = !options.interruptible && code.slots.iter().all(Ins::is_harmless);
     let tail_calls = code.slots.iter().any(|i| matches!(i, Ins::TailCall));
@@ -161,7 +161,8 @@ fn compile(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Compile
 fn needs_context(code: &[Ins], flow: &Flow, options: &Options) -> Vec<bool> {
     let own = |func: &crate::flow::Func| {
         let slots = &code[func.start as usize..func.end as usize];
-        let outside = slots.iter().any(|i| matches!(i, Ins::Native(_) | Ins::TailCall));
+        let outside =
+            slots.iter().any(|i| matches!(i, Ins::Native(_) | Ins::Lookup(_) | Ins::TailCall));
         let blocks = &flow.blocks[func.first_block as usize..func.last_block as usize];
         outside || options.interruptible && blocks.iter().any(|b| b.is_loop)
     };

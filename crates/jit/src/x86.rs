@@ -514,10 +514,6 @@ impl Asm {
         self.op(W::W32, 0xff, 2, Rm::Mem(mem));
     }
 
-    pub(crate) fn jmp_mem(&mut self, mem: Mem) {
-        self.op(W::W32, 0xff, 4, Rm::Mem(mem));
-    }
-
     pub(crate) fn jmp_reg(&mut self, h: Host) {
         self.op(W::W32, 0xff, 4, Rm::Reg(h));
     }

@@ -184,7 +184,7 @@ fn any_bytes_compile_or_fail() {
     let mut rng = support::generator::Rng(99);
     for _ in 0..20_000 {
         let count = 1 + rng.below(12) as usize;
-        let mut insns: Vec<Insn> = (0..count)
+        let insns: Vec<Insn> = (0..count)
             .map(|_| {
                 let code =
                     rng.pick(&[0x07, 0x0f, 0xb7, 0xbf, 0x18, 0x05, 0x55, 0x61, 0x7b, 0x85, 0xdb]);
@@ -192,8 +192,8 @@ fn any_bytes_compile_or_fail() {
                 let off = rng.below(9) as i16 - 4;
                 Insn::new(code, rng.below(11) as u8, rng.below(11) as u8, off, rng.below(5) as i32)
             })
+            .chain([EXIT])
             .collect();
-        insns.push(EXIT);
         let _ =
             jit::machine_code(Input { insns: &insns, starts: &[0] }, &Helpers, &Options::default());
     }
@@ -203,7 +203,7 @@ struct OneHelper(usize);
 
 impl Env for OneHelper {
     fn helper(&self, _: i32) -> Option<Target> {
-        Some(Target { addr: self.0, args: 1, may_stop: false })
+        Some(Target { addr: self.0, args: 1, may_stop: false, tag: None })
     }
 }
 

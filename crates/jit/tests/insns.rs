@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 #[path = "../../interp/tests/common/mod.rs"]
-#[allow(dead_code, reason = "shared with the interpreter's tests")]
 mod common;
 
 use common::{

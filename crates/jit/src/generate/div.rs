@@ -83,6 +83,7 @@ impl Gen<'_> {
             self.out.bind(cold.label);
             self.out.line(cold.pc);
             match cold.what {
+                ColdWhat::NoElement { result } => self.asm().mov_imm(result, 0, false),
                 ColdWhat::Divisor { w, signed, modulo, divisor } => {
                     self.special_divisor(w, signed, modulo, divisor);
                 }

@@ -93,6 +93,8 @@ struct Cold {
 enum ColdWhat {
     /// The divisor is 0 or, signed, -1.
     Divisor { w: W, signed: bool, modulo: bool, divisor: Host },
+    /// The key is outside the array: no value.
+    NoElement { result: Host },
 }
 
 /// Everything about the program that code generation reads.
@@ -234,6 +236,10 @@ impl Gen<'_> {
             Ins::Op { op, guarded } => self.op(b, op, guarded)?,
             Ins::Native(target) => {
                 self.native_call(target)?;
+                true
+            }
+            Ins::Lookup(target) => {
+                self.lookup(target)?;
                 true
             }
             Ins::TailCall => {

@@ -266,7 +266,8 @@ impl Function<'_> {
         let class = self.rng.pick(&[0x04, 0x07]);
         let bits = if class == 4 { 32 } else { 64 };
         let n = 1 + self.rng.below(bits - 1) as i32;
-        match self.rng.below(8) {
+        match self.rng.below(10) {
+            8 if a != b && self.out.len() % 3 == 0 => self.count_of_bits(a, b, class),
             // A rotate.
             0 => {
                 self.push(0xb8 | class, a, c, 0, 0);
@@ -322,6 +323,64 @@ impl Function<'_> {
                 self.push(0xb4, a, 0, 0, c1);
                 self.push(cond | 6, b, 0, 1, k);
                 self.push(0xb4, a, 0, 0, c2);
+            }
+        }
+    }
+
+    /// The bits of `a`, counted by masks, into `b`; now and then something is not as it should be.
+    fn count_of_bits(&mut self, a: u8, b: u8, class: u8) {
+        let off = self.rng.chance(20);
+        let (mov, alu) = (0xb8 | class, class);
+        let reg = 0x08 | class;
+        self.push(mov, b, a, 0, 0);
+        self.push(0x70 | alu, b, 0, 0, 1);
+        self.mask(class, b, 0x55, a);
+        self.push(0x10 | reg, a, b, 0, 0);
+        self.push(mov, b, a, 0, 0);
+        self.mask(class, b, 0x33, a);
+        self.push(0x70 | alu, a, 0, 0, if off { 1 } else { 2 });
+        self.mask(class, a, 0x33, b);
+        self.push(reg, b, a, 0, 0);
+        self.push(mov, a, b, 0, 0);
+        self.push(0x70 | alu, a, 0, 0, 4);
+        self.push(reg, b, a, 0, 0);
+        self.mask(class, b, 0x0f, a);
+        if self.rng.chance(20) {
+            let dst = self.target();
+            self.push(mov, dst, a, 0, 0);
+        }
+        self.constant_product(class, b, a);
+        self.push(0x70 | alu, b, 0, 0, if class == 4 { 24 } else { 56 });
+        if self.rng.chance(80) {
+            self.constant(a);
+        }
+    }
+
+    /// `dst &= byte` repeated, by way of a register that is neither `dst` nor `keep`.
+    fn mask(&mut self, class: u8, dst: u8, byte: u64, keep: u8) {
+        let value = byte * 0x0101_0101_0101_0101;
+        if class == 4 {
+            return self.push(0x54, dst, 0, 0, value as i32);
+        }
+        let by = self.third(dst, keep);
+        self.wide(by, value);
+        self.push(0x5f, dst, by, 0, 0);
+    }
+
+    fn constant_product(&mut self, class: u8, dst: u8, keep: u8) {
+        if class == 4 {
+            return self.push(0x24, dst, 0, 0, 0x0101_0101);
+        }
+        let by = self.third(dst, keep);
+        self.wide(by, 0x0101_0101_0101_0101);
+        self.push(0x2f, dst, by, 0, 0);
+    }
+
+    fn third(&mut self, a: u8, b: u8) -> u8 {
+        loop {
+            let reg = self.target();
+            if reg != a && reg != b {
+                return reg;
             }
         }
     }

@@ -67,7 +67,7 @@ impl Env for Helpers {
             202 => (repeat, 3),
             _ => return None,
         };
-        Some(Target { addr: function as usize, args, may_stop: id == 202 })
+        Some(Target { addr: function as usize, args, may_stop: id == 202, tag: None })
     }
 }
 
