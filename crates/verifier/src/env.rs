@@ -6,9 +6,9 @@ use uapi::{MapDef, ProgVariant};
 
 use crate::input::{MapInfo, Policy, Program, World};
 use crate::log::Log;
+use crate::outcome::Stats;
 use crate::passes::{Attach, MapField};
 use crate::prune::Store;
-use crate::outcome::Stats;
 use crate::state::{FuncState, RegFlags, RegKind, RegState, VerifierState};
 use crate::walk::Pending;
 

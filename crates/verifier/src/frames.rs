@@ -253,9 +253,7 @@ impl Env<'_> {
 
     fn check_callback_args(&mut self, subprog: usize) -> Checked {
         match self.check_subprog_call(subprog) {
-            Err(reject)
-                if reject.errno() == uapi::Errno::EFAULT || reject.feature().is_some() =>
-            {
+            Err(reject) if reject.errno() == uapi::Errno::EFAULT || reject.feature().is_some() => {
                 Err(reject)
             }
             _ => Ok(()),

@@ -87,10 +87,7 @@ impl Env<'_> {
                 let (name, start) = (sub.name.clone(), sub.start);
                 let frame = self.entry_frame(n)?;
                 self.walk_subprog(frame, start)?;
-                say!(
-                    self,
-                    "Func#{n} ('{name}') is safe for any args that match its prototype\n"
-                );
+                say!(self, "Func#{n} ('{name}') is safe for any args that match its prototype\n");
                 verified[n] = true;
                 any = true;
             }

@@ -7,9 +7,7 @@ use crate::calls;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
 use crate::log::say;
-use crate::state::{
-    FuncState, HistEntry, HistFlags, RegKind, RegState, StateId, VerifierState,
-};
+use crate::state::{FuncState, HistEntry, HistFlags, RegKind, RegState, StateId, VerifierState};
 
 /// Instructions walked before Linux gives up.
 const MAX_PROCESSED: u32 = 1_000_000;
@@ -67,11 +65,7 @@ impl<'a> Env<'a> {
             self.prev_insn_idx = previous;
             let at = self.insn_idx;
             if at >= self.prog.insns.len() {
-                return reject!(
-                    EFAULT,
-                    "invalid insn idx {at} insn_cnt {}",
-                    self.prog.insns.len()
-                );
+                return reject!(EFAULT, "invalid insn idx {at} insn_cnt {}", self.prog.insns.len());
             }
             self.stats.processed_insns += 1;
             if self.stats.processed_insns > MAX_PROCESSED {

@@ -91,15 +91,10 @@ impl Env<'_> {
 }
 
 fn check_atomic_base(ptr: &RegState, regno: usize, what: &str) -> Checked {
-    let refused = matches!(ptr.kind, RegKind::Ctx | RegKind::FlowKeys)
-        || ptr.is_packet()
-        || ptr.is_socket();
+    let refused =
+        matches!(ptr.kind, RegKind::Ctx | RegKind::FlowKeys) || ptr.is_packet() || ptr.is_socket();
     if refused {
-        return reject!(
-            EACCES,
-            "BPF_ATOMIC {what} R{regno} {} is not allowed",
-            type_name(ptr)
-        );
+        return reject!(EACCES, "BPF_ATOMIC {what} R{regno} {} is not allowed", type_name(ptr));
     }
     Ok(())
 }

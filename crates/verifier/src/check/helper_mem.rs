@@ -67,24 +67,13 @@ impl Env<'_> {
                 let raw = mem.uninit.then_some(&mut mem.written);
                 self.check_stack_range_initialized(regno, reg.off, size, zero_allowed, kind, raw)
             }
-            RegKind::BtfId => {
-                self.access_btf_pointer(regno, reg.off, size, AccessKind::Read, None)
-            }
+            RegKind::BtfId => self.access_btf_pointer(regno, reg.off, size, AccessKind::Read, None),
             RegKind::Ctx if self.has_plain_ctx() => {
                 if size == 0 {
                     return if zero_allowed { Ok(()) } else { reject!(EACCES) };
                 }
                 let at = self.insn_idx;
-                self.check_mem_access(
-                    at,
-                    regno,
-                    size - 1,
-                    isa::Size::B,
-                    kind,
-                    None,
-                    false,
-                    false,
-                )
+                self.check_mem_access(at, regno, size - 1, isa::Size::B, kind, None, false, false)
             }
             _ => {
                 if zero_allowed && size == 0 && reg.is_null() {
@@ -163,11 +152,10 @@ impl Env<'_> {
         }
         let mut mem = HelperMem::default();
         let size = i32::try_from(size).unwrap_or(i32::MAX);
-        let checked = self
-            .check_helper_mem_access(regno, size, AccessKind::Read, true, &mut mem)
-            .and_then(|()| {
-                self.check_helper_mem_access(regno, size, AccessKind::Write, true, &mut mem)
-            });
+        let checked =
+            self.check_helper_mem_access(regno, size, AccessKind::Read, true, &mut mem).and_then(
+                |()| self.check_helper_mem_access(regno, size, AccessKind::Write, true, &mut mem),
+            );
         if saved.may_be_null() {
             *self.state.reg_mut(regno) = saved;
         }

@@ -211,10 +211,8 @@ impl Env<'_> {
         let reg = *self.reg(regno);
         if let Some(var) = reg.v.as_const() {
             let at = i64::from(off) + var as i64;
-            let kptr = self
-                .fields_of(&reg)
-                .iter()
-                .any(|f| f.kind.is_kptr() && i64::from(f.off) == at);
+            let kptr =
+                self.fields_of(&reg).iter().any(|f| f.kind.is_kptr() && i64::from(f.off) == at);
             if kptr {
                 return self.access_kptr(regno, value, kind, insn_idx);
             }
@@ -594,7 +592,13 @@ impl Env<'_> {
     }
 
     /// Aligned where the program asks for it, and always on the stack.
-    pub(crate) fn check_alignment(&self, reg: &RegState, off: i32, size: i32, strict: bool) -> Checked {
+    pub(crate) fn check_alignment(
+        &self,
+        reg: &RegState,
+        off: i32,
+        size: i32,
+        strict: bool,
+    ) -> Checked {
         if size == 1 {
             return Ok(());
         }
@@ -702,12 +706,15 @@ impl Env<'_> {
 }
 
 /// Offset of a load through a buffer pointer: constant and not negative.
-pub(super) fn check_buffer(what: &str, reg: &RegState, regno: usize, off: i32, size: i32) -> Checked {
+pub(super) fn check_buffer(
+    what: &str,
+    reg: &RegState,
+    regno: usize,
+    off: i32,
+    size: i32,
+) -> Checked {
     if off < 0 {
-        return reject!(
-            EACCES,
-            "R{regno} invalid {what} buffer access: off={off}, size={size}"
-        );
+        return reject!(EACCES, "R{regno} invalid {what} buffer access: off={off}, size={size}");
     }
     if reg.v.as_const() != Some(0) {
         return reject!(

@@ -82,6 +82,5 @@ impl Env<'_> {
 
 /// A slice of a packet dynptr moves with the packet.
 fn is_packet_slice(reg: &RegState) -> bool {
-    reg.kind == RegKind::Mem
-        && reg.flags.intersects(RegFlags::DYNPTR_SKB | RegFlags::DYNPTR_XDP)
+    reg.kind == RegKind::Mem && reg.flags.intersects(RegFlags::DYNPTR_SKB | RegFlags::DYNPTR_XDP)
 }

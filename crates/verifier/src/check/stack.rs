@@ -239,7 +239,9 @@ impl Env<'_> {
         self.check_fastcall_contract(self.state.curframe(), self.insn_idx, off);
         let mut from_spill = true;
         if slot.is_spilled() {
-            let spill_size = 8 - slot.bytes.iter().rposition(|b| *b != SlotByte::Spill).map_or(0, |i| i + 1) as i32;
+            let spill_size =
+                8 - slot.bytes.iter().rposition(|b| *b != SlotByte::Spill).map_or(0, |i| i + 1)
+                    as i32;
             let reg = slot.spilled;
             if size == 8 && spill_size == 8 {
                 match dst {
@@ -317,7 +319,11 @@ impl Env<'_> {
             SlotByte::Invalid => self.caps.allow_uninit_stack,
             _ => false,
         };
-        if ok { Ok(()) } else { reject!(EACCES, "invalid read from stack off {off}+{i} size {size}") }
+        if ok {
+            Ok(())
+        } else {
+            reject!(EACCES, "invalid read from stack off {off}+{i} size {size}")
+        }
     }
 
     /// The register becomes zero if all bytes are, else unknown.
@@ -524,7 +530,9 @@ impl Env<'_> {
     /// A stack access below the part that only fastcall patterns use keeps that part in place.
     fn check_fastcall_contract(&mut self, frame: usize, insn_idx: usize, off: i32) {
         let sub = self.state.frame(frame).subprog as usize;
-        if i32::from(self.subprogs[sub].fastcall_stack_off) <= off || self.aux[insn_idx].fastcall_pattern {
+        if i32::from(self.subprogs[sub].fastcall_stack_off) <= off
+            || self.aux[insn_idx].fastcall_pattern
+        {
             return;
         }
         self.subprogs[sub].fastcall_stack_off = i16::MIN;
@@ -567,8 +575,5 @@ fn scrub_slot(frame: &mut FuncState, spi: usize) {
 
 /// Registers whose state survives a spill.
 pub(crate) fn is_spillable(kind: RegKind) -> bool {
-    !matches!(
-        kind,
-        RegKind::NotInit | RegKind::Scalar | RegKind::TpBuffer | RegKind::Dynptr
-    )
+    !matches!(kind, RegKind::NotInit | RegKind::Scalar | RegKind::TpBuffer | RegKind::Dynptr)
 }

@@ -32,7 +32,9 @@ macro_rules! products {
     ($a:expr, $b:expr, $c:expr, $d:expr, $ty:ty) => {{
         let all = [$a.checked_mul($c), $a.checked_mul($d), $b.checked_mul($c), $b.checked_mul($d)];
         match all {
-            [Some(p), Some(q), Some(r), Some(s)] => (p.min(q).min(r).min(s), p.max(q).max(r).max(s)),
+            [Some(p), Some(q), Some(r), Some(s)] => {
+                (p.min(q).min(r).min(s), p.max(q).max(r).max(s))
+            }
             _ => (<$ty>::MIN, <$ty>::MAX),
         }
     }};
@@ -365,7 +367,11 @@ mod tests {
                     let mut r = a;
                     r.sign_extend32(size);
                     r.zero_extend32();
-                    check(r, u64::from((((x as u32) << bits) as i32 >> bits) as u32), "sign_extend32");
+                    check(
+                        r,
+                        u64::from((((x as u32) << bits) as i32 >> bits) as u32),
+                        "sign_extend32",
+                    );
                 }
             }
             let mut r = a;

@@ -215,11 +215,13 @@ impl Bounds {
         }
         // One step of the upper half with the low half going from negative to positive is a
         // signed range.
-        let steps_once = |min: u64, max: u64| ((min >> 32) as u32).wrapping_add(1) == (max >> 32) as u32;
+        let steps_once =
+            |min: u64, max: u64| ((min >> 32) as u32).wrapping_add(1) == (max >> 32) as u32;
         if steps_once(self.umin, self.umax) && (ulow as i32) < 0 && uhigh as i32 >= 0 {
             self.narrow_s32(ulow as i32, uhigh as i32);
         }
-        if steps_once(self.smin as u64, self.smax as u64) && (slow as i32) < 0 && shigh as i32 >= 0 {
+        if steps_once(self.smin as u64, self.smax as u64) && (slow as i32) < 0 && shigh as i32 >= 0
+        {
             self.narrow_s32(slow as i32, shigh as i32);
         }
         if self.u32_min as i32 <= self.u32_max as i32 {
@@ -265,9 +267,7 @@ impl Bounds {
             (smax | u64::from(self.u32_max)) as i64,
         );
         // A sign-extended 32-bit number whose low half is not negative has a zero upper half.
-        if self.s32_min >= 0
-            && self.smin >= i64::from(i32::MIN)
-            && self.smax <= i64::from(i32::MAX)
+        if self.s32_min >= 0 && self.smin >= i64::from(i32::MIN) && self.smax <= i64::from(i32::MAX)
         {
             (self.smin, self.smax) = (i64::from(self.s32_min), i64::from(self.s32_max));
             (self.umin, self.umax) = (self.smin as u64, self.smax as u64);

@@ -195,12 +195,7 @@ pub(crate) fn refine_self(relation: Relation, a: &mut Bounds, low: bool) {
 }
 
 /// Runs `f` on the operand that is compared with a constant, if one of them is one.
-fn with_constant(
-    a: &mut Bounds,
-    b: &mut Bounds,
-    low: bool,
-    f: impl FnOnce(&mut Bounds, u64),
-) {
+fn with_constant(a: &mut Bounds, b: &mut Bounds, low: bool, f: impl FnOnce(&mut Bounds, u64)) {
     if let Some(value) = b.as_const_of(low) {
         f(a, value);
     } else if let Some(value) = a.as_const_of(low) {
@@ -256,22 +251,16 @@ fn set_bit(a: &mut Bounds, value: u64, low: bool) {
         return;
     }
     let bit = Tnum::constant(value);
-    a.var_off = if low {
-        a.var_off.with_subreg(a.var_off.subreg().or(bit))
-    } else {
-        a.var_off.or(bit)
-    };
+    a.var_off =
+        if low { a.var_off.with_subreg(a.var_off.subreg().or(bit)) } else { a.var_off.or(bit) };
 }
 
 /// `a & value == 0`. The ranges are forgotten first: on a dead branch they may contradict the bits.
 fn clear_bits(a: &mut Bounds, value: u64, low: bool) {
     a.forget_ranges();
     let keep = Tnum::constant(!value);
-    a.var_off = if low {
-        a.var_off.with_subreg(a.var_off.subreg().and(keep))
-    } else {
-        a.var_off.and(keep)
-    };
+    a.var_off =
+        if low { a.var_off.with_subreg(a.var_off.subreg().and(keep)) } else { a.var_off.and(keep) };
 }
 
 #[cfg(test)]

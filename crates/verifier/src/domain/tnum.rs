@@ -56,7 +56,10 @@ impl Tnum {
             let mask = ((self.mask as i32) >> by) as u32 as u64;
             Tnum { value, mask }
         } else {
-            Tnum { value: ((self.value as i64) >> by) as u64, mask: ((self.mask as i64) >> by) as u64 }
+            Tnum {
+                value: ((self.value as i64) >> by) as u64,
+                mask: ((self.mask as i64) >> by) as u64,
+            }
         }
     }
 

@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use crate::domain::{Bounds, Tnum};
 use crate::env::Env;
 use crate::state::{
-    ADD_CONST, Callback, FuncState, RegFlags, RegKind, RegState, SlotByte, StackSlot,
-    VerifierState,
+    ADD_CONST, Callback, FuncState, RegFlags, RegKind, RegState, SlotByte, StackSlot, VerifierState,
 };
 
 /// A register type as Linux names it: `map_value_or_null`, `trusted_ptr_`.
@@ -112,7 +111,8 @@ impl Env<'_> {
     fn reg_parts(&self, reg: &RegState, parts: &mut Vec<String>) {
         let id = reg.id & !ADD_CONST;
         if reg.id != 0 {
-            let delta = if reg.id & ADD_CONST != 0 { format!("{:+}", reg.off) } else { String::new() };
+            let delta =
+                if reg.id & ADD_CONST != 0 { format!("{:+}", reg.off) } else { String::new() };
             parts.push(format!("id={id}{delta}"));
         }
         if reg.ref_obj_id != 0 {

@@ -56,9 +56,9 @@ impl Env<'_> {
         if old.callback_depth > cur.callback_depth {
             return false;
         }
-        (0..11).all(|n| {
-            live & 1 << n == 0 || self.regs_equal(&old.regs[n], &cur.regs[n], ids, exact)
-        }) && self.stacks_equal(old, cur, ids, exact)
+        (0..11)
+            .all(|n| live & 1 << n == 0 || self.regs_equal(&old.regs[n], &cur.regs[n], ids, exact))
+            && self.stacks_equal(old, cur, ids, exact)
     }
 
     fn regs_equal(&self, old: &RegState, cur: &RegState, ids: &mut IdMap, exact: Exact) -> bool {
@@ -97,13 +97,7 @@ impl Env<'_> {
         }
     }
 
-    fn scalars_equal(
-        &self,
-        old: &RegState,
-        cur: &RegState,
-        ids: &mut IdMap,
-        exact: Exact,
-    ) -> bool {
+    fn scalars_equal(&self, old: &RegState, cur: &RegState, ids: &mut IdMap, exact: Exact) -> bool {
         if self.store.explore_alu_limits {
             return old.same_content(cur) && ids.check_scalar(old.id, cur.id);
         }
@@ -124,9 +118,11 @@ impl Env<'_> {
         ids: &mut IdMap,
         exact: Exact,
     ) -> bool {
-        old.stack.slots().iter().enumerate().all(|(spi, o)| {
-            self.slots_equal(o, cur.stack.slots().get(spi), ids, exact)
-        })
+        old.stack
+            .slots()
+            .iter()
+            .enumerate()
+            .all(|(spi, o)| self.slots_equal(o, cur.stack.slots().get(spi), ids, exact))
     }
 
     /// One slot; `cur` is `None` beyond what the new state allocated.
@@ -177,18 +173,17 @@ impl Env<'_> {
             return Some(&slot.spilled);
         }
         let uninit_ok = self.caps.allow_uninit_stack;
-        let all_misc = slot.bytes.iter().all(|byte| {
-            *byte == SlotByte::Misc || *byte == SlotByte::Invalid && uninit_ok
-        });
+        let all_misc = slot
+            .bytes
+            .iter()
+            .all(|byte| *byte == SlotByte::Misc || *byte == SlotByte::Invalid && uninit_ok);
         all_misc.then_some(unbound)
     }
 }
 
 /// The same but for ids, which must correspond.
 fn regs_exact(old: &RegState, cur: &RegState, ids: &mut IdMap) -> bool {
-    old.same_content(cur)
-        && ids.check(old.id, cur.id)
-        && ids.check(old.ref_obj_id, cur.ref_obj_id)
+    old.same_content(cur) && ids.check(old.id, cur.id) && ids.check(old.ref_obj_id, cur.ref_obj_id)
 }
 
 fn refs_equal(old: &VerifierState, cur: &VerifierState, ids: &mut IdMap) -> bool {
@@ -208,7 +203,10 @@ fn refs_equal(old: &VerifierState, cur: &VerifierState, ids: &mut IdMap) -> bool
 /// A quick look whether the current frame's registers are the same.
 pub(super) fn may_be_looping(old: &VerifierState, cur: &VerifierState) -> bool {
     old.frames.len() == cur.frames.len()
-        && old.cur().regs.iter().zip(&cur.cur().regs).all(|(a, b)| {
-            a.same_content(b) && a.id == b.id && a.ref_obj_id == b.ref_obj_id
-        })
+        && old
+            .cur()
+            .regs
+            .iter()
+            .zip(&cur.cur().regs)
+            .all(|(a, b)| a.same_content(b) && a.id == b.id && a.ref_obj_id == b.ref_obj_id)
 }

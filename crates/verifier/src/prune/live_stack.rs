@@ -9,9 +9,9 @@ use isa::Insn;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use super::precise::slot_mask;
 use crate::env::{InsnAux, Subprog};
 use crate::passes::successors;
-use super::precise::slot_mask;
 use crate::state::VerifierState;
 
 const CALL: u8 = 0x85;
@@ -129,10 +129,8 @@ impl LiveStack {
         if let Some(&found) = self.by_chain.get(&chain) {
             return found;
         }
-        let starts = state.frames[..=frame]
-            .iter()
-            .map(|f| subs[f.subprog as usize].start as u32)
-            .collect();
+        let starts =
+            state.frames[..=frame].iter().map(|f| subs[f.subprog as usize].start as u32).collect();
         self.insert(chain, starts, subs)
     }
 
@@ -194,9 +192,8 @@ impl LiveStack {
         let inner = &self.instances[at];
         let depth = inner.chain.len() - 1;
         let callsite = inner.chain[depth - 1] as usize;
-        let entry: SmallVec<[(usize, Masks); 8]> = (0..depth)
-            .filter_map(|f| Some((f, inner.frames[f].as_ref()?.masks[0])))
-            .collect();
+        let entry: SmallVec<[(usize, Masks); 8]> =
+            (0..depth).filter_map(|f| Some((f, inner.frames[f].as_ref()?.masks[0]))).collect();
         let starts: Chain = inner.starts[..depth].into();
         let mut chain: Chain = inner.chain[..depth].into();
         chain[depth - 1] = starts[depth - 1];
@@ -224,9 +221,7 @@ impl LiveStack {
         let innermost = state.curframe();
         let live = |at_frame: usize, insn: usize| {
             let chain = chain_of(state, subs, at_frame);
-            self.by_chain.get(&chain).is_some_and(|i| {
-                self.instances[*i].is_live(frame, insn, spi)
-            })
+            self.by_chain.get(&chain).is_some_and(|i| self.instances[*i].is_live(frame, insn, spi))
         };
         if live(innermost, state.insn_idx as usize) {
             return true;
@@ -240,8 +235,7 @@ impl LiveStack {
 }
 
 fn chain_of(state: &VerifierState, subs: &[Subprog], frame: usize) -> Chain {
-    let mut chain: Chain =
-        (0..frame).map(|n| state.frames[n + 1].callsite as u32).collect();
+    let mut chain: Chain = (0..frame).map(|n| state.frames[n + 1].callsite as u32).collect();
     chain.push(subs[state.frames[frame].subprog as usize].start as u32);
     chain
 }

@@ -267,7 +267,11 @@ impl Env<'_> {
                     continue;
                 }
                 let Some(slot) = state.frame(n).stack.slots().get(s) else {
-                    return reject!(EFAULT, "verifier bug: backtracking (stack slot {s}, total slots {})", state.frame(n).stack.slots().len());
+                    return reject!(
+                        EFAULT,
+                        "verifier bug: backtracking (stack slot {s}, total slots {})",
+                        state.frame(n).stack.slots().len()
+                    );
                 };
                 if !slot.is_spilled_scalar() || slot.spilled.precise {
                     wanted.slots[n] &= !(1 << s);
@@ -292,10 +296,7 @@ impl Env<'_> {
     pub(super) fn mark_all_precise(&mut self, mut next: Option<StateId>) -> bool {
         let mut changed = false;
         let frame = self.state.curframe();
-        say2!(
-            self,
-            "mark_precise: frame{frame}: falling back to forcing all scalars precise\n"
-        );
+        say2!(self, "mark_precise: frame{frame}: falling back to forcing all scalars precise\n");
         while let Some(id) = next {
             self.say_forced(id);
             let state = self.store.get_mut(id);
@@ -346,7 +347,10 @@ impl Env<'_> {
             let frame = wanted.frame;
             let (regs, slots) = (reg_mask(wanted.regs[frame]), slot_mask(wanted.slots[frame]));
             let insn = self.insn_text(at);
-            say2!(self, "mark_precise: frame{frame}: regs={regs} stack={slots} before {at}: {insn}\n");
+            say2!(
+                self,
+                "mark_precise: frame{frame}: regs={regs} stack={slots} before {at}: {insn}\n"
+            );
         }
         sync_linked(hist, wanted);
         let Some(op) = self.ops[at] else { return Ok(()) };
@@ -377,7 +381,9 @@ impl Env<'_> {
                 let reg = if op == AtomicOp::Cmpxchg { 0 } else { src.index() };
                 load_back(reg, hist, wanted);
             }
-            Op::Atomic { base, src, .. } => store_back(base.index(), Some(src.index()), hist, wanted)?,
+            Op::Atomic { base, src, .. } => {
+                store_back(base.index(), Some(src.index()), hist, wanted)?
+            }
             Op::StoreRelease { base, src, .. } => {
                 store_back(base.index(), Some(src.index()), hist, wanted)?;
             }
@@ -431,8 +437,7 @@ impl Env<'_> {
         let regs = wanted.regs[frame];
         if let Callee::Subprog(rel) = callee {
             let target = (at as i64 + i64::from(rel) + 1) as usize;
-            let global =
-                self.subprog_starting(target).is_some_and(|n| self.subprogs[n].is_global);
+            let global = self.subprog_starting(target).is_some_and(|n| self.subprogs[n].is_global);
             if global {
                 if regs & ARGS != 0 {
                     return Err(bug(format!("global subprog unexpected regs {regs:x}")));
@@ -464,9 +469,8 @@ impl Env<'_> {
 
     /// Into the subprogram or callback that the path returned from.
     fn exit_back(&self, subsequent: usize, wanted: &mut Wanted) -> Back {
-        let from_call = subsequent != NO_INSN
-            && subsequent > 0
-            && self.is_subprog_call(subsequent - 1);
+        let from_call =
+            subsequent != NO_INSN && subsequent > 0 && self.is_subprog_call(subsequent - 1);
         let r0 = from_call && wanted.has(0);
         let frame = wanted.frame;
         if subsequent != NO_INSN && self.aux[subsequent].calls_callback {
@@ -583,7 +587,8 @@ fn sync_linked(hist: Option<HistEntry>, wanted: &mut Wanted) {
 }
 
 fn reg_mask(mask: u32) -> String {
-    let names: Vec<String> = (0..11).filter(|n| mask & 1 << n != 0).map(|n| format!("r{n}")).collect();
+    let names: Vec<String> =
+        (0..11).filter(|n| mask & 1 << n != 0).map(|n| format!("r{n}")).collect();
     names.join(",")
 }
 

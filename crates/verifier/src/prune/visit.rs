@@ -177,7 +177,9 @@ impl Env<'_> {
             let any_dead = (0..10).any(|n| dead_reg(n) && func.regs[n].is_init());
             let dead_slots: u64 = (0..func.stack.slots().len())
                 .filter(|spi| func.stack.slot(*spi).bytes != [SlotByte::Invalid; 8])
-                .filter(|spi| !self.store.live.is_alive(&self.aux, &self.subprogs, state, frame, *spi))
+                .filter(|spi| {
+                    !self.store.live.is_alive(&self.aux, &self.subprogs, state, frame, *spi)
+                })
                 .fold(0, |mask, spi| mask | 1 << spi);
             if !any_dead && dead_slots == 0 {
                 continue;
@@ -214,7 +216,9 @@ impl Env<'_> {
 /// What a comparison said.
 enum Compared {
     /// Covered; `open_loop`: by a state whose loop is still being walked.
-    Hit { open_loop: bool },
+    Hit {
+        open_loop: bool,
+    },
     /// The old state's own paths are not finished.
     Unfinished,
     Miss,
@@ -224,4 +228,3 @@ fn same_callsites(a: &VerifierState, b: &VerifierState) -> bool {
     a.frames.len() == b.frames.len()
         && a.frames.iter().zip(&b.frames).all(|(x, y)| x.callsite == y.callsite)
 }
-

@@ -7,6 +7,9 @@ mod stack;
 mod verifier_state;
 
 pub(crate) use frame::{Callback, FuncState};
-pub(crate) use reg::{ADD_CONST, ADD_CONST32, ADD_CONST64, AT_PKT_END, BEYOND_PKT_END, INNER_MAP, RegFlags, RegKind, RegState};
+pub(crate) use reg::{
+    ADD_CONST, ADD_CONST32, ADD_CONST64, AT_PKT_END, BEYOND_PKT_END, INNER_MAP, RegFlags, RegKind,
+    RegState,
+};
 pub(crate) use stack::{SlotByte, Stack, StackSlot, slot_of};
 pub(crate) use verifier_state::{HistEntry, HistFlags, RefKind, Reference, StateId, VerifierState};

@@ -221,8 +221,7 @@ impl RegState {
         let trusted = RegFlags::ALLOC | RegFlags::TRUSTED | RegFlags::NON_OWN_REF;
         let unsafe_flags = !(self.flags & !trusted).is_empty();
         let always = matches!(self.kind, RegKind::Sock | RegKind::SockCommon | RegKind::TcpSock);
-        self.ref_obj_id != 0
-            || !unsafe_flags && (always || self.flags.intersects(trusted))
+        self.ref_obj_id != 0 || !unsafe_flags && (always || self.flags.intersects(trusted))
     }
 
     /// Everything that Linux compares before ids: kind, flags, offset, what it points to, ranges.

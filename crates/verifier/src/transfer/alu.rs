@@ -266,7 +266,10 @@ impl Env<'_> {
         }
         let what = if !v.is_consistent() {
             "range bounds violation"
-        } else if v.as_const().is_some_and(|n| v.umin != n || v.umax != n || v.smin != n as i64 || v.smax != n as i64) {
+        } else if v
+            .as_const()
+            .is_some_and(|n| v.umin != n || v.umax != n || v.smin != n as i64 || v.smax != n as i64)
+        {
             "const tnum out of sync with range bounds"
         } else {
             "const subreg tnum out of sync with range bounds"
@@ -274,8 +277,16 @@ impl Env<'_> {
         let text = format!(
             "verifier bug: REG INVARIANTS VIOLATION ({context}): {what} u64=[{:#x}, {:#x}] \
              s64=[{:#x}, {:#x}] u32=[{:#x}, {:#x}] s32=[{:#x}, {:#x}] var_off=({:#x}, {:#x})",
-            v.umin, v.umax, v.smin, v.smax, v.u32_min, v.u32_max, v.s32_min, v.s32_max,
-            v.var_off.value, v.var_off.mask
+            v.umin,
+            v.umax,
+            v.smin,
+            v.smax,
+            v.u32_min,
+            v.u32_max,
+            v.s32_min,
+            v.s32_max,
+            v.var_off.value,
+            v.var_off.mask
         );
         if self.test_reg_invariants {
             return reject!(EFAULT, "{text}");
@@ -326,9 +337,7 @@ fn is_computable(width: Width, op: AluOp, by: &Bounds) -> bool {
                         && by.s32_min == by.s32_max
                         && by.u32_min == by.u32_max
                 }
-                Width::W64 => {
-                    by.as_const().is_some() && by.smin == by.smax && by.umin == by.umax
-                }
+                Width::W64 => by.as_const().is_some() && by.smin == by.smax && by.umin == by.umax,
             };
             known && by.umax < bits(width) as u64
         }

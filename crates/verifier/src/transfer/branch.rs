@@ -5,8 +5,8 @@ use uapi::MapType;
 
 use super::alu::immediate;
 use super::linked::{LinkedSet, pack};
-use crate::domain::compare::{Relation, decide, flip, negate, refine, refine_self};
 use crate::domain::Tnum;
+use crate::domain::compare::{Relation, decide, flip, negate, refine, refine_self};
 use crate::env::Env;
 use crate::error::{Checked, reject};
 use crate::input::World;
@@ -213,7 +213,13 @@ impl Env<'_> {
         }
     }
 
-    fn learn_from_null_or_packet(&mut self, cond: Cond, dst: usize, src: Src, low: bool) -> Checked {
+    fn learn_from_null_or_packet(
+        &mut self,
+        cond: Cond,
+        dst: usize,
+        src: Src,
+        low: bool,
+    ) -> Checked {
         let is_null_test = src == Src::Imm(0) && matches!(cond, Cond::Eq | Cond::Ne);
         if !low && is_null_test && self.reg(dst).may_be_null() {
             self.mark_nullness(dst, cond);
@@ -346,10 +352,7 @@ fn mark_copies(
 }
 
 fn is_packet_start(reg: &RegState) -> bool {
-    reg.is_kind(RegKind::Pkt)
-        && reg.id == 0
-        && reg.off == 0
-        && reg.v.var_off == Tnum::constant(0)
+    reg.is_kind(RegKind::Pkt) && reg.id == 0 && reg.off == 0 && reg.v.var_off == Tnum::constant(0)
 }
 
 /// All pointers of the same origin learn how many bytes lie behind it.

@@ -37,11 +37,7 @@ pub(crate) fn pack(set: &LinkedSet) -> u64 {
 pub(crate) fn unpack(packed: u64) -> LinkedSet {
     let place = |n: u64| {
         let bits = packed >> (4 + 10 * n);
-        Place {
-            frame: (bits & 7) as u8,
-            index: (bits >> 3 & 63) as u8,
-            is_reg: bits >> 9 & 1 != 0,
-        }
+        Place { frame: (bits & 7) as u8, index: (bits >> 3 & 63) as u8, is_reg: bits >> 9 & 1 != 0 }
     };
     (0..packed & 15).map(place).collect()
 }
@@ -69,11 +65,17 @@ impl VerifierState {
     }
 
     /// Carries what is known of `known` to the other places of the set that still share its id.
-    pub(super) fn sync_linked(&mut self, known_at: Option<usize>, known: &RegState, set: &LinkedSet) {
+    pub(super) fn sync_linked(
+        &mut self,
+        known_at: Option<usize>,
+        known: &RegState,
+        set: &LinkedSet,
+    ) {
         let frame = self.frames.len() - 1;
         for place in set {
-            let is_known =
-                place.is_reg && usize::from(place.frame) == frame && known_at == Some(place.index.into());
+            let is_known = place.is_reg
+                && usize::from(place.frame) == frame
+                && known_at == Some(place.index.into());
             if is_known {
                 continue;
             }

@@ -210,11 +210,7 @@ fn check_sane_offset(reg: &RegState, type_text: &str) -> Checked {
         );
     }
     if !(-MAX_VAR_OFF + 1..MAX_VAR_OFF).contains(&v.smin) {
-        return reject!(
-            EINVAL,
-            "value {} makes {type_text} pointer be out of bounds",
-            v.smin
-        );
+        return reject!(EINVAL, "value {} makes {type_text} pointer be out of bounds", v.smin);
     }
     Ok(())
 }

@@ -35,9 +35,7 @@ enum Reason {
 
 impl Env<'_> {
     fn skips_sanitation(&self, src: Src) -> bool {
-        self.caps.bypass_spec_v1
-            || matches!(src, Src::Imm(_))
-            || self.aux[self.insn_idx].nospec
+        self.caps.bypass_spec_v1 || matches!(src, Src::Imm(_)) || self.aux[self.insn_idx].nospec
     }
 
     /// Arithmetic on numbers at an instruction that is masked elsewhere is refused.
@@ -68,15 +66,19 @@ impl Env<'_> {
         if !self.state.speculative {
             let negative = by.v.smin < 0;
             if !imm && negative != (by.v.smax < 0) {
-                return self.refuse(Reason::Bounds, op, dst, src, Some(!pointer_is_dst)).map(|()| window);
+                return self
+                    .refuse(Reason::Bounds, op, dst, src, Some(!pointer_is_dst))
+                    .map(|()| window);
             }
-            window.mask_to_left =
-                op == AluOp::Add && negative || op == AluOp::Sub && !negative;
+            window.mask_to_left = op == AluOp::Add && negative || op == AluOp::Sub && !negative;
             window.limit = match self.pointer_limit(ptr, window.mask_to_left) {
                 Ok(limit) => limit,
-                Err(why) => return self.refuse(why, op, dst, src, Some(!pointer_is_dst)).map(|()| window),
+                Err(why) => {
+                    return self.refuse(why, op, dst, src, Some(!pointer_is_dst)).map(|()| window);
+                }
             };
-            let side = if pointer_is_dst { alu_state::SANITIZE_SRC } else { alu_state::SANITIZE_DST };
+            let side =
+                if pointer_is_dst { alu_state::SANITIZE_SRC } else { alu_state::SANITIZE_DST };
             window.state = side
                 | if negative { alu_state::NEG_VALUE } else { 0 }
                 | if imm { alu_state::IMMEDIATE } else { 0 };
@@ -211,13 +213,11 @@ impl Env<'_> {
                 }
                 Ok(())
             }
-            RegKind::MapValue => {
-                self.check_map_access(dst, reg.off, 1, false).map_err(|reject| {
-                    reject.with_errno(uapi::Errno::EACCES).then(format!(
-                        "R{dst} pointer arithmetic of map value goes out of range, prohibited for !root"
-                    ))
-                })
-            }
+            RegKind::MapValue => self.check_map_access(dst, reg.off, 1, false).map_err(|reject| {
+                reject.with_errno(uapi::Errno::EACCES).then(format!(
+                    "R{dst} pointer arithmetic of map value goes out of range, prohibited for !root"
+                ))
+            }),
             _ => reject!(EOPNOTSUPP),
         }
     }
