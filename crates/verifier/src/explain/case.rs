@@ -21,6 +21,8 @@ pub(super) struct Case<'c> {
     pub(super) whole: bool,
     pub(super) insn: Option<usize>,
     pub(super) op: Option<Op>,
+    /// All lines of Linux's message.
+    pub(super) lines: Vec<&'c str>,
     /// What stood for the wildcards of the cause's pattern.
     pub(super) holes: Holes<'c>,
     /// History of the first register involved.
@@ -79,11 +81,13 @@ impl<'c> Case<'c> {
             Some(Op::Alu { dst, src, .. } | Op::Jmp { dst, src, .. }) => with(dst, src),
             Some(Op::Neg { dst, .. } | Op::End { dst, .. }) => vec![dst.index()],
             Some(Op::MovSx { src, .. } | Op::AddrSpaceCast { src, .. }) => vec![src.index()],
-            Some(Op::Load { base, .. } | Op::LoadAcquire { base, .. }) => vec![base.index()],
-            Some(Op::Store { base, src, .. }) => with(base, src),
-            Some(Op::Atomic { base, src, .. } | Op::StoreRelease { base, src, .. }) => {
-                vec![base.index(), src.index()]
-            }
+            Some(
+                Op::Load { base, .. }
+                | Op::LoadAcquire { base, .. }
+                | Op::Store { base, .. }
+                | Op::Atomic { base, .. }
+                | Op::StoreRelease { base, .. },
+            ) => vec![base.index()],
             Some(Op::LdAbs { .. }) => vec![6],
             Some(Op::LdInd { src, .. }) => vec![6, src.index()],
             Some(Op::Exit) => vec![0],
@@ -211,10 +215,12 @@ fn at(env: &Env<'_>, touch: &Touch) -> String {
         RegKind::MapValue => format!("{} value", words::map_name(env, &touch.reg)),
         RegKind::NotInit => return "through a register that was never set".into(),
         _ if touch.reg.may_be_null() => return "through a pointer that may be NULL".into(),
-        _ => return match touch.high {
-            Some(high) if high == touch.low => format!("at offset {high}"),
-            _ => "at an offset that varies".into(),
-        },
+        _ => {
+            return match touch.high {
+                Some(high) if high == touch.low => format!("at offset {high}"),
+                _ => "at an offset that varies".into(),
+            };
+        }
     };
     match touch.high {
         Some(high) if high == touch.low => format!("at {where_to} offset {high}"),

@@ -46,6 +46,8 @@ pub(super) struct Cause {
     pub(super) required: Say,
     pub(super) help: Say,
     pub(super) about: About,
+    /// What happened to the registers involved is worth telling.
+    pub(super) tells_past: bool,
 }
 
 impl Cause {
@@ -62,6 +64,7 @@ impl Cause {
             required: Say::Nothing,
             help: Say::Nothing,
             about: About::Named,
+            tells_past: true,
         }
     }
 
@@ -87,6 +90,11 @@ impl Cause {
     /// What helps here.
     pub(super) const fn help_of(self, make: fn(&Case<'_>) -> String) -> Cause {
         Cause { help: Say::Made(make), ..self }
+    }
+
+    /// Only branches make up the path.
+    pub(super) const fn without_past(self) -> Cause {
+        Cause { tells_past: false, ..self }
     }
 
     /// Which registers to tell about.

@@ -158,7 +158,11 @@ fn left(before: &Step, after: &Step, loc: Loc, depth: usize) -> Was {
     match loc {
         Loc::Reg(frame, 0) if frame == depth => {
             let same = before.reg(depth + 1, 0) == after.reg(depth, 0);
-            if same { Was::From(How::Returned, Loc::Reg(depth + 1, 0)) } else { Was::Made(How::Made) }
+            if same {
+                Was::From(How::Returned, Loc::Reg(depth + 1, 0))
+            } else {
+                Was::Made(How::Made)
+            }
         }
         Loc::Reg(frame, 1..=5) if frame == depth => Was::Made(How::Invalidated),
         _ => Was::Same,
@@ -170,9 +174,7 @@ fn writes_reg(op: Op, before: &Step, depth: usize, n: usize) -> Option<Was> {
     let reg = |n: usize| Loc::Reg(depth, n);
     match op {
         Op::Alu { width, op: AluOp::Mov, dst, src } if dst.index() == n => Some(match src {
-            Src::Reg(src) => {
-                Was::From(How::Copied { half: width == Width::W32 }, reg(src.index()))
-            }
+            Src::Reg(src) => Was::From(How::Copied { half: width == Width::W32 }, reg(src.index())),
             Src::Imm(_) => Was::Made(How::Made),
         }),
         Op::Alu { dst, src, .. } if dst.index() == n => {
@@ -253,7 +255,12 @@ fn writes_slot(op: Op, before: &Step, depth: usize, frame: usize, spi: usize) ->
 }
 
 /// The slot that base and offset name, if the base is a stack pointer with a known offset.
-pub(super) fn stack_slot(step: &Step, depth: usize, base: usize, off: i16) -> Option<(usize, usize)> {
+pub(super) fn stack_slot(
+    step: &Step,
+    depth: usize,
+    base: usize,
+    off: i16,
+) -> Option<(usize, usize)> {
     let reg = step.reg(depth, base)?;
     if reg.kind != RegKind::Stack {
         return None;

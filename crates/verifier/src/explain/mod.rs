@@ -11,6 +11,7 @@ mod cause;
 mod causes;
 mod chase;
 mod data;
+mod origin;
 mod path;
 mod pattern;
 mod place;
@@ -29,7 +30,8 @@ use crate::log::Log;
 use crate::passes;
 use case::Case;
 use cause::{About, Cause};
-use chase::{Hop, Loc};
+use chase::Loc;
+use path::Past;
 use pattern::Holes;
 
 /// Why Linux 6.18 rejects the program, for people; `None` if it accepts it.
@@ -51,12 +53,12 @@ fn explain_reject(env: &mut Env<'_>, reject: &Reject) -> Explanation {
     let (cause, message, holes) = recognise(env, &trace, reject);
     let case = case(env, &trace, reject, holes);
     let subjects = subjects(&case, cause);
-    let histories: Vec<(String, Vec<Hop>)> = subjects
+    let pasts: Vec<Past> = subjects
         .iter()
-        .map(|&loc| (path::loc_name(&case, loc, usize::MAX), case.history(loc)))
+        .map(|&loc| Past { name: path::loc_name(&case, loc, usize::MAX), hops: case.history(loc) })
         .collect();
-    let known = subjects.iter().zip(&histories);
-    let known = known.filter_map(|(&loc, (name, hops))| fact(&case, loc, name, hops)).collect();
+    let known = subjects.iter().zip(&pasts);
+    let known = known.filter_map(|(&loc, past)| fact(&case, loc, past)).collect();
     let suggestion = cause.help.to(&case);
     Explanation {
         cause: cause.id,
@@ -67,7 +69,7 @@ fn explain_reject(env: &mut Env<'_>, reject: &Reject) -> Explanation {
         label: case.does(),
         required: cause.required.to(&case),
         known,
-        path: path::events(&case, &histories),
+        path: path::events(&case, if cause.tells_past { pasts } else { Vec::new() }),
         suggestion: (!suggestion.is_empty()).then_some(suggestion),
     }
 }
@@ -81,16 +83,19 @@ fn title(cause: &Cause, reject: &Reject, message: &str) -> String {
     }
 }
 
-/// The first row of the table that the rejection fits, the line that it fits, and how.
+/// The row of the table that the rejection fits, the line of its message that does, and how.
 fn recognise<'a>(
     env: &'a Env<'a>,
     trace: &'a Trace,
     reject: &'a Reject,
 ) -> (&'static Cause, &'a str, Holes<'a>) {
-    // Linux's last line is the answer that people know; some only go with an earlier one.
-    let lines = || reject.lines().iter().rev().flat_map(|text| text.lines());
-    for cause in causes::all() {
-        for line in lines() {
+    if reject.feature().is_some() {
+        return (causes::NOT_MODELLED, reject.lines().first().map_or("", |l| l), Holes::default());
+    }
+    // Linux's last line is the answer that people know; some only dump what the earlier ones mean.
+    let lines = || reject.lines().iter().rev().flat_map(|text| text.lines().rev());
+    for line in lines() {
+        for cause in causes::all() {
             for pattern in cause.patterns {
                 let Some(holes) = pattern::fit(pattern, line) else { continue };
                 let case = case(env, trace, reject, holes);
@@ -103,7 +108,7 @@ fn recognise<'a>(
     (causes::OTHER, lines().next().unwrap_or(""), Holes::default())
 }
 
-fn case<'c>(env: &'c Env<'c>, trace: &'c Trace, reject: &Reject, holes: Holes<'c>) -> Case<'c> {
+fn case<'c>(env: &'c Env<'c>, trace: &'c Trace, reject: &'c Reject, holes: Holes<'c>) -> Case<'c> {
     // Without an instruction of its own the end of the path is meant, or nothing.
     let end = trace.steps().last().map(|step| step.insn);
     let insn = reject.insn().or(end).filter(|&insn| insn < env.prog.insns.len());
@@ -114,6 +119,7 @@ fn case<'c>(env: &'c Env<'c>, trace: &'c Trace, reject: &Reject, holes: Holes<'c
         whole: trace.is_whole(),
         insn,
         op: insn.and_then(|insn| env.ops[insn]),
+        lines: reject.lines().iter().flat_map(|text| text.lines()).collect(),
         holes,
         past: OnceCell::new(),
     }
@@ -137,14 +143,14 @@ fn subjects(case: &Case<'_>, cause: &Cause) -> Vec<Loc> {
     regs.iter().map(|&n| Loc::Reg(case.depth(), n)).collect()
 }
 
-fn fact(case: &Case<'_>, loc: Loc, name: &str, hops: &[Hop]) -> Option<Fact> {
+fn fact(case: &Case<'_>, loc: Loc, past: &Past) -> Option<Fact> {
     let reg = chase::get(case.now()?, loc)?;
     let v = &reg.v;
     let range = Range { smin: v.smin, smax: v.smax, umin: v.umin, umax: v.umax };
     Some(Fact {
-        name: name.to_owned(),
+        name: past.name.clone(),
         text: words::register(case.env, &reg),
         range: reg.is_init().then_some(range),
-        origin: path::origin(case, hops),
+        origin: origin::origin(case, &past.hops),
     })
 }

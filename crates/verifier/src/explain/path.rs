@@ -1,14 +1,14 @@
 //! How the program gets to the instruction at fault: what happened to the values involved, and
 //! the last branches.
 
-use isa::{Callee, Cond, Op, Src, Width};
+use isa::{AluOp, Cond, Op, Src, Width};
 
 use super::case::{Case, callee_name};
 use super::chase::{Hop, How, Loc};
-use super::data::{Event, EventKind, Origin};
+use super::data::{Event, EventKind};
+use super::origin::made;
 use super::place::place;
 use super::words;
-use crate::env::Env;
 use crate::state::{RegKind, RegState};
 
 /// Events told at most.
@@ -16,30 +16,86 @@ const MOST: usize = 7;
 /// Branches told that do not touch a value involved.
 const BRANCHES: usize = 3;
 
+/// A value's history with the name that it has at the end.
+pub(super) struct Past {
+    pub(super) name: String,
+    pub(super) hops: Vec<Hop>,
+}
+
+/// An event at a step of the path, and how many younger ones its value has.
+struct Found {
+    step: usize,
+    age: usize,
+    event: Event,
+}
+
 /// Events along the path, in the order they happen.
-pub(super) fn events(case: &Case<'_>, histories: &[(String, Vec<Hop>)]) -> Vec<Event> {
-    let mut found: Vec<(usize, usize, Event)> = Vec::new();
-    for (name, hops) in histories {
-        for (age, hop) in hops.iter().enumerate() {
-            if let Some(event) = event(case, name, hop)
-                && !found.iter().any(|(step, _, e)| *step == hop.step && e.text == event.text)
+pub(super) fn events(case: &Case<'_>, mut pasts: Vec<Past>) -> Vec<Event> {
+    add_offsets(case, &mut pasts);
+    let mut found: Vec<Found> = Vec::new();
+    for past in &pasts {
+        for (age, hop) in past.hops.iter().enumerate() {
+            if is_half_of_shift(case, past, age) {
+                continue;
+            }
+            if let Some(event) = event(case, &past.name, hop)
+                && !found.iter().any(|f| f.step == hop.step && f.event.text == event.text)
             {
-                found.push((hop.step, age, event));
+                found.push(Found { step: hop.step, age, event });
             }
         }
     }
-    add_branches(case, &mut found);
-    found.sort_by_key(|(step, ..)| *step);
+    add_branches(case, &pasts, &mut found);
+    found.sort_by_key(|f| f.step);
     collapse(&mut found);
     while found.len() > MOST {
         // The least telling goes: plain branches first, then what happened longest ago.
         let least = (0..found.len()).max_by_key(|&n| {
-            let (step, age, event) = &found[n];
+            let Found { step, age, event } = &found[n];
             (dullness(event.kind), *age, usize::MAX - step)
         });
         found.remove(least.unwrap_or(0));
     }
-    found.into_iter().map(|(.., event)| event).collect()
+    found.into_iter().map(|f| f.event).collect()
+}
+
+/// The histories of numbers that were added to the pointers involved.
+fn add_offsets(case: &Case<'_>, pasts: &mut Vec<Past>) {
+    let mut more = Vec::new();
+    for hop in pasts.iter().flat_map(|past| &past.hops) {
+        let Some(src) = varying_operand(case, hop) else { continue };
+        let steps = &case.steps[..=hop.step];
+        let loc = Loc::Reg(steps[hop.step].depth(), src);
+        let hops = super::chase::history(&case.env.ops, steps, loc, case.whole);
+        more.push(Past { name: format!("R{src}"), hops });
+    }
+    pasts.append(&mut more);
+}
+
+/// The register with the varying number that this step added to a pointer.
+fn varying_operand(case: &Case<'_>, hop: &Hop) -> Option<usize> {
+    let step = &case.steps[hop.step];
+    let Some(Op::Alu { dst, src: Src::Reg(src), .. }) = case.env.ops[step.insn] else {
+        return None;
+    };
+    let is_moved = hop.how == How::Arithmetic && hop.after.is_some_and(|reg| reg.is_pointer());
+    let varies = |n: usize| {
+        step.reg(step.depth(), n).is_some_and(|reg| reg.is_scalar() && !reg.is_const())
+    };
+    [src.index(), dst.index()].into_iter().find(|&n| is_moved && varies(n))
+}
+
+/// The first of two shifts that together cut or extend a number.
+fn is_half_of_shift(case: &Case<'_>, past: &Past, age: usize) -> bool {
+    let shift = |hop: &Hop| match case.env.ops[case.steps[hop.step].insn]? {
+        Op::Alu { op, src: Src::Imm(by), .. } => Some((op, by)),
+        _ => None,
+    };
+    let younger = age.checked_sub(1).and_then(|age| past.hops.get(age));
+    match (shift(&past.hops[age]), younger.and_then(shift)) {
+        (Some((AluOp::Lsh, by)), Some((AluOp::Rsh | AluOp::Arsh, back))) => by == back,
+        _ => false,
+    }
 }
 
 fn dullness(kind: EventKind) -> u8 {
@@ -53,19 +109,23 @@ fn dullness(kind: EventKind) -> u8 {
 }
 
 /// The last conditional jumps before the end that are not told already.
-fn add_branches(case: &Case<'_>, found: &mut Vec<(usize, usize, Event)>) {
+fn add_branches(case: &Case<'_>, pasts: &[Past], found: &mut Vec<Found>) {
     let mut added = 0;
     for step in (0..case.steps.len().saturating_sub(1)).rev() {
         let insn = case.steps[step].insn;
         let Some(op @ Op::Jmp { .. }) = case.env.ops[insn] else { continue };
-        if found.iter().any(|(_, _, event)| event.place.insn == insn) {
+        if found.iter().any(|f| f.event.place.insn == insn) {
             continue;
         }
         let Some(taken) = taken(case, step) else { continue };
-        let kind = if taken { EventKind::Taken } else { EventKind::NotTaken };
-        let text = condition(op, taken);
+        let mut kind = if taken { EventKind::Taken } else { EventKind::NotTaken };
+        let mut text = condition(op, taken);
+        if let Some((copy, name)) = compares_copy(case, op, step, pasts) {
+            kind = EventKind::Bounded;
+            text = format!("{text}: limits R{copy}, a changed copy, not {name}");
+        }
         let event = Event { place: place(case.env, insn), kind, subject: None, text };
-        found.push((step, 0, event));
+        found.push(Found { step, age: 0, event });
         added += 1;
         if added == BRANCHES {
             return;
@@ -73,12 +133,38 @@ fn add_branches(case: &Case<'_>, found: &mut Vec<(usize, usize, Event)>) {
     }
 }
 
+/// The jump compares a number that was made of the same value as one involved, and tells nothing
+/// about that one: the number compared and the one involved.
+fn compares_copy<'p>(
+    case: &Case<'_>,
+    op: Op,
+    step: usize,
+    pasts: &'p [Past],
+) -> Option<(usize, &'p str)> {
+    let Op::Jmp { dst, .. } = op else { return None };
+    let steps = &case.steps[..=step];
+    let reg = steps[step].reg(steps[step].depth(), dst.index())?;
+    if !reg.is_scalar() || reg.is_const() {
+        return None;
+    }
+    let loc = Loc::Reg(steps[step].depth(), dst.index());
+    let hops = super::chase::history(&case.env.ops, steps, loc, case.whole);
+    let source = hops.last().filter(|hop| hop.how == How::Made && hop.step < step)?;
+    let past = pasts.iter().find(|past| {
+        past.hops.last().is_some_and(|hop| {
+            let number = hop.after.is_some_and(|reg| reg.is_scalar());
+            (hop.how, hop.step, hop.loc) == (How::Made, source.step, source.loc) && number
+        })
+    })?;
+    Some((dst.index(), &past.name))
+}
+
 /// One event an instruction, the last time it happens.
-fn collapse(found: &mut Vec<(usize, usize, Event)>) {
+fn collapse(found: &mut Vec<Found>) {
     let mut n = 0;
     while n < found.len() {
-        let (insn, kind) = (found[n].2.place.insn, found[n].2.kind);
-        let again = |(_, _, e): &(usize, usize, Event)| e.place.insn == insn && e.kind == kind;
+        let (insn, kind) = (found[n].event.place.insn, found[n].event.kind);
+        let again = |f: &Found| f.event.place.insn == insn && f.event.kind == kind;
         if found[n + 1..].iter().any(again) {
             found.remove(n);
         } else {
@@ -142,12 +228,7 @@ fn event(case: &Case<'_>, name: &str, hop: &Hop) -> Option<Event> {
         How::Arithmetic if is_lost(hop) => {
             (EventKind::Lost, format!("here the limit is lost: {here} becomes {after}"))
         }
-        How::Arithmetic => {
-            if hop.before.zip(hop.after).is_some_and(|(a, b)| a.v == b.v && a.off == b.off) {
-                return None;
-            }
-            (EventKind::Arithmetic, format!("{here} becomes {after}"))
-        }
+        How::Arithmetic => (EventKind::Arithmetic, arithmetic(case, hop, &here, &after)?),
         How::Copied { half: true } if is_lost(hop) || was_pointer(hop) => {
             (EventKind::Lost, format!("only the low 32 bits are kept: {here} becomes {after}"))
         }
@@ -164,13 +245,30 @@ fn event(case: &Case<'_>, name: &str, hop: &Hop) -> Option<Event> {
         How::Passed => (EventKind::Call, format!("passed to {}", callee_name(case.env, op, insn))),
         How::Returned => (EventKind::Call, "returned to the caller".into()),
         How::Invalidated | How::Made => {
-            let kind =
-                if hop.how == How::Made { EventKind::Created } else { EventKind::Lost };
+            let kind = if hop.how == How::Made { EventKind::Created } else { EventKind::Lost };
             (kind, format!("{here}: {}", made(case, hop)?))
         }
         How::AtStart => return None,
     };
     Some(Event { place: place(case.env, insn), kind, subject: Some(name.to_owned()), text })
+}
+
+/// What an operation made of a value; `None` where that says nothing.
+fn arithmetic(case: &Case<'_>, hop: &Hop, here: &str, after: &str) -> Option<String> {
+    let (old, new) = hop.before.zip(hop.after)?;
+    if old.v == new.v && old.off == new.off {
+        return None;
+    }
+    if !new.is_pointer() {
+        return Some(format!("{here} becomes {after}"));
+    }
+    if new.kind == RegKind::Stack && new.v.as_const().is_some() {
+        return None;
+    }
+    let by = varying_operand(case, hop).map_or(String::new(), |n| format!(" by R{n}"));
+    let to = words::position(&new);
+    let to = to.trim_start_matches(", at ").trim_start_matches(" at ");
+    Some(format!("{here} moves{by} to {}", if to.is_empty() { "its start" } else { to }))
 }
 
 fn was_pointer(hop: &Hop) -> bool {
@@ -188,14 +286,10 @@ fn refined(op: Op, taken: bool, here: &str, hop: &Hop, after: &str) -> String {
             format!("{condition}: {here} is not NULL")
         }
         Some((_, now)) if now.is_packet() => {
-            format!("{condition}: {} are checked", packet_bytes(&now))
+            format!("{condition}: the packet is checked up to offset {}", now.range().max(0))
         }
         _ => format!("{condition}: {here} becomes {after}"),
     }
-}
-
-fn packet_bytes(reg: &RegState) -> String {
-    format!("{} of the packet", words::bytes(reg.range().max(0)))
 }
 
 /// After the operation the value has no useful limit any more, and before it had one.
@@ -215,92 +309,4 @@ pub(super) fn loc_name(case: &Case<'_>, loc: Loc, step: usize) -> String {
         Loc::Slot(frame, spi) => (format!("fp-{}", 8 * (spi + 1)), frame),
     };
     if frame == depth { text } else { format!("{text} of frame {frame}") }
-}
-
-/// Where a value comes from, by the oldest event of its history.
-pub(super) fn origin(case: &Case<'_>, hops: &[Hop]) -> Option<Origin> {
-    let last = hops.last()?;
-    match last.how {
-        How::Made | How::Invalidated => {
-            let insn = case.steps[last.step].insn;
-            Some(Origin { place: Some(place(case.env, insn)), text: made(case, last)? })
-        }
-        How::AtStart => {
-            let text = at_start(case, last.loc, last.after?)?;
-            Some(Origin { place: None, text })
-        }
-        _ => None,
-    }
-}
-
-fn at_start(case: &Case<'_>, loc: Loc, reg: RegState) -> Option<String> {
-    let main = case.steps.first()?.frames[0].subprog == 0;
-    match loc {
-        Loc::Reg(_, 10) => Some("the frame pointer".into()),
-        _ if !reg.is_init() => None,
-        Loc::Reg(_, 1) if main => Some("the program's argument".into()),
-        Loc::Reg(_, n) => Some(format!("argument {n} of the function")),
-        Loc::Slot(..) => None,
-    }
-}
-
-/// How the instruction of this hop made the value.
-fn made(case: &Case<'_>, hop: &Hop) -> Option<String> {
-    let step = &case.steps[hop.step];
-    let op = case.env.ops[step.insn]?;
-    let name = || callee_name(case.env, op, step.insn);
-    Some(match op {
-        Op::Call(_) if hop.how == How::Invalidated => {
-            lost_in_call(hop.loc, &name(), hop.before)
-        }
-        Op::Call(Callee::Helper(_)) if matches!(hop.loc, Loc::Reg(frame, _) if frame > step.depth()) => {
-            format!("given to the callback by {}", name())
-        }
-        Op::Call(_) => format!("returned by {}", name()),
-        Op::Exit => "returned by the function".into(),
-        Op::Load { base, .. } | Op::LoadAcquire { base, .. } => {
-            let base = step.reg(step.depth(), base.index())?;
-            read_from(case.env, base, hop.after.as_ref())
-        }
-        Op::Store { src: Src::Imm(imm), .. } | Op::Alu { src: Src::Imm(imm), .. } => {
-            format!("set to {}", words::signed(imm.into()))
-        }
-        Op::LdImm64 { .. } => "set to a constant of the program".into(),
-        Op::LdAbs { .. } | Op::LdInd { .. } if hop.how == How::Invalidated => {
-            "lost: R1 to R5 do not outlive a packet load".into()
-        }
-        Op::LdAbs { .. } | Op::LdInd { .. } => "read from the packet".into(),
-        Op::Atomic { .. } => "the old value of an atomic operation".into(),
-        _ => return None,
-    })
-}
-
-/// Where a load reads: by the kind of its base.
-fn read_from(env: &Env<'_>, base: &RegState, loaded: Option<&RegState>) -> String {
-    match (base.kind, loaded.map(|reg| reg.kind)) {
-        (RegKind::Ctx, Some(RegKind::Pkt)) => "the packet's start, from the context".into(),
-        (RegKind::Ctx, Some(RegKind::PktEnd)) => "the packet's end, from the context".into(),
-        (RegKind::Ctx, _) => "read from the context".into(),
-        (RegKind::Pkt, _) => "read from the packet".into(),
-        (RegKind::PktMeta, _) => "read from the packet's metadata".into(),
-        (RegKind::MapValue, _) => format!("read from a value of {}", words::map_name(env, base)),
-        (RegKind::Stack, _) => "read from the stack".into(),
-        (RegKind::BtfId, _) => "read from a kernel object".into(),
-        (RegKind::MapKey, _) => "read from a map key".into(),
-        _ => "read from memory".into(),
-    }
-}
-
-/// What a call did to a value that was known before.
-fn lost_in_call(loc: Loc, name: &str, before: Option<RegState>) -> String {
-    match (loc, before) {
-        (Loc::Reg(_, 1..=5), _) => {
-            format!("lost in the call of {name}: R1 to R5 do not outlive a call")
-        }
-        (_, Some(reg)) if reg.is_packet_any() => {
-            format!("invalid since {name}, which may move the packet")
-        }
-        (_, Some(reg)) if reg.ref_obj_id != 0 => format!("released by {name}"),
-        _ => format!("invalid since {name}"),
-    }
 }

@@ -75,7 +75,10 @@ mod tests {
     fn registers_numbers_and_text_are_found() {
         let holes = fit("R# invalid mem access '*'", "R10 invalid mem access 'scalar'").unwrap();
         assert_eq!((holes.regs, holes.texts), (vec![10], vec!["scalar"]));
-        let holes = fit("invalid bpf_context access off=# size=#", "invalid bpf_context access off=-8 size=4");
+        let holes = fit(
+            "invalid bpf_context access off=# size=#",
+            "invalid bpf_context access off=-8 size=4",
+        );
         assert_eq!(holes.unwrap().numbers, [-8, 4]);
         let holes = fit("off=# var_off=#", "off=0x10 var_off=18446744073709551615").unwrap();
         assert_eq!(holes.numbers, [16, -1]);
@@ -86,7 +89,10 @@ mod tests {
         assert_eq!(fit("R# !read_ok", "R1 !read_ok "), None);
         assert_eq!(fit("R# !read_ok", "Rx !read_ok"), None);
         assert_eq!(fit("a#b", "ab"), None);
-        assert!(fit("* would lead to reference leak", "tail_call would lead to reference leak").is_some());
+        assert!(
+            fit("* would lead to reference leak", "tail_call would lead to reference leak")
+                .is_some()
+        );
         assert!(fit("*a*b", "xaab").is_some());
     }
 }

@@ -16,14 +16,12 @@ pub(crate) struct Step {
     pub(crate) frames: SmallVec<[Rc<FuncState>; 4]>,
     /// References held, with where each was acquired.
     pub(crate) refs: SmallVec<[(u32, u32); 2]>,
-    /// How many calls of callbacks deep.
-    pub(crate) speculative: bool,
 }
 
 impl Step {
     pub(crate) fn of(state: &VerifierState, insn: usize) -> Step {
         let refs = state.refs.iter().map(|r| (r.id, r.insn_idx)).collect();
-        Step { insn, frames: state.frames.clone(), refs, speculative: state.speculative }
+        Step { insn, frames: state.frames.clone(), refs }
     }
 
     pub(crate) fn depth(&self) -> usize {

@@ -77,7 +77,7 @@ pub(super) fn pointee(env: &Env<'_>, reg: &RegState) -> String {
     match reg.kind {
         RegKind::NotInit | RegKind::Scalar => "no pointer".into(),
         RegKind::Ctx => "the context".into(),
-        RegKind::MapPtr => format!("the map {}", map_name(env, reg)),
+        RegKind::MapPtr => map_name(env, reg),
         RegKind::MapValue => format!(
             "a pointer to a value of {} ({})",
             map_name(env, reg),
@@ -109,8 +109,7 @@ pub(super) fn pointee(env: &Env<'_>, reg: &RegState) -> String {
 }
 
 fn kernel_object(env: &Env<'_>, reg: &RegState) -> String {
-    let name =
-        env.btf_of(reg).map_or("", |btf| btf.name_of(btf::TypeId(reg.btf_id())));
+    let name = env.btf_of(reg).map_or("", |btf| btf.name_of(btf::TypeId(reg.btf_id())));
     let name = if name.is_empty() { "a kernel object".into() } else { format!("struct {name}") };
     let trust = match reg.flags {
         f if f.contains(RegFlags::UNTRUSTED) => "an untrusted pointer",
@@ -131,14 +130,14 @@ pub(super) fn map_name(env: &Env<'_>, reg: &RegState) -> String {
 }
 
 /// `, at offset 14`; `, 2 bytes and a number from 0 to 255 behind its start`.
-fn position(reg: &RegState) -> String {
+pub(super) fn position(reg: &RegState) -> String {
     let fixed = i64::from(reg.off);
     match (reg.kind, reg.v.as_const()) {
         (RegKind::MapPtr | RegKind::Func | RegKind::PktEnd | RegKind::Dynptr, _) => String::new(),
         (RegKind::Stack, Some(value)) => {
-            format!(" at fp{:+}", fixed.wrapping_add(value as i64))
+            format!(" at {}", frame_offset(fixed.wrapping_add(value as i64)))
         }
-        (RegKind::Stack, None) => format!(" at fp{fixed:+} plus {}", number(&reg.v)),
+        (RegKind::Stack, None) => format!(" at {} plus {}", frame_offset(fixed), number(&reg.v)),
         (_, Some(value)) => match fixed.wrapping_add(value as i64) {
             0 if reg.is_packet() => ", at its start".into(),
             0 => String::new(),
@@ -147,6 +146,11 @@ fn position(reg: &RegState) -> String {
         (_, None) if fixed == 0 => format!(", at an offset that is {}", number(&reg.v)),
         (_, None) => format!(", at offset {fixed} plus {}", number(&reg.v)),
     }
+}
+
+/// `fp-8`.
+pub(super) fn frame_offset(off: i64) -> String {
+    if off == 0 { "fp".into() } else { format!("fp{off:+}") }
 }
 
 /// How far a packet pointer was compared with the end.

@@ -92,6 +92,23 @@ pub(super) const CAUSES: &[Cause] = &[
     .help_of(map_help)
     .about(About::Made(|case| (1..=5).filter(|&n| is_map(case, n)).collect())),
     Cause::new(
+        "map-without-keys",
+        &["invalid zero-sized read"],
+        "a map without keys is accessed by key",
+    )
+    .when(|case| map_argument(case).is_some_and(|reg| case.env.map_def(reg).key_size == 0))
+    .needs_of(|case| match map_argument(case) {
+        Some(reg) => format!(
+            "{} takes a key, and {} has none: it is of type {}",
+            case.callee(),
+            map_name(case.env, reg),
+            case.env.map_def(reg).map_type.name()
+        ),
+        None => String::new(),
+    })
+    .help_of(map_help)
+    .about(About::Made(|case| (1..=5).filter(|&n| is_map(case, n)).collect())),
+    Cause::new(
         "map-descriptor",
         &["fd # is not pointing to valid bpf_map", "fd_idx without fd_array is invalid"],
         "an instruction refers to a map that is not there",
@@ -104,7 +121,11 @@ pub(super) const CAUSES: &[Cause] = &[
         &["Caller passes invalid args into func## ('*')", "Caller passes invalid args into func## (*"],
         "a global function gets arguments that do not match its prototype",
     )
-    .needs_of(|case| format!("each argument must be what the prototype of {} says", case.callee()))
+    .needs_of(|case| {
+        let why = case.lines.first().filter(|_| case.lines.len() > 1);
+        let why = why.map_or(String::new(), |line| format!("; one is not: {line}"));
+        format!("each argument must be what the prototype of {} says{why}", case.callee())
+    })
     .help("a global function is verified alone, by its prototype: pass pointers to memory of the declared size, check pointers for NULL before; or make the function static")
     .about(About::Made(|case| (1..=5).filter(|&n| case.reg(n).is_some_and(RegState::is_init)).take(3).collect())),
     Cause::new(
@@ -167,11 +188,15 @@ fn map_argument<'c>(case: &Case<'c>) -> Option<&'c RegState> {
 
 fn map_help(case: &Case<'_>) -> String {
     match map_argument(case).map(|reg| case.env.map_def(reg).map_type) {
-        Some(MapType::Ringbuf) => "ring buffers take bpf_ringbuf_output, bpf_ringbuf_reserve and bpf_ringbuf_submit".into(),
+        Some(MapType::Ringbuf) => {
+            "ring buffers take bpf_ringbuf_output, bpf_ringbuf_reserve and bpf_ringbuf_submit"
+                .into()
+        }
         Some(MapType::PerfEventArray) => "perf event arrays take bpf_perf_event_output".into(),
         Some(MapType::ProgArray) => "program arrays take bpf_tail_call".into(),
         Some(MapType::Queue | MapType::Stack) => {
-            "queues and stacks take bpf_map_push_elem, bpf_map_pop_elem and bpf_map_peek_elem".into()
+            "queues and stacks take bpf_map_push_elem, bpf_map_pop_elem and bpf_map_peek_elem"
+                .into()
         }
         _ => "use the helpers of that map type, or another type of map".into(),
     }

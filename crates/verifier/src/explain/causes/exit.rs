@@ -69,8 +69,7 @@ fn leaked(case: &Case<'_>) -> String {
         Some(op) => crate::explain::case::callee_name(case.env, op, at).into_owned(),
         None => "a call".into(),
     };
-    let line = place.source.map_or(format!("instruction {at}"), |source| {
-        format!("line {}", source.line)
-    });
+    let line =
+        place.source.map_or(format!("instruction {at}"), |source| format!("line {}", source.line));
     format!("what {name} returned at {line} must be released before this")
 }

@@ -15,7 +15,8 @@ pub(super) const CAUSES: &[Cause] = &[
         format!("the state{again} is the same as one iteration before: no value that the loop's end depends on has changed")
     })
     .help("count the iterations: `for (int i = 0; i < 100; i++)` around the condition, or use bpf_loop or bpf_for; a loop that waits for a value from outside has no limit")
-    .about(About::Made(last_compared)),
+    .about(About::Made(last_compared))
+    .without_past(),
     Cause::new(
         "too-many-instructions",
         &["BPF program is too large. Processed # insn"],

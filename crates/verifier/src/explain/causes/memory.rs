@@ -233,7 +233,12 @@ fn length(case: &Case<'_>) -> String {
         (_, max) => format!("; it can be as large as {}", unsigned(max)),
     });
     match room.filter(|room| *room > 0) {
-        Some(room) => format!("the length R{n} of {} must lie within {least} and {room}{now}", case.callee()),
-        None => format!("the length R{n} of {} must be at least {least} and have a limit{now}", case.callee()),
+        Some(room) => {
+            format!("the length R{n} of {} must lie within {least} and {room}{now}", case.callee())
+        }
+        None => format!(
+            "the length R{n} of {} must be at least {least} and have a limit{now}",
+            case.callee()
+        ),
     }
 }

@@ -30,6 +30,11 @@ pub(super) fn all() -> impl Iterator<Item = &'static Cause> {
     families.into_iter().flatten()
 }
 
+/// Where ring3 has no rules.
+pub(super) const NOT_MODELLED: &Cause = &Cause::new("not-modelled", &[], "")
+    .needs("ring3 has no rules for this, so that it cannot judge the program: Linux may accept it")
+    .help("ask a kernel: `bpftool prog load`");
+
 /// Where no row fits: Linux's message has to do.
 pub(super) const OTHER: &Cause = &Cause::new("other", &[], "");
 

@@ -4,7 +4,7 @@ use isa::Op;
 
 use crate::explain::case::{Case, callee_name};
 use crate::explain::cause::Cause;
-use crate::explain::chase::{Hop, How};
+use crate::explain::chase::How;
 use crate::state::RegState;
 
 pub(super) const CAUSES: &[Cause] = &[
@@ -50,16 +50,13 @@ pub(super) const CAUSES: &[Cause] = &[
         &["R# invalid mem access 'scalar'"],
         "a pointer that is NULL on this path is used",
     )
-    .when(|case| {
-        let checked = |hop: &Hop| {
-            hop.how == How::Refined && hop.before.is_some_and(|reg| reg.may_be_null())
-        };
-        case.main().is_some_and(RegState::is_null) && case.past().iter().any(checked)
-    })
+    .when(|case| case.main().is_some_and(RegState::is_null))
     .needs_of(|case| {
-        format!("on this path {} was compared with NULL, and it is NULL", case.main_name())
+        format!("{} must point to something; on this path it is NULL", case.main_name())
     })
-    .help("leave the function where the pointer is NULL, or use the pointer only on the other branch"),
+    .help(
+        "leave the function where the pointer is NULL, or use the pointer only on the other branch",
+    ),
 ];
 
 /// The call that returned the pointer.

@@ -3,9 +3,9 @@
 use isa::Op;
 
 use crate::explain::case::{Case, Touch};
-use crate::explain::cause::Cause;
+use crate::explain::cause::{About, Cause};
 use crate::explain::words::{bytes, unsigned};
-use crate::state::RegKind;
+use crate::state::{RegKind, RegState};
 
 /// Largest offset for which Linux keeps the result of a comparison with the end.
 const MAX_OFFSET: u64 = 0xffff;
@@ -28,7 +28,7 @@ pub(super) const CAUSES: &[Cause] = &[
     Cause::new(
         "packet-bounds",
         &["R# offset is outside of the packet"],
-        "the packet is read or written beyond what was compared with data_end",
+        "the packet is accessed beyond what was compared with data_end",
     )
     .needs_of(required)
     .help_of(help),
@@ -74,7 +74,10 @@ pub(super) const CAUSES: &[Cause] = &[
         "this helper does not take packet pointers",
     )
     .needs_of(|case| format!("{} takes no pointer into the packet", case.callee()))
-    .help("copy the bytes to the stack first, and pass the copy"),
+    .help("copy the bytes to the stack first, and pass the copy")
+    .about(About::Made(|case| {
+        case.operands().into_iter().filter(|&n| case.reg(n).is_some_and(RegState::is_packet)).collect()
+    })),
     Cause::new(
         "packet-misaligned",
         &["misaligned packet access off *"],

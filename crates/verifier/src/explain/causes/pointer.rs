@@ -81,8 +81,17 @@ pub(super) const CAUSES: &[Cause] = &[
         ],
         "a pointer is moved too far",
     )
-    .needs("offsets must stay within plus or minus 2^29 (536870912) bytes")
-    .help("check the calculation; a negative number that became a large unsigned one is the usual reason")
+    .needs_of(|case| {
+        let low = number(case).filter(|reg| reg.v.smin < 0).map(|reg| words::signed(reg.v.smin));
+        let low = low.map_or(String::new(), |low| format!("; this one can be as small as {low}"));
+        format!("what is added to a pointer must stay within plus or minus 2^29 (536870912){low}")
+    })
+    .help_of(|case| match number(case) {
+        Some(reg) if reg.v.smin < 0 && !reg.is_const() => {
+            "the number may be negative: make it unsigned, or check `if (i < 0) return ...;` too".into()
+        }
+        _ => "check the calculation; a negative number that became a large unsigned one is the usual reason".into(),
+    })
     .about(About::Made(number_then_pointer)),
     Cause::new(
         "subtract-pointer",
@@ -194,6 +203,11 @@ fn number_help(case: &Case<'_>) -> String {
         }
         _ => "keep the pointer in a pointer variable; for kernel or user memory use bpf_probe_read_kernel or bpf_probe_read_user".into(),
     }
+}
+
+/// The operand that is a number.
+fn number<'c>(case: &Case<'c>) -> Option<&'c RegState> {
+    case.operands().into_iter().filter_map(|n| case.reg(n)).find(|reg| reg.is_scalar())
 }
 
 /// The operands, numbers that vary first.

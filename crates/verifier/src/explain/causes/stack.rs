@@ -2,6 +2,7 @@
 
 use crate::explain::case::Case;
 use crate::explain::cause::{About, Cause};
+use crate::explain::words::bytes;
 
 const UNINITIALISED: &[&str] = &[
     "invalid read from stack off #+# size #",
@@ -23,8 +24,16 @@ pub(super) const CAUSES: &[Cause] = &[
         ],
         "an access outside the stack",
     )
-    .needs("a function's stack is 512 bytes: an access must lie within fp-512 to fp-1")
-    .help("keep indexes within the array; put large data into a map (a per-CPU array of one element)"),
+    .needs_of(bounds)
+    .help_of(|case| match room(case) {
+        Some(room) => format!("limit the length just before the call: `if (len > {room}) return ...;`"),
+        None => "keep indexes within the array; put large data into a map (a per-CPU array of one element)".into(),
+    })
+    .about(About::Made(|case| match (case.op, case.main_reg()) {
+        (Some(isa::Op::Call(_)), Some(n)) if room(case).is_some() => vec![n, n + 1],
+        (_, Some(n)) => vec![n],
+        _ => Vec::new(),
+    })),
     Cause::new(
         "stack-variable",
         &[
@@ -62,7 +71,10 @@ pub(super) const CAUSES: &[Cause] = &[
     )
     .needs("a pointer must be saved whole, with 8 bytes")
     .help("keep pointers in pointer variables, not in smaller integers")
-    .about(About::Operands),
+    .about(About::Made(|case| match case.op {
+        Some(isa::Op::Store { src: isa::Src::Reg(src), .. }) => vec![src.index()],
+        _ => Vec::new(),
+    })),
     Cause::new(
         "stack-corrupt",
         &["attempt to corrupt spilled pointer on stack"],
@@ -80,7 +92,10 @@ pub(super) const CAUSES: &[Cause] = &[
         "the functions on one call chain use too much stack",
     )
     .needs_of(|case| match case.holes.numbers[..] {
-        [calls, size] => format!("the {calls} functions of this chain together use {size} bytes (each rounded up); 512 are allowed"),
+        [calls, size] => format!(
+            "the {calls} functions of this chain together use {size} bytes (each rounded up), and 512 are allowed; {}",
+            frames(case)
+        ),
         _ => "all functions of a call chain together may use 512 bytes (256 before a tail call)".into(),
     })
     .help("make local arrays smaller, move them into a per-CPU array map, or let the compiler inline less (fewer functions with their own frame)")
@@ -102,6 +117,34 @@ pub(super) const CAUSES: &[Cause] = &[
     .help("let the caller own the memory and pass a pointer to it")
     .about(About::Operands),
 ];
+
+/// The largest frames: `inner uses 304, prog uses 304`.
+fn frames(case: &Case<'_>) -> String {
+    let mut all: Vec<(i32, &str)> =
+        case.env.subprogs.iter().map(|s| (s.stack_depth, s.name.as_str())).collect();
+    all.sort_by_key(|(depth, _)| std::cmp::Reverse(*depth));
+    let named = all.iter().filter(|(_, name)| !name.is_empty()).take(4);
+    named.map(|(depth, name)| format!("{name} uses {depth}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Bytes from a helper's stack argument to the end of the frame, where the length may be larger.
+fn room(case: &Case<'_>) -> Option<i64> {
+    let touch = case.touch().filter(|_| matches!(case.op, Some(isa::Op::Call(_))))?;
+    (touch.low < 0 && touch.size > -touch.low).then_some(-touch.low)
+}
+
+fn bounds(case: &Case<'_>) -> String {
+    match (room(case), case.touch()) {
+        (Some(room), Some(touch)) => format!(
+            "{} may access {} at fp{:+}, where only {} are left",
+            case.callee(),
+            bytes(touch.size),
+            touch.low,
+            bytes(room)
+        ),
+        _ => "a function's stack is 512 bytes: an access must lie within fp-512 to fp-1".into(),
+    }
+}
 
 fn uninitialised(case: &Case<'_>) -> String {
     let numbers = &case.holes.numbers;
