@@ -71,7 +71,7 @@ pub use run::{PacketRunner, Program, Ran};
 pub use runtime::Config;
 pub use runtime::door::{TestRun, TestRunOut};
 pub use source::{SourceLine, source_line};
+pub use verdict::{Verdict, Verifier, map_error};
 pub use verifier::{
     Event, EventKind, Explanation, Fact, Origin, Place, Range as ValueRange, Source,
 };
-pub use verdict::{Verdict, Verifier, map_error};
