@@ -69,6 +69,11 @@ pub trait Callback {
         None
     }
 
+    /// Whether this engine checks accesses; then helpers check their memory arguments too.
+    fn checks(&self) -> bool {
+        false
+    }
+
     /// Replaces the running program by `prog` (a name that [`Host::program`] knows) when the
     /// helper returns; `false` after the 33rd time, and then nothing happens.
     fn tail_call(&mut self, prog: u64) -> bool;

@@ -193,6 +193,10 @@ impl<O: Observer> Callback for Reentry<'_, O> {
         self.vm.memory.own_region(addr)
     }
 
+    fn checks(&self) -> bool {
+        true
+    }
+
     fn tail_call(&mut self, prog: u64) -> bool {
         let allowed = self.vm.tail_calls < MAX_TAIL_CALLS;
         if allowed {

@@ -73,6 +73,11 @@ impl Host for Run<'_> {
 
     fn call(&mut self, id: u32, args: [u64; 5], vm: &mut dyn Callback) -> Result<u64, Trap> {
         if let Some(body) = helpers::body(id) {
+            if vm.checks()
+                && let Some(proto) = uapi::helper(id)
+            {
+                helpers::check_memory(self, vm, proto, &args)?;
+            }
             return body(&mut Call { run: self, vm }, args);
         }
         match self.prog.host_helpers.iter().find(|h| h.proto.id == id) {
@@ -94,5 +99,74 @@ impl Host for Run<'_> {
         if let Some(prog) = self.waiting.pop() {
             self.prog = prog;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use isa::Insn;
+    use maps::raw::Slab;
+    use uapi::ProgType;
+
+    use super::*;
+    use crate::core::Config;
+    use crate::runner::Engine;
+
+    #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    /// Runs slots that no verifier has seen.
+    fn run(insns: &[Insn]) -> Result<u64, Trap> {
+        let core = Arc::new(Core::new(Config::default()));
+        let code = Arc::new(interp::Program::new(insns).unwrap());
+        let prog = core.progs.add(|id| Prog {
+            id,
+            prog_type: ProgType::Syscall,
+            attach_type: 0,
+            name: String::new(),
+            tag: [0; 8],
+            gpl: true,
+            uid: 0,
+            load_time: 0,
+            verified_insns: 0,
+            translated: Default::default(),
+            code,
+            maps: Vec::new(),
+            bound: Default::default(),
+            btf: None,
+            func_info: Vec::new(),
+            line_info: Vec::new(),
+            attach_btf_id: 0,
+            host_helpers: Vec::new(),
+            stats: Default::default(),
+        });
+        let memory = Slab::new(64).unwrap();
+        let start = memory.addr(0);
+        let ctx = Ctx::Flat(Region { start, end: start + 64, writable: false });
+        Engine::new(core, prog).run(ctx, start)
+    }
+
+    /// bpf_get_current_comm(r10 - at, size), or into the context.
+    fn comm(target: Insn, at: i32, size: i32) -> Result<u64, Trap> {
+        run(&[
+            target,
+            Insn::new(0x07, 1, 0, 0, at),
+            Insn::new(0xb7, 2, 0, 0, size),
+            Insn::new(0x85, 0, 0, 0, 16),
+            Insn::new(0x95, 0, 0, 0, 0),
+        ])
+    }
+
+    #[test]
+    fn helpers_do_not_leave_the_program_s_memory() {
+        let (stack, ctx) = (Insn::new(0xbf, 1, 10, 0, 0), Insn::new(0xbf, 1, 1, 0, 0));
+        assert_eq!(comm(stack, -16, 16), Ok(0));
+        let stopped = |r: Result<u64, Trap>| match r {
+            Err(trap) => (trap.pc, matches!(trap.kind, TrapKind::Memory { write: true, .. })),
+            Ok(_) => (0, false),
+        };
+        // Past the stack's end, far below it, nowhere, and into read-only memory.
+        assert_eq!(stopped(comm(stack, -16, 17)), (3, true));
+        assert_eq!(stopped(comm(stack, -600, 16)), (3, true));
+        assert_eq!(stopped(comm(Insn::new(0xb7, 1, 0, 0, 4096), 0, 16)), (3, true));
+        assert_eq!(stopped(comm(ctx, 0, 16)), (3, true));
     }
 }

@@ -6,6 +6,7 @@
 
 mod ctx;
 mod flow;
+mod guard;
 mod map;
 mod mem;
 mod packet;
@@ -21,6 +22,7 @@ use interp::{Callback, Trap};
 use uapi::Errno;
 
 pub(crate) use ctx::{Ctx, CtxCell};
+pub(crate) use guard::check_memory;
 
 use crate::run::Run;
 
