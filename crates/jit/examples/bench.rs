@@ -13,7 +13,7 @@ use std::{
 };
 
 use isa::Insn;
-use jit::{Input, Options, Program, RunContext};
+use jit::{ArrayMap, Env, Input, Options, Program, RunContext, Target};
 use object::{Object, ObjectSection, ObjectSymbol, RelocationTarget};
 
 const ROUNDS: usize = 15;
@@ -37,6 +37,8 @@ struct Linked {
     /// Where slots load an address in the read-only data: slot and offset.
     rodata_at: Vec<(usize, u64)>,
     rodata: Vec<u8>,
+    /// Slots that load the address of the map.
+    map_at: Vec<usize>,
 }
 
 fn main() {
@@ -44,9 +46,12 @@ fn main() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bench/programs");
     let work = std::env::temp_dir().join(format!("ring3-bench-{}", std::process::id()));
     fs::create_dir_all(&work).expect("a directory for objects");
+    // Lookups in place; programs with other maps are for the runtime's own benchmark.
+    const WITH_ARRAY: [&str; 2] = ["m_array", "m_percpu"];
     let mut names: Vec<String> = CALL_FREE.iter().map(|s| s.to_string()).collect();
     names.push("calls".into());
     names.push("empty".into());
+    names.extend(WITH_ARRAY.map(String::from));
     names.extend(wanted.iter().filter(|w| !names.contains(w)).cloned().collect::<Vec<_>>());
     if !wanted.is_empty() {
         names.retain(|n| wanted.contains(n) || n == "empty");
@@ -95,13 +100,15 @@ impl Bench {
         };
         let mut engines = vec![ring3(&raw, name)];
         engines.extend(kernel(&kern, name));
-        engines.push(native("native_o2", &so(&["-O2"], "o2"), name));
-        engines.push(native("native_o3m", &so(&["-O3", "-march=native"], "o3"), name));
-        engines.extend(rbpf(&raw, name));
+        if raw.map_at.is_empty() {
+            engines.push(native("native_o2", &so(&["-O2"], "o2"), name));
+            engines.push(native("native_o3m", &so(&["-O3", "-march=native"], "o3"), name));
+            engines.extend(rbpf(&raw, name));
+        }
         for engine in &mut engines {
             calibrate(engine);
         }
-        let (compile_ns, slots) = compile_time(&raw);
+        let (compile_ns, slots) = compile_time(&raw, &array(&raw, name));
         Bench { name: name.into(), engines, compile_ns, slots }
     }
 
@@ -128,15 +135,15 @@ fn calibrate(engine: &mut Engine) {
     }
 }
 
-fn compile_time(linked: &Linked) -> (f64, usize) {
-    let insns = linked.insns.clone();
+fn compile_time(linked: &Linked, env: &Array) -> (f64, usize) {
+    let insns = placed(linked);
     let mut times = Vec::new();
     for _ in 0..31 {
         let start = thread_ns();
         for _ in 0..8 {
             let input = Input { insns: &insns, starts: &linked.starts };
             std::hint::black_box(
-                jit::machine_code(input, &(), &Options::default()).expect("compiles"),
+                jit::machine_code(input, env, &Options::default()).expect("compiles"),
             );
         }
         times.push((thread_ns() - start) / 8.0);
@@ -171,13 +178,15 @@ fn link(path: &Path) -> Linked {
         bases.insert(s.index(), rodata.len() as u64);
         rodata.extend_from_slice(s.data().expect("data"));
     }
-    let mut rodata_at = Vec::new();
+    let (mut rodata_at, mut map_at) = (Vec::new(), Vec::new());
     for (at, relocation) in section.relocations() {
         let RelocationTarget::Symbol(index) = relocation.target() else { continue };
         let symbol = file.symbol_by_index(index).expect("a symbol");
         let slot = (at / 8) as usize;
         let home = symbol.section_index().expect("a section");
-        if let Some(base) = bases.get(&home) {
+        if file.section_by_index(home).is_ok_and(|s| s.name() == Ok(".maps")) {
+            map_at.push(slot);
+        } else if let Some(base) = bases.get(&home) {
             let low = insns[slot].imm as u32 as u64;
             rodata_at.push((slot, base + symbol.address() + low));
         } else if insns[slot].code == 0x85 && home == section.index() {
@@ -193,7 +202,7 @@ fn link(path: &Path) -> Linked {
     }
     starts.sort_unstable();
     starts.dedup();
-    Linked { insns, starts, rodata_at, rodata }
+    Linked { insns, starts, rodata_at, rodata, map_at }
 }
 
 /// Slots with addresses of a copy of the read-only data that lives for ever.
@@ -205,7 +214,41 @@ fn placed(linked: &Linked) -> Vec<Insn> {
         insns[slot].imm = address as u32 as i32;
         insns[slot + 1].imm = (address >> 32) as u32 as i32;
     }
+    for &slot in &linked.map_at {
+        insns[slot].imm = MAP as i32;
+    }
     insns
+}
+
+/// Where map loads point; never read.
+const MAP: u64 = 0x1000;
+
+/// The map of a program, if it has one: 256 counters.
+struct Array(Option<ArrayMap>);
+
+impl Env for Array {
+    fn helper(&self, _: i32) -> Option<Target> {
+        extern "C" fn never() {
+            unreachable!("lookups are done in place");
+        }
+        Some(Target { addr: never as *const () as usize, args: 2, may_stop: false, tag: None })
+    }
+
+    fn array(&self, map: u64) -> Option<ArrayMap> {
+        self.0.filter(|_| map == MAP)
+    }
+}
+
+fn array(linked: &Linked, name: &str) -> Array {
+    let per_cpu = name == "m_percpu";
+    let values: &'static mut [u64] = Box::leak(vec![0; 512].into());
+    let map = ArrayMap {
+        values: values.as_mut_ptr() as u64,
+        stride: if per_cpu { 16 } else { 8 },
+        len: 256,
+        cpu_stride: if per_cpu { 8 } else { 0 },
+    };
+    Array((!linked.map_at.is_empty()).then_some(map))
 }
 
 /// Packet bytes for a program.
@@ -260,7 +303,7 @@ fn engine(name: &'static str, run: Box<dyn FnMut(u64) -> (f64, u64)>) -> Engine 
 fn ring3(linked: &Linked, name: &str) -> Engine {
     let insns = placed(linked);
     let input = Input { insns: &insns, starts: &linked.starts };
-    let program = Program::new(input, &(), &Options::default()).expect("compiles");
+    let program = Program::new(input, &array(linked, name), &Options::default()).expect("compiles");
     if std::env::args().any(|a| a == "--dump") {
         dump(&program);
     }
@@ -359,6 +402,17 @@ fn kernel(linked: &Linked, name: &str) -> Option<Engine> {
         for &(slot, offset) in &linked.rodata_at {
             insns[slot] = Insn::new(0x18, insns[slot].dst().0, 2, 0, map);
             insns[slot + 1].imm = offset as i32;
+        }
+    }
+    if !linked.map_at.is_empty() {
+        const ARRAY: u64 = 2;
+        const PERCPU_ARRAY: u64 = 6;
+        let mut attr = [0u64; 18];
+        attr[0] = if name == "m_percpu" { PERCPU_ARRAY } else { ARRAY } | 4 << 32;
+        attr[1] = 8 | 256 << 32;
+        let fd = bpf(0, &mut attr);
+        for &slot in &linked.map_at {
+            insns[slot] = Insn::new(0x18, insns[slot].dst().0, 1, 0, fd as i32);
         }
     }
     let mut log = vec![0u8; 1 << 20];

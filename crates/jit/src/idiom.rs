@@ -164,6 +164,9 @@ impl Finder<'_> {
         let writes = |at: &u32| self.code.effects[*at as usize].writes & bit != 0;
         match (first..pc).rev().find(writes) {
             Some(at) if self.is_part(at, width) => self.result(at, width),
+            Some(at) if loaded(&self.code.slots[at as usize]).is_some() => {
+                loaded(&self.code.slots[at as usize]).map(Tree::Const)
+            }
             Some(at) => Some(Tree::Leaf { reg: reg.0, defined: Some(at) }),
             None if first != start => None,
             None => Some(match self.constant(bit) {
