@@ -142,7 +142,6 @@ pub(crate) struct InsnAux {
 pub(crate) struct Env<'a> {
     pub(crate) prog: &'a Program,
     pub(crate) world: &'a World,
-    pub(crate) policy: &'a Policy,
     pub(crate) caps: Caps,
     /// Decoded slots; `None` for second slots and for what is malformed.
     pub(crate) ops: Vec<Option<Op>>,
@@ -193,7 +192,7 @@ pub(crate) struct Env<'a> {
 /// BPF_F_STRICT_ALIGNMENT.
 pub(crate) const F_STRICT_ALIGNMENT: u32 = 1 << 0;
 /// BPF_F_ANY_ALIGNMENT.
-pub(crate) const F_ANY_ALIGNMENT: u32 = 1 << 1;
+const F_ANY_ALIGNMENT: u32 = 1 << 1;
 /// BPF_F_TEST_STATE_FREQ.
 pub(crate) const F_TEST_STATE_FREQ: u32 = 1 << 3;
 /// BPF_F_SLEEPABLE.
@@ -213,7 +212,6 @@ impl<'a> Env<'a> {
         Env {
             prog,
             world,
-            policy,
             caps: Caps::new(policy),
             ops: vec![None; prog.insns.len()],
             aux: vec![InsnAux::default(); prog.insns.len()],
@@ -223,7 +221,7 @@ impl<'a> Env<'a> {
             used_maps: Vec::new(),
             used_helpers: Vec::new(),
             changes_packet: false,
-            strict_alignment: has(F_STRICT_ALIGNMENT),
+            strict_alignment: has(F_STRICT_ALIGNMENT) && !has(F_ANY_ALIGNMENT),
             test_state_freq: has(F_TEST_STATE_FREQ),
             test_reg_invariants: has(F_TEST_REG_INVARIANTS),
             sleepable: has(F_SLEEPABLE),

@@ -14,7 +14,6 @@ struct Inner {
     lines: Vec<String>,
     needs: Option<&'static str>,
     insn: Option<usize>,
-    recoverable: bool,
 }
 
 impl Reject {
@@ -23,7 +22,7 @@ impl Reject {
     pub(crate) fn new(errno: Errno, text: impl Into<String>) -> Reject {
         let text = text.into();
         let lines = if text.is_empty() { Vec::new() } else { vec![text] };
-        Reject(Box::new(Inner { errno, lines, needs: None, insn: None, recoverable: false }))
+        Reject(Box::new(Inner { errno, lines, needs: None, insn: None }))
     }
 
     /// The program uses a feature whose rules are not modelled.
@@ -53,17 +52,6 @@ impl Reject {
     pub(crate) fn at(mut self, insn: usize) -> Reject {
         self.0.insn.get_or_insert(insn);
         self
-    }
-
-    /// On a speculative path a barrier before the instruction makes this harmless.
-    #[cold]
-    pub(crate) fn recoverable(mut self) -> Reject {
-        self.0.recoverable = true;
-        self
-    }
-
-    pub(crate) fn is_recoverable(&self) -> bool {
-        self.0.recoverable
     }
 
     pub(crate) fn errno(&self) -> Errno {

@@ -79,16 +79,16 @@ impl Env<'_> {
         let mut verified = vec![false; self.subprogs.len()];
         loop {
             let mut any = false;
-            for n in 1..self.subprogs.len() {
+            for (n, done) in verified.iter_mut().enumerate().skip(1) {
                 let sub = &self.subprogs[n];
-                if !sub.is_global || !sub.called || verified[n] {
+                if !sub.is_global || !sub.called || *done {
                     continue;
                 }
                 let (name, start) = (sub.name.clone(), sub.start);
                 let frame = self.entry_frame(n)?;
                 self.walk_subprog(frame, start)?;
                 say!(self, "Func#{n} ('{name}') is safe for any args that match its prototype\n");
-                verified[n] = true;
+                *done = true;
                 any = true;
             }
             if !any {

@@ -7,7 +7,7 @@ use crate::calls;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
 use crate::log::say;
-use crate::state::{FuncState, HistEntry, HistFlags, RegKind, RegState, StateId, VerifierState};
+use crate::state::{FuncState, HistEntry, HistFlags, RegKind, RegState, VerifierState};
 
 /// Instructions walked before Linux gives up.
 const MAX_PROCESSED: u32 = 1_000_000;
@@ -174,7 +174,7 @@ impl<'a> Env<'a> {
             return;
         }
         if print_state {
-            let text = self.from_to_text();
+            let text = self.origin_text();
             say!(self, "{text} safe\n");
         } else {
             say!(self, "{}: safe\n", self.insn_idx);
@@ -400,10 +400,5 @@ impl<'a> Env<'a> {
         }
         hist.push(HistEntry { idx, prev_idx, flags, frame, spi, linked });
         self.hist_open = true;
-    }
-
-    /// Parents of a state that are still being walked from, nearest first.
-    pub(crate) fn parent_of(&self, id: StateId) -> Option<StateId> {
-        self.store.get(id).parent
     }
 }

@@ -245,7 +245,7 @@ fn check_key(env: &mut Env<'_>, regno: usize, meta: &mut Meta) -> Checked {
         return reject!(EACCES, "invalid map_ptr to access map->key");
     };
     let def = env.map_def(&map);
-    let mut mem = memory(meta, false);
+    let mut mem = memory(false);
     env.check_helper_mem_access(regno, def.key_size as i32, AccessKind::Read, false, &mut mem)?;
     if matches!(def.map_type, MapType::Array | MapType::PercpuArray) {
         meta.const_key = constant_key(env, regno, def.key_size as usize)?;
@@ -290,7 +290,7 @@ fn check_map_value(env: &mut Env<'_>, regno: usize, arg: ArgType, meta: &mut Met
         return reject!(EACCES, "invalid map_ptr to access map->value");
     };
     let size = env.map_def(&map).value_size as i32;
-    let mut mem = memory(meta, arg.uninit);
+    let mut mem = memory(arg.uninit);
     env.check_helper_mem_access(regno, size, access(arg), false, &mut mem)?;
     meta.written = mem.written.or(meta.written);
     Ok(())
@@ -305,7 +305,7 @@ fn check_memory(env: &mut Env<'_>, regno: usize, arg: ArgType, meta: &mut Meta) 
     if arg.size == 0 {
         return Ok(());
     }
-    let mut mem = memory(meta, arg.uninit);
+    let mut mem = memory(arg.uninit);
     env.check_helper_mem_access(regno, arg.size as i32, access(arg), false, &mut mem)?;
     meta.written = mem.written.or(meta.written);
     if arg.aligned {
@@ -324,7 +324,7 @@ fn check_size(
 ) -> Checked {
     let Some(before) = n.checked_sub(1).map(|n| proto.args[n]) else { return reject!(EFAULT) };
     meta.max_size = env.reg(n + 1).v.umax;
-    let mut mem = memory(meta, before.uninit);
+    let mut mem = memory(before.uninit);
     env.check_mem_size_reg(n + 1, access(before), zero_allowed, &mut mem)?;
     meta.written = mem.written.or(meta.written);
     Ok(())

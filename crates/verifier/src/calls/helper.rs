@@ -236,6 +236,6 @@ fn release(env: &mut Env<'_>, proto: &HelperProto, meta: &Meta) -> Checked {
 }
 
 /// How a helper uses memory behind an argument.
-pub(super) fn memory(meta: &Meta, uninit: bool) -> HelperMem {
-    HelperMem { uninit, pkt_access: Some(meta.pkt_access), ..HelperMem::default() }
+pub(super) fn memory(uninit: bool) -> HelperMem {
+    HelperMem { uninit, ..HelperMem::default() }
 }

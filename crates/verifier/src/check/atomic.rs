@@ -75,7 +75,7 @@ impl Env<'_> {
             self.check_reg_write(load)?;
         }
         let at = self.insn_idx;
-        let mut access = |env: &mut Self, kind, value| {
+        let access = |env: &mut Self, kind, value| {
             env.check_mem_access(at, base, off, size, kind, value, true, false)
         };
         access(self, AccessKind::Read, None)?;

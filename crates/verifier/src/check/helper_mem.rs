@@ -5,7 +5,7 @@ use uapi::ProgType;
 use super::AccessKind;
 use crate::env::Env;
 use crate::error::{Checked, reject};
-use crate::log::{tnum_text, type_name};
+use crate::log::type_name;
 use crate::state::{RegFlags, RegKind};
 use crate::transfer::ptr::MAX_VAR_OFF;
 
@@ -14,8 +14,6 @@ use crate::transfer::ptr::MAX_VAR_OFF;
 pub(crate) struct HelperMem {
     /// The helper only writes it: stack behind it need not be initialised.
     pub(crate) uninit: bool,
-    /// `Some(pkt_access)` of the helper; `None` where no helper asks (global functions).
-    pub(crate) pkt_access: Option<bool>,
     /// Out, if `uninit`: register and bytes of stack that become initialised by the call. The
     /// caller must afterwards write them byte by byte with `check_mem_access`.
     pub(crate) written: Option<(usize, i32)>,
@@ -160,10 +158,5 @@ impl Env<'_> {
             *self.state.reg_mut(regno) = saved;
         }
         checked
-    }
-
-    /// The register's offset is known; for messages of callers.
-    pub(crate) fn offset_text(&self, regno: usize) -> String {
-        tnum_text(self.reg(regno).v.var_off)
     }
 }

@@ -1,7 +1,7 @@
 //! Loads and stores by kind of pointer.
 
 use isa::{Op, Size, Src};
-use uapi::{MapType, ProgType, map_flags};
+use uapi::{ProgType, map_flags};
 
 use super::AccessKind;
 use crate::calls;
@@ -580,17 +580,6 @@ impl Env<'_> {
         Ok(())
     }
 
-    /// As [`Env::check_alignment`] of a register.
-    pub(crate) fn check_ptr_alignment(
-        &self,
-        regno: usize,
-        off: i32,
-        size: i32,
-        strict: bool,
-    ) -> Checked {
-        self.check_alignment(self.reg(regno), off, size, strict)
-    }
-
     /// Aligned where the program asks for it, and always on the stack.
     pub(crate) fn check_alignment(
         &self,
@@ -697,11 +686,6 @@ impl Env<'_> {
         if !self.state.speculative {
             self.aux[insn_idx].access = access;
         }
-    }
-
-    /// Whether the map's values lie in one array that programs may address.
-    pub(crate) fn is_map_of(&self, reg: &RegState, map_type: MapType) -> bool {
-        self.map_def(reg).map_type == map_type
     }
 }
 

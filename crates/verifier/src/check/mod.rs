@@ -12,7 +12,6 @@ mod refs;
 mod stack;
 
 pub(crate) use helper_mem::HelperMem;
-pub(crate) use stack::byte_of;
 
 /// What a memory access does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -566,7 +566,7 @@ fn scrub_slot(frame: &mut FuncState, spi: usize) {
     slot.spilled.kind = RegKind::NotInit;
     let special = matches!(
         slot.bytes[7],
-        SlotByte::Spill | SlotByte::Dynptr | SlotByte::Iter | SlotByte::IrqFlag
+        SlotByte::Spill | SlotByte::Dynptr
     );
     if special {
         slot.bytes.iter_mut().for_each(scrub_byte);

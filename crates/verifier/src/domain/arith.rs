@@ -266,19 +266,19 @@ mod tests {
         fn bounds(&mut self) -> (Bounds, u64) {
             let n = self.number();
             let mut b = Bounds::UNKNOWN;
-            if self.next() % 2 == 0 {
+            if self.next().is_multiple_of(2) {
                 let other = self.number();
                 (b.umin, b.umax) = (n.min(other), n.max(other));
             }
-            if self.next() % 2 == 0 {
+            if self.next().is_multiple_of(2) {
                 let other = self.number() as i64;
                 (b.smin, b.smax) = ((n as i64).min(other), (n as i64).max(other));
             }
-            if self.next() % 3 == 0 {
+            if self.next().is_multiple_of(3) {
                 let other = self.number() as i32;
                 (b.s32_min, b.s32_max) = ((n as i32).min(other), (n as i32).max(other));
             }
-            if self.next() % 3 == 0 {
+            if self.next().is_multiple_of(3) {
                 let other = self.number() as u32;
                 (b.u32_min, b.u32_max) = ((n as u32).min(other), (n as u32).max(other));
             }

@@ -81,11 +81,6 @@ impl Tnum {
         Tnum { value: mid & !mask, mask }
     }
 
-    /// Two's complement negation.
-    pub(crate) const fn neg(self) -> Tnum {
-        Tnum::constant(0).sub(self)
-    }
-
     /// Bitwise and.
     pub(crate) const fn and(self, other: Tnum) -> Tnum {
         let maybe = (self.value | self.mask) & (other.value | other.mask);

@@ -20,7 +20,7 @@ impl Env<'_> {
     /// Before an instruction: where the path came from, what changed, the source, the instruction.
     pub(crate) fn print_before(&mut self, print_state: &mut bool) {
         if self.log.all_paths() && *print_state {
-            let text = self.from_to_text();
+            let text = self.origin_text();
             let state = self.frame_text(&self.state, self.state.curframe(), true);
             say!(self, "{text}{state}\n");
             *print_state = false;
@@ -35,7 +35,7 @@ impl Env<'_> {
     }
 
     /// `from 4 to 7:` with the line break before it.
-    pub(crate) fn from_to_text(&self) -> String {
+    pub(crate) fn origin_text(&self) -> String {
         let from = if self.prev_insn_idx == NO_INSN { -1 } else { self.prev_insn_idx as i64 };
         let how = if self.state.speculative { " (speculative execution)" } else { "" };
         format!("\nfrom {from} to {}{how}:", self.insn_idx)

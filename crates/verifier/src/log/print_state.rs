@@ -223,7 +223,5 @@ fn letter(byte: SlotByte) -> char {
         SlotByte::Misc => 'm',
         SlotByte::Zero => '0',
         SlotByte::Dynptr => 'd',
-        SlotByte::Iter => 'i',
-        SlotByte::IrqFlag => 'f',
     }
 }

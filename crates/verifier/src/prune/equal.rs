@@ -8,7 +8,7 @@ use crate::state::{
 
 /// How closely states must agree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Exact {
+pub(super) enum Match {
     /// Imprecise numbers may differ.
     Not,
     /// The same, to detect endless loops.
@@ -23,7 +23,7 @@ impl Env<'_> {
         &self,
         old: &VerifierState,
         cur: &VerifierState,
-        exact: Exact,
+        exact: Match,
     ) -> bool {
         if old.frames.len() != cur.frames.len()
             || old.speculative && !cur.speculative
@@ -51,7 +51,7 @@ impl Env<'_> {
         cur: &FuncState,
         live: u16,
         ids: &mut IdMap,
-        exact: Exact,
+        exact: Match,
     ) -> bool {
         if old.callback_depth > cur.callback_depth {
             return false;
@@ -61,11 +61,11 @@ impl Env<'_> {
             && self.stacks_equal(old, cur, ids, exact)
     }
 
-    fn regs_equal(&self, old: &RegState, cur: &RegState, ids: &mut IdMap, exact: Exact) -> bool {
-        if exact == Exact::Exact {
+    fn regs_equal(&self, old: &RegState, cur: &RegState, ids: &mut IdMap, exact: Match) -> bool {
+        if exact == Match::Exact {
             return regs_exact(old, cur, ids);
         }
-        if old.kind == RegKind::NotInit && (exact == Exact::Not || !cur.is_init()) {
+        if old.kind == RegKind::NotInit && (exact == Match::Not || !cur.is_init()) {
             return true;
         }
         if !old.same_type(cur) {
@@ -97,11 +97,11 @@ impl Env<'_> {
         }
     }
 
-    fn scalars_equal(&self, old: &RegState, cur: &RegState, ids: &mut IdMap, exact: Exact) -> bool {
+    fn scalars_equal(&self, old: &RegState, cur: &RegState, ids: &mut IdMap, exact: Match) -> bool {
         if self.store.explore_alu_limits {
             return old.same_content(cur) && ids.check_scalar(old.id, cur.id);
         }
-        if !old.precise && exact == Exact::Not && self.collected.is_none() {
+        if !old.precise && exact == Match::Not && self.collected.is_none() {
             return true;
         }
         let (o, c) = (old.id & ADD_CONST, cur.id & ADD_CONST);
@@ -116,7 +116,7 @@ impl Env<'_> {
         old: &FuncState,
         cur: &FuncState,
         ids: &mut IdMap,
-        exact: Exact,
+        exact: Match,
     ) -> bool {
         old.stack
             .slots()
@@ -131,9 +131,9 @@ impl Env<'_> {
         old: &StackSlot,
         cur: Option<&StackSlot>,
         ids: &mut IdMap,
-        exact: Exact,
+        exact: Match,
     ) -> bool {
-        if exact != Exact::Not && cur.is_none_or(|cur| cur.bytes != old.bytes) {
+        if exact != Match::Not && cur.is_none_or(|cur| cur.bytes != old.bytes) {
             return false;
         }
         let uninit_ok = self.caps.allow_uninit_stack;
@@ -159,7 +159,7 @@ impl Env<'_> {
         }
         match old.bytes[7] {
             SlotByte::Spill => self.regs_equal(&old.spilled, &cur.spilled, ids, exact),
-            SlotByte::Dynptr | SlotByte::Iter | SlotByte::IrqFlag => {
+            SlotByte::Dynptr => {
                 let (a, b) = (&old.spilled, &cur.spilled);
                 a.same_target(b) && ids.check(a.ref_obj_id, b.ref_obj_id)
             }

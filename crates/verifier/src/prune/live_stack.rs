@@ -356,8 +356,8 @@ impl Instance {
     fn commit(&mut self, at: usize, writes: &[u64]) {
         let idx = at - self.start;
         let seen = self.visited[idx];
-        for frame in 0..self.frames.len() {
-            let mut mask = writes[frame];
+        for (frame, &mask) in writes.iter().enumerate().take(self.frames.len()) {
+            let mut mask = mask;
             if mask == 0 && (!seen || self.frames[frame].is_none()) {
                 continue;
             }

@@ -1,6 +1,6 @@
 //! At a prune point: is there a stored state that covers this one, and is this one worth storing?
 
-use super::equal::{Exact, may_be_looping};
+use super::equal::{Match, may_be_looping};
 use super::store::Store;
 use crate::env::Env;
 use crate::error::{Checked, Reject};
@@ -57,7 +57,7 @@ impl Env<'_> {
         let old = self.store.get(id);
         if old.branches == 0 {
             let open_loop = self.has_open_loop(old);
-            let exact = if open_loop { Exact::RangeWithin } else { Exact::Not };
+            let exact = if open_loop { Match::RangeWithin } else { Match::Not };
             let equal = self.states_equal(old, &self.state, exact);
             return Ok(if equal { Compared::Hit { open_loop } } else { Compared::Miss });
         }
@@ -65,7 +65,7 @@ impl Env<'_> {
         if frame.in_async_callback() && frame.async_entry_cnt != self.state.cur().async_entry_cnt {
             return Ok(Compared::Unfinished);
         }
-        let within = |env: &Self| env.states_equal(old, &env.state, Exact::RangeWithin);
+        let within = |env: &Self| env.states_equal(old, &env.state, Match::RangeWithin);
         if self.aux[at].is_iter_next {
             return Ok(Compared::Unfinished);
         }
@@ -80,7 +80,7 @@ impl Env<'_> {
             return Ok(if hit { Compared::Hit { open_loop: false } } else { Compared::Unfinished });
         }
         let endless = may_be_looping(old, &self.state)
-            && self.states_equal(old, &self.state, Exact::Exact)
+            && self.states_equal(old, &self.state, Match::Exact)
             && old.may_goto_depth == self.state.may_goto_depth
             && old.callback_unroll_depth == self.state.callback_unroll_depth;
         if endless {

@@ -16,8 +16,6 @@ pub(crate) enum SlotByte {
     Misc,
     Zero,
     Dynptr,
-    Iter,
-    IrqFlag,
 }
 
 /// Eight bytes of stack: slot n covers offsets -8n-8 to -8n-1.
@@ -86,11 +84,6 @@ impl Stack {
         if self.slots.len() < want {
             Rc::make_mut(&mut self.slots).resize(want, StackSlot::INVALID);
         }
-    }
-
-    /// The same storage: equal without looking.
-    pub(crate) fn is_shared_with(&self, other: &Stack) -> bool {
-        Rc::ptr_eq(&self.slots, &other.slots)
     }
 }
 

@@ -15,8 +15,6 @@ pub(crate) struct StateId(pub(crate) u32);
 pub(crate) enum RefKind {
     /// An object that must be released.
     Ptr,
-    /// Disabled interrupts that must be restored.
-    Irq,
     /// A held lock.
     Lock,
 }
@@ -152,11 +150,6 @@ impl VerifierState {
             Some(callee) => callee.callsite as usize,
             None => self.insn_idx as usize,
         }
-    }
-
-    /// Whether the reference with this id is held.
-    pub(crate) fn holds_ref(&self, id: u32) -> bool {
-        self.refs.iter().any(|r| r.kind == RefKind::Ptr && r.id == id)
     }
 
     /// Ends the reference without touching registers.
