@@ -1,7 +1,7 @@
 //! ring3 and the running kernel on the same object: verdict, message, test runs, map contents.
 
 use ring3::load::{Fds, close, load};
-use ring3::{Error, Object};
+use ring3::{Error, Object, ProgramSpec, Verifier};
 use runtime::door::{Bpf, TestRun, TestRunOut};
 use uapi::{Errno, ProgType};
 
@@ -18,6 +18,21 @@ pub struct Answer {
     pub runs: Vec<Result<Run, Errno>>,
     /// Contents of every map after the runs, by name: key and value bytes.
     pub maps: Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)>,
+}
+
+/// The verifier's own verdict, without a runtime behind it.
+pub fn verdict(verifier: &Verifier, object: &Object, program: &ProgramSpec) -> Answer {
+    let outcome = verifier.verdict(object, program, 0).outcome;
+    let rejection = outcome.verdict.err();
+    Answer {
+        errno: rejection.as_ref().map(|r| r.errno),
+        message: rejection.map_or(String::new(), |r| match r.needs {
+            Some(feature) => format!("not modelled: {feature}"),
+            None => r.message.trim_end().to_owned(),
+        }),
+        runs: Vec::new(),
+        maps: Vec::new(),
+    }
 }
 
 /// What a test run gave, the time aside.
@@ -156,7 +171,9 @@ pub fn packets() -> Vec<Vec<u8>> {
 }
 
 /// How two answers differ, a line each; nothing if they agree.
-pub fn differences(ours: &Answer, kernel: &Answer) -> Vec<String> {
+///
+/// Contents of maps that hold ids of objects or times differ by nature.
+pub fn differences(ours: &Answer, kernel: &Answer, ran: bool) -> Vec<String> {
     let verdict = |a: &Answer| match a.errno {
         None => "accepts".to_owned(),
         Some(errno) => format!("rejects with {errno}: {}", a.message),
@@ -165,6 +182,9 @@ pub fn differences(ours: &Answer, kernel: &Answer) -> Vec<String> {
         return vec![format!("ring3 {}; Linux {}", verdict(ours), verdict(kernel))];
     }
     let mut lines = Vec::new();
+    if !ran {
+        return lines;
+    }
     for (at, (a, b)) in ours.runs.iter().zip(&kernel.runs).enumerate() {
         if a != b {
             lines.push(format!("run on packet {at}: ring3 {a:x?}; Linux {b:x?}"));

@@ -1,16 +1,27 @@
-//! `cargo xtask oracle FILE...`: objects (or C sources) into the running kernel and into ring3.
+//! `cargo xtask oracle [--verdicts] FILE...`: objects (or C sources) into the running kernel and
+//! into ring3. `--verdicts` compares the verifiers alone, without running anything.
 
 use std::process::ExitCode;
 
-use ring3::Object;
+use ring3::{Kernel, Object, ProgramSpec, Verifier};
 use runtime::Runtime;
 use syscall::Linux;
-use testkit::oracle::{ask, differences, packets};
+use testkit::oracle::{Answer, ask, differences, packets, verdict};
+use uapi::Errno;
+
+#[derive(Default)]
+struct Count {
+    programs: u32,
+    same: u32,
+    /// Linux refuses the type of program here before it verifies.
+    unjudged: u32,
+}
 
 fn main() -> ExitCode {
-    let files: Vec<String> = std::env::args().skip(1).collect();
-    if files.is_empty() {
-        eprintln!("oracle: name objects or C sources");
+    let (flags, files): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|a| a.starts_with("--"));
+    if files.is_empty() || flags.iter().any(|f| f != "--verdicts") {
+        eprintln!("oracle: [--verdicts] and objects or C sources");
         return ExitCode::from(2);
     }
     let linux = match Linux::probe() {
@@ -20,38 +31,72 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    let mut wrong = 0;
+    let kernel = Kernel::running();
+    let mut count = Count::default();
+    let mut failed = false;
     for file in &files {
-        wrong += compare(file, &linux).unwrap_or_else(|message| {
-            eprintln!("oracle: {message}");
-            1
-        });
+        if let Err(error) = compare(file, &kernel, &linux, !flags.is_empty(), &mut count) {
+            eprintln!("oracle: {error}");
+            failed = true;
+        }
     }
-    println!("{} of {} files differ", wrong, files.len());
-    if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!(
+        "{} programs: {} same, {} differ, {} that Linux does not judge here",
+        count.programs,
+        count.same,
+        count.programs - count.same - count.unjudged,
+        count.unjudged
+    );
+    let all = count.same + count.unjudged == count.programs && !failed;
+    if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// 1 if any program of the file differs, else 0.
-fn compare(file: &str, linux: &Linux) -> Result<u32, String> {
-    let object = Object::open(file).map_err(|e| e.to_string())?;
-    let mut differs = false;
+fn compare(
+    file: &str,
+    kernel: &Kernel,
+    linux: &Linux,
+    verdicts: bool,
+    count: &mut Count,
+) -> Result<(), ring3::Error> {
+    let mut object = Object::open_for(file, kernel)?;
+    object.resolve(kernel)?;
+    let verifier = Verifier { kernel_btf: kernel.types().ok(), ..Verifier::default() };
     for program in &object.spec().programs {
-        // A door of its own for each program: maps start empty in both.
-        let ours = ask(&Runtime::default(), &object, &program.name, &packets());
-        let theirs = ask(linux, &object, &program.name, &packets());
-        let lines = match (ours, theirs) {
-            (Ok(a), Ok(b)) => differences(&a, &b),
-            (Err(a), Err(b)) if a.to_string() == b.to_string() => Vec::new(),
-            (a, b) => vec![format!("ring3: {}; Linux: {}", brief(a), brief(b))],
+        let packets = if verdicts { Vec::new() } else { packets() };
+        let theirs = ask(linux, &object, &program.name, &packets);
+        let ours = verdict(&verifier, &object, program);
+        let lines = match theirs {
+            Ok(theirs) if is_unjudged(&theirs) => {
+                count.unjudged += 1;
+                vec!["Linux refuses this type of program here".into()]
+            }
+            Ok(theirs) if verdicts || ours.errno.is_some() => differences(&ours, &theirs, false),
+            Ok(theirs) => ran(&object, program, &packets, &theirs),
+            Err(error) => vec![format!("Linux: {error}")],
         };
-        let verdict = if lines.is_empty() { "same" } else { "differs" };
-        println!("{file}: {}: {verdict}", program.name);
+        count.programs += 1;
+        count.same += u32::from(lines.is_empty());
+        let word = if lines.is_empty() { "same" } else { "differs" };
+        println!("{file}: {}: {word}", program.name);
         lines.iter().for_each(|line| println!("    {line}"));
-        differs |= !lines.is_empty();
     }
-    Ok(u32::from(differs))
+    Ok(())
 }
 
-fn brief<T>(answer: Result<T, ring3::Error>) -> String {
-    answer.map_or_else(|e| e.to_string(), |_| "loads".into())
+/// EPERM without a word is a policy of this kernel, not a verdict.
+fn is_unjudged(theirs: &Answer) -> bool {
+    theirs.errno == Some(Errno::EPERM) && !theirs.message.contains("not allowed")
+}
+
+/// A door of its own for each program: maps start empty in both.
+fn ran(
+    object: &Object,
+    program: &ProgramSpec,
+    packets: &[Vec<u8>],
+    theirs: &Answer,
+) -> Vec<String> {
+    match ask(&Runtime::default(), object, &program.name, packets) {
+        Ok(ours) => differences(&ours, theirs, true),
+        Err(error) => vec![format!("ring3: {error}")],
+    }
 }
