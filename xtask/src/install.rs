@@ -18,7 +18,8 @@ pub(crate) const TEST: &[Package] = &[
     ("llvm-19", "/usr/bin/llvm-objdump-19"),
     ("bpftool", "/usr/sbin/bpftool"),
     ("tcpdump", "/usr/bin/tcpdump"),
-    ("pkg-config", "/usr/bin/pkg-config"),
+    ("libbpf-tools", "/usr/sbin/opensnoop"),
+    ("xdp-tools", "/usr/sbin/xdp-filter"),
 ];
 
 /// Installs those of `packages` that are missing; without the right to, says how to.

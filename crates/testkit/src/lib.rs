@@ -4,6 +4,7 @@
 pub mod bench;
 pub mod generate;
 pub mod oracle;
+pub mod packaged;
 pub mod soundness;
 pub mod verdicts;
 
