@@ -17,7 +17,10 @@ fn shape(rng: &mut Rng) -> Shape {
         helpers: rng.chance(40),
         escape: rng.chance(40),
         linux: false,
-        size: [12, 40, 120][rng.below(3) as usize],
+        size: match setting("RING3_SIZE", 0) {
+            0 => [12, 40, 120][rng.below(3) as usize],
+            size => size,
+        },
     }
 }
 
