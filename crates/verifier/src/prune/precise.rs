@@ -377,12 +377,15 @@ impl Env<'_> {
             Op::Load { dst, .. } | Op::LoadAcquire { dst, .. } => {
                 load_back(dst.index(), hist, wanted);
             }
-            Op::Atomic { op, fetch: true, src, .. } => {
-                let reg = if op == AtomicOp::Cmpxchg { 0 } else { src.index() };
-                load_back(reg, hist, wanted);
-            }
-            Op::Atomic { base, src, .. } => {
-                store_back(base.index(), Some(src.index()), hist, wanted)?
+            Op::Atomic { op, fetch, base, src, .. } => {
+                let old = if op == AtomicOp::Cmpxchg { 0 } else { src.index() };
+                let asked = fetch && wanted.has(old);
+                store_back(base.index(), Some(src.index()), hist, wanted)?;
+                // Linux 6.18 goes on looking for the register, which does no harm, and forgets
+                // the slot that the number came from, which does.
+                if asked {
+                    want_slot(hist, wanted);
+                }
             }
             Op::StoreRelease { base, src, .. } => {
                 store_back(base.index(), Some(src.index()), hist, wanted)?;
@@ -532,6 +535,11 @@ fn load_back(reg: usize, hist: Option<HistEntry>, wanted: &mut Wanted) {
         return;
     }
     wanted.drop(reg);
+    want_slot(hist, wanted);
+}
+
+/// The stack slot that the instruction read, if it did.
+fn want_slot(hist: Option<HistEntry>, wanted: &mut Wanted) {
     if let Some(h) = hist
         && h.flags.contains(HistFlags::STACK_ACCESS)
     {
