@@ -2,18 +2,16 @@
 //! running kernel's log named.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use testkit::verdicts::{Case, Corpus};
 use verifier::{Explanation, explain};
 
 /// The recorded verdicts, if they are there.
 fn corpus() -> Option<Corpus> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/verdicts");
-    if !dir.exists() {
-        eprintln!("skipped: no recorded verdicts beside the repository");
+    let Some(dir) = testkit::shared("verdicts") else {
+        eprintln!("skipped: no recorded verdicts here");
         return None;
-    }
+    };
     Some(Corpus::open(&dir).expect("the recorded verdicts can be read"))
 }
 
@@ -32,15 +30,22 @@ fn every_rejection_is_explained_and_names_what_linux_names() {
     let all = explained(&corpus);
     assert!(all.len() > 500, "only {} rejections were explained", all.len());
     let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut causes: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut unnamed: BTreeMap<&str, usize> = BTreeMap::new();
     let mut telling = 0;
     for (_, explanation) in &all {
         assert!(!explanation.title.is_empty(), "{explanation:?}");
+        *causes.entry(explanation.cause).or_default() += 1;
+        if explanation.cause == "other" {
+            *unnamed.entry(&explanation.message).or_default() += 1;
+        }
         if explanation.required.is_empty() && explanation.known.is_empty() {
             *unknown.entry(&explanation.message).or_default() += 1;
         } else {
             telling += 1;
         }
     }
+    eprintln!("causes: {causes:#?}; without one: {unnamed:#?}");
     let share = telling * 100 / all.len();
     eprintln!("{telling} of {} rejections explained ({share} %); not: {unknown:#?}", all.len());
     assert!(share >= 90, "{share} %");

@@ -19,9 +19,9 @@ int prog(struct xdp_md *ctx)
 {
 	__u32 key = 1;
 	struct value *v = bpf_map_lookup_elem(&things, &key);
-	char *name = v->name;
+	char *name = v->name; // fault
 
-	asm volatile("" : "+r"(name)); // fault
+	asm volatile("" : "+r"(name));
 	if (!v)
 		return XDP_PASS;
 	return name[0];

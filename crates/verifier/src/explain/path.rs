@@ -12,7 +12,7 @@ use super::words;
 use crate::state::{RegKind, RegState};
 
 /// Events told at most.
-const MOST: usize = 7;
+const MOST: usize = 6;
 /// Branches told that do not touch a value involved.
 const BRANCHES: usize = 3;
 

@@ -1,6 +1,6 @@
 //! Linux's messages as patterns: which row of the table of causes a rejection belongs to.
 //!
-//! `R#` stands for a register, `#` for a number, `*` for any text.
+//! `R#` stands for a register, `#` for a number, `*` for any text, `##` for a `#` with a number.
 
 /// What stood for the wildcards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +24,12 @@ fn fit_into<'t>(pattern: &str, text: &'t str, holes: &mut Holes<'t>) -> bool {
         let Ok(reg) = digits[..len].parse() else { return false };
         holes.regs.push(reg);
         return fit_into(rest, &digits[len..], holes);
+    }
+    if let Some(rest) = pattern.strip_prefix("##") {
+        return match text.strip_prefix('#') {
+            Some(text) => fit_into(&format!("#{rest}"), text, holes),
+            None => false,
+        };
     }
     match first {
         '#' => {
@@ -94,5 +100,6 @@ mod tests {
                 .is_some()
         );
         assert!(fit("*a*b", "xaab").is_some());
+        assert_eq!(fit("func## (*)", "func#1 (sum)").unwrap().numbers, [1]);
     }
 }

@@ -12,7 +12,7 @@ pub(super) use json::json;
 use lines::Lines;
 
 /// Columns that notes are wrapped to.
-const WIDTH: usize = 96;
+const WIDTH: usize = 100;
 
 /// The block below a rejected program's line.
 pub(super) fn text(report: &ProgramReport, explanation: &Explanation, colour: bool) -> String {

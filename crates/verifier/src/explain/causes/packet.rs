@@ -156,10 +156,35 @@ fn help(case: &Case<'_>) -> String {
     let end = end(&touch);
     match reach(&touch, case) {
         Reach::FromStart(to) => {
+            let to = to + more_behind(case);
             format!("before this line: `if ({} + {to} > {end}) return ...;`", start(&touch))
         }
         Reach::FromPointer(to) => format!(
-            "before this line, compare the very pointer that is used: `if (p + {to} > {end}) return ...;`"
+            "before this line, compare the very pointer that is used: `if (p + {} > {end}) return ...;`",
+            to + more_behind(case)
         ),
     }
+}
+
+/// How much further the next instructions read through the same pointer: one check for all.
+fn more_behind(case: &Case<'_>) -> i64 {
+    let (Some(insn), Some(reg)) = (case.insn, case.main_reg()) else { return 0 };
+    let Some(Op::Load { size, off, .. }) = case.op else { return 0 };
+    let here = i64::from(off) + i64::from(size.bytes());
+    let mut furthest = here;
+    for op in &case.env.ops[insn..] {
+        match op {
+            Some(Op::Load { size, base, off, dst, .. }) => {
+                if base.index() == reg {
+                    furthest = furthest.max(i64::from(*off) + i64::from(size.bytes()));
+                }
+                if dst.index() == reg {
+                    break;
+                }
+            }
+            Some(Op::Alu { dst, .. } | Op::End { dst, .. }) if dst.index() != reg => {}
+            _ => break,
+        }
+    }
+    furthest - here
 }
