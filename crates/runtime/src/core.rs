@@ -11,6 +11,7 @@ use verifier::Policy;
 use crate::btf_obj::BtfObj;
 use crate::clock::{Clock, Random};
 use crate::cpus::Cpus;
+use crate::limits::{Account, Limits};
 use crate::map_obj::MapObj;
 use crate::objects::Ids;
 use crate::prog::Prog;
@@ -32,6 +33,8 @@ pub struct Config {
     pub deterministic: Option<Deterministic>,
     /// Instructions that one run may take.
     pub fuel: u64,
+    /// What all users of the runtime may take together.
+    pub limits: Limits,
 }
 
 /// A repeatable run.
@@ -52,6 +55,7 @@ impl Default for Config {
             map_memory: 0,
             deterministic: None,
             fuel: interp::Limits::default().fuel,
+            limits: Limits::default(),
         }
     }
 }
@@ -79,6 +83,7 @@ pub(crate) struct Core {
     pub(crate) btfs: Ids<BtfObj>,
     pub(crate) host_helpers: RwLock<Vec<HostHelper>>,
     pub(crate) stats: AtomicBool,
+    pub(crate) map_bytes: Account,
 }
 
 impl Core {
@@ -107,6 +112,7 @@ impl Core {
             btfs: Ids::default(),
             host_helpers: RwLock::default(),
             stats: AtomicBool::new(false),
+            map_bytes: Account::default(),
             config,
         }
     }

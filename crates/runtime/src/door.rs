@@ -256,6 +256,97 @@ pub struct BtfInfo {
     pub kernel_btf: bool,
 }
 
+/// BPF_OBJ_GET_INFO_BY_FD of a link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkInfo {
+    /// `enum bpf_link_type`.
+    pub link_type: u32,
+    /// Its id.
+    pub id: u32,
+    /// Id of its program.
+    pub prog_id: u32,
+    /// What it is attached to.
+    pub target: LinkTarget,
+}
+
+/// What a link attaches its program to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LinkTarget {
+    /// Nothing that is told.
+    #[default]
+    None,
+    /// A raw tracepoint.
+    RawTracepoint {
+        /// Its name.
+        name: String,
+    },
+    /// A function of the kernel or of another program.
+    Tracing {
+        /// `enum bpf_attach_type`.
+        attach_type: u32,
+        /// The BTF object or program that the target is in.
+        obj_id: u32,
+        /// The target's type there.
+        btf_id: u32,
+    },
+    /// A control group.
+    Cgroup {
+        /// Its inode.
+        cgroup_id: u64,
+        /// `enum bpf_attach_type`.
+        attach_type: u32,
+    },
+    /// An iterator.
+    Iter {
+        /// What it goes through.
+        target: String,
+    },
+    /// A network namespace.
+    Netns {
+        /// Its inode.
+        inode: u32,
+        /// `enum bpf_attach_type`.
+        attach_type: u32,
+    },
+    /// An interface, by XDP.
+    Xdp {
+        /// Its index.
+        ifindex: u32,
+    },
+    /// An interface, by tcx or netkit.
+    Device {
+        /// Its index.
+        ifindex: u32,
+        /// `enum bpf_attach_type`.
+        attach_type: u32,
+    },
+    /// A hook of netfilter.
+    Netfilter {
+        /// `NFPROTO_*`.
+        pf: u32,
+        /// `NF_*`, the hook.
+        hook: u32,
+        /// Order among the hook's users.
+        priority: i32,
+        /// `BPF_F_NETFILTER_*`.
+        flags: u32,
+    },
+    /// A map of struct_ops.
+    StructOps {
+        /// Its id.
+        map_id: u32,
+    },
+}
+
+/// A name in a folder of the file system of pins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FsEntry {
+    /// The last part of its path.
+    pub name: String,
+    /// Kind and id of the object; `None` for a folder.
+    pub object: Option<(ObjKind, u32)>,
+}
+
 /// The commands of bpf(2).
 ///
 /// Keys and values are in user layout: a value of a per-CPU map is `round_up(value_size, 8)` bytes
@@ -333,6 +424,58 @@ pub trait Bpf: Send + Sync {
     fn btf_info(&self, btf: Fd) -> Result<BtfInfo, Errno>;
     /// close(2): the object goes when nothing else holds it.
     fn close(&self, fd: Fd) -> Result<(), Errno>;
+
+    /// Every pin, where the door has a file system of its own: path, kind and id of the object.
+    fn pins(&self) -> Result<Vec<(String, ObjKind, u32)>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// The names in a folder of the door's own file system, in order.
+    fn fs_list(&self, _path: &str) -> Result<Vec<FsEntry>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// mkdir(2) there; folders above are made with it.
+    fn fs_mkdir(&self, _path: &str) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// rmdir(2) there.
+    fn fs_rmdir(&self, _path: &str) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// unlink(2) there: the object goes when nothing else holds it.
+    fn fs_unlink(&self, _path: &str) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// The lines that programs printed since the last call, as trace_pipe shows them.
+    fn take_trace(&self) -> Result<Vec<String>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// Number of the type of the programs in a program array, and whether they are compiled; `None`
+    /// before the first one.
+    fn map_owner(&self, _map: Fd) -> Result<Option<(u32, bool)>, Errno> {
+        Ok(None)
+    }
+    /// What programs have sent through a perf event array since the last call.
+    fn take_perf_records(&self, _map: Fd) -> Result<Vec<crate::PerfRecord>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// BPF_OBJ_GET_INFO_BY_FD of a link.
+    fn link_info(&self, _link: Fd) -> Result<LinkInfo, Errno> {
+        Err(Errno::EBADF)
+    }
+    /// BPF_LINK_DETACH.
+    fn link_detach(&self, _link: Fd) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// BPF_PROG_ATTACH or, with `attach` false, BPF_PROG_DETACH: of a program to a map.
+    fn prog_attach(
+        &self,
+        _prog: Fd,
+        _map: Option<Fd>,
+        _attach_type: u32,
+        _attach: bool,
+    ) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
 }
 
 impl dyn Bpf + '_ {

@@ -11,8 +11,6 @@ use crate::door::{Fd, ObjKind};
 use crate::map_obj::User;
 use crate::prog::Prog;
 
-/// Descriptors that one runtime hands out.
-const MAX_FDS: usize = 1 << 16;
 /// The first number: 0 to 2 look like a process's standard streams.
 const FIRST: usize = 3;
 
@@ -32,19 +30,32 @@ impl Object {
             Object::Btf(_) => ObjKind::Btf,
         }
     }
+
+    pub(crate) fn id(&self) -> u32 {
+        match self {
+            Object::Prog(prog) => prog.id,
+            Object::Map(map, _) => map.id,
+            Object::Btf(btf) => btf.id,
+        }
+    }
 }
 
 /// The table: lowest free number first, as open(2) does.
-#[derive(Default)]
 pub(crate) struct Fds {
     slots: Mutex<Vec<Option<Object>>>,
+    /// Descriptors that may be open.
+    limit: usize,
 }
 
 impl Fds {
+    pub(crate) fn new(limit: usize) -> Fds {
+        Fds { slots: Mutex::default(), limit }
+    }
+
     pub(crate) fn open(&self, object: Object) -> Result<Fd, Errno> {
         let mut slots = self.slots.lock();
         let free = slots.iter().position(Option::is_none).unwrap_or(slots.len());
-        if free >= MAX_FDS {
+        if free >= self.limit {
             return Err(Errno::EMFILE);
         }
         if free == slots.len() {

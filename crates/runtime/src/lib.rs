@@ -4,6 +4,7 @@
 //! kernel behind it. Unsafe code is in `helpers` only.
 #![deny(unsafe_code)]
 
+mod bpffs;
 mod btf_obj;
 mod clock;
 mod core;
@@ -12,6 +13,7 @@ pub mod door;
 mod fds;
 mod format;
 mod helpers;
+mod limits;
 mod load;
 mod log;
 mod map_obj;
@@ -31,13 +33,15 @@ pub use crate::core::{Config, Deterministic, HostFn};
 pub use crate::runtime::{HOST_HELPER_BASE, Runtime};
 pub use clock::ClockKind;
 pub use door::{
-    Bpf, BtfInfo, BtfLoad, Fd, LoadError, Loaded, LogRequest, MapCreate, MapInfo, ObjKind,
+    Bpf, BtfInfo, BtfLoad, Fd, FsEntry, LoadError, Loaded, LogRequest, MapCreate, MapInfo, ObjKind,
     ProgInfo, ProgLoad, TestRun, TestRunOut,
 };
 pub use interp::{Trap, TrapKind};
+pub use limits::Limits;
 pub use map_obj::PerfRecord;
 pub use maps::Batch;
 pub use packet::{PacketBuf, XDP_HEADROOM};
+pub use prog::tag;
 pub use runner::Runner;
 pub use task::Task;
 pub use trace::TraceSink;

@@ -92,12 +92,13 @@ pub(crate) fn load(core: &Core, fds: &Fds, req: &ProgLoad) -> Result<Accepted, L
     for map in used.iter().filter(|m| m.map.def().map_type == MapType::ProgArray) {
         map.owned_by(prog_type)?;
     }
+    core.progs.below(core.config.limits.objects)?;
     let prog = core.progs.add(|id| Prog {
         id,
         prog_type,
         attach_type: req.expected_attach_type,
         name: req.name.clone(),
-        tag: tag(req),
+        tag: tag(&req.insns),
         gpl: uapi::gpl_compatible(&req.license),
         uid: rustix::process::getuid().as_raw(),
         load_time: core.clock.ns(ClockKind::Boot),

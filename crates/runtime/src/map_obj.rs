@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use uapi::{Errno, MapType, ProgType};
 
 use crate::btf_obj::BtfObj;
+use crate::limits::Charge;
 
 /// A map object.
 pub(crate) struct MapObj {
@@ -18,6 +19,7 @@ pub(crate) struct MapObj {
     pub(crate) owner: OnceLock<ProgType>,
     user: Mutex<Weak<User>>,
     perf: Mutex<Perf>,
+    _charge: Charge,
 }
 
 /// What a program sent through a perf event array.
@@ -62,7 +64,7 @@ impl Drop for User {
 }
 
 impl MapObj {
-    pub(crate) fn new(id: u32, map: Map, btf: Option<Arc<BtfObj>>) -> MapObj {
+    pub(crate) fn new(id: u32, map: Map, btf: Option<Arc<BtfObj>>, charge: Charge) -> MapObj {
         MapObj {
             id,
             map,
@@ -70,6 +72,7 @@ impl MapObj {
             owner: OnceLock::new(),
             user: Mutex::default(),
             perf: Mutex::default(),
+            _charge: charge,
         }
     }
 
@@ -87,6 +90,11 @@ impl MapObj {
     pub(crate) fn owned_by(&self, prog_type: ProgType) -> Result<(), Errno> {
         let owner = *self.owner.get_or_init(|| prog_type);
         if owner == prog_type { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    /// The type of the programs in it, once there was one.
+    pub(crate) fn owner(&self) -> Option<ProgType> {
+        self.owner.get().copied()
     }
 
     /// Keeps a perf record; ENOSPC when too much is unread, as a full perf buffer says.

@@ -40,6 +40,15 @@ impl<T> Ids<T> {
         object
     }
 
+    /// ENOSPC when `limit` objects are alive.
+    pub(crate) fn below(&self, limit: usize) -> Result<(), Errno> {
+        let mut inner = self.inner.lock();
+        if inner.live.len() >= limit {
+            inner.live.retain(|_, w| w.strong_count() > 0);
+        }
+        if inner.live.len() >= limit { Err(Errno::ENOSPC) } else { Ok(()) }
+    }
+
     /// The object with this id.
     pub(crate) fn get(&self, id: u32) -> Option<Arc<T>> {
         self.inner.lock().live.get(&id)?.upgrade()

@@ -1,6 +1,5 @@
 //! The in-process kernel: objects behind descriptors.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -9,11 +8,12 @@ use maps::{Held, Map, Perms};
 use parking_lot::Mutex;
 use uapi::{Errno, HelperProto, MapDef, MapType, map_flags};
 
+use crate::bpffs::{Bpffs, Entry};
 use crate::btf_obj::BtfObj;
 use crate::core::{Config, Core, HostFn, HostHelper};
 use crate::door::{
-    Batch, Bpf, BtfInfo, BtfLoad, Fd, LoadError, Loaded, MapCreate, MapInfo, ObjKind, ProgInfo,
-    ProgLoad, TestRun, TestRunOut,
+    Batch, Bpf, BtfInfo, BtfLoad, Fd, FsEntry, LoadError, Loaded, MapCreate, MapInfo, ObjKind,
+    ProgInfo, ProgLoad, TestRun, TestRunOut,
 };
 use crate::fds::{Fds, Object};
 use crate::load;
@@ -26,14 +26,12 @@ use crate::trace::TraceSink;
 
 /// Numbers of host helpers start here; Linux's own end far below.
 pub const HOST_HELPER_BASE: u32 = 4096;
-/// Longest path of a pin.
-const PATH_MAX: usize = 4096;
 
 /// eBPF's objects in this process; many may exist side by side.
 pub struct Runtime {
     core: Arc<Core>,
     fds: Fds,
-    pins: Mutex<BTreeMap<String, Object>>,
+    pins: Arc<Mutex<Bpffs>>,
 }
 
 impl Default for Runtime {
@@ -45,7 +43,19 @@ impl Default for Runtime {
 impl Runtime {
     /// An empty runtime.
     pub fn new(config: Config) -> Runtime {
-        Runtime { core: Arc::new(Core::new(config)), fds: Fds::default(), pins: Mutex::default() }
+        let limits = config.limits;
+        Runtime {
+            core: Arc::new(Core::new(config)),
+            fds: Fds::new(limits.fds),
+            pins: Arc::new(Mutex::new(Bpffs::new(limits.pins))),
+        }
+    }
+
+    /// The same objects and pins behind an empty table of descriptors, as another process has it;
+    /// what only its descriptors hold goes when it is dropped.
+    pub fn process(&self) -> Runtime {
+        let fds = Fds::new(self.core.config.limits.fds);
+        Runtime { core: self.core.clone(), fds, pins: self.pins.clone() }
     }
 
     /// Its settings, with the machine's filled in.
@@ -78,13 +88,13 @@ impl Runtime {
 
     /// Removes a pin, as unlink(2) in bpffs does.
     pub fn unpin(&self, path: &str) -> Result<(), Errno> {
-        let pin = self.pins.lock().remove(path);
-        pin.map(drop).ok_or(Errno::ENOENT)
+        let pin = self.pins.lock().unlink(path);
+        pin.map(drop)
     }
 
     /// Paths of the pins, in order.
     pub fn pins(&self) -> Vec<String> {
-        self.pins.lock().keys().cloned().collect()
+        self.pins.lock().pins().map(|(path, _)| path.to_owned()).collect()
     }
 
     /// A program made ready to run many times on this thread.
@@ -181,14 +191,6 @@ fn perms(flags: u32) -> Result<Perms, Errno> {
     }
 }
 
-fn check_path(path: &str) -> Result<(), Errno> {
-    match path.len() {
-        0 => Err(Errno::ENOENT),
-        n if n >= PATH_MAX => Err(Errno::ENAMETOOLONG),
-        _ => Ok(()),
-    }
-}
-
 impl Bpf for Runtime {
     fn possible_cpus(&self) -> u32 {
         self.core.config.cpus
@@ -203,8 +205,11 @@ impl Bpf for Runtime {
         }
         let mut def = req.def.clone();
         def.inner = req.inner_map.map(|fd| self.inner_model(fd)).transpose()?;
+        let limits = &self.core.config.limits;
+        self.core.maps.below(limits.objects)?;
         let map = Map::create(&def, &self.core.env)?;
-        let map = self.core.maps.add(|id| MapObj::new(id, map, btf));
+        let charge = self.core.map_bytes.charge(map.memlock(), map.def(), limits.map_memory)?;
+        let map = self.core.maps.add(|id| MapObj::new(id, map, btf, charge));
         self.fds.open(Object::Map(map.user(), perms))
     }
 
@@ -290,6 +295,7 @@ impl Bpf for Runtime {
             rejection: None,
         };
         log.fits.map_err(|errno| fail(errno, &log))?;
+        self.core.btfs.below(self.core.config.limits.objects)?;
         let btf = btf.map_err(|why| fail(Errno(why.errno()), &log))?;
         let object = self.core.btfs.add(|id| BtfObj {
             id,
@@ -322,23 +328,16 @@ impl Bpf for Runtime {
     }
 
     fn obj_pin(&self, obj: Fd, path: &str) -> Result<(), Errno> {
-        check_path(path)?;
         let object = self.fds.get(obj)?;
-        let mut pins = self.pins.lock();
         if matches!(object, Object::Btf(_)) {
             return Err(Errno::EINVAL);
         }
-        if pins.contains_key(path) {
-            return Err(Errno::EEXIST);
-        }
-        pins.insert(path.to_owned(), object);
-        Ok(())
+        self.pins.lock().pin(path, object)
     }
 
     fn obj_get(&self, path: &str, file_flags: u32) -> Result<Fd, Errno> {
-        check_path(path)?;
         let asked = perms(file_flags)?;
-        let pinned = self.pins.lock().get(path).cloned().ok_or(Errno::ENOENT)?;
+        let pinned = self.pins.lock().get(path)?;
         let object = match pinned {
             Object::Map(map, _) => Object::Map(map, asked),
             other => other,
@@ -391,5 +390,50 @@ impl Bpf for Runtime {
 
     fn close(&self, fd: Fd) -> Result<(), Errno> {
         self.fds.close(fd)
+    }
+
+    fn pins(&self) -> Result<Vec<(String, ObjKind, u32)>, Errno> {
+        let pins = self.pins.lock();
+        Ok(pins
+            .pins()
+            .map(|(path, object)| (path.to_owned(), object.kind(), object.id()))
+            .collect())
+    }
+
+    fn fs_list(&self, path: &str) -> Result<Vec<FsEntry>, Errno> {
+        let pins = self.pins.lock();
+        let entries = pins.list(path)?.into_iter().map(|(name, entry)| FsEntry {
+            name: name.to_owned(),
+            object: match entry {
+                Entry::Dir => None,
+                Entry::Pin(object) => Some((object.kind(), object.id())),
+            },
+        });
+        Ok(entries.collect())
+    }
+
+    fn fs_mkdir(&self, path: &str) -> Result<(), Errno> {
+        self.pins.lock().mkdir(path)
+    }
+
+    fn fs_rmdir(&self, path: &str) -> Result<(), Errno> {
+        self.pins.lock().rmdir(path)
+    }
+
+    fn fs_unlink(&self, path: &str) -> Result<(), Errno> {
+        self.unpin(path)
+    }
+
+    fn take_trace(&self) -> Result<Vec<String>, Errno> {
+        Ok(Runtime::take_trace(self))
+    }
+
+    fn map_owner(&self, map: Fd) -> Result<Option<(u32, bool)>, Errno> {
+        let (map, _) = self.fds.map(map)?;
+        Ok(map.owner().map(|prog_type| (prog_type.raw(), false)))
+    }
+
+    fn take_perf_records(&self, map: Fd) -> Result<Vec<PerfRecord>, Errno> {
+        self.take_perf(map)
     }
 }
