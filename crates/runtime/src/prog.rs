@@ -8,7 +8,7 @@ use uapi::ProgType;
 
 use crate::btf_obj::BtfObj;
 use crate::core::HostHelper;
-use crate::door::{ProgInfo, ProgLoad};
+use crate::door::ProgInfo;
 use crate::map_obj::MapObj;
 
 /// A program object.
@@ -72,11 +72,11 @@ impl Prog {
     }
 }
 
-/// The tag of Linux 6.18: the start of SHA-256 over the slots as loaded, map descriptors zeroed.
-pub(crate) fn tag(req: &ProgLoad) -> [u8; 8] {
-    let mut bytes = Vec::with_capacity(req.insns.len() * 8);
+/// The tag of Linux 6.18: the start of SHA-256 over the slots, maps zeroed.
+pub fn tag(insns: &[isa::Insn]) -> [u8; 8] {
+    let mut bytes = Vec::with_capacity(insns.len() * 8);
     let mut was_map = false;
-    for insn in &req.insns {
+    for insn in insns {
         let is_map = insn.is_ld_imm64() && matches!(insn.src().0, 1 | 2);
         let clear = is_map || (was_map && insn.code == 0 && insn.regs == 0 && insn.off == 0);
         let shown = if clear { isa::Insn { imm: 0, ..*insn } } else { *insn };
