@@ -159,6 +159,15 @@ impl Btf {
         self.head(id)?.kind()
     }
 
+    /// Ids of the declaration tags on type `on`, this object's own only. Reads no names.
+    pub fn decl_tags(&self, on: TypeId) -> impl Iterator<Item = TypeId> {
+        let ids = self.first_id.max(1)..=self.type_count();
+        ids.map(TypeId).filter(move |id| {
+            let head = self.head(*id);
+            head.is_some_and(|h| h.size_or_type == on.0 && h.kind() == Some(Kind::DeclTag))
+        })
+    }
+
     pub(crate) fn head(&self, id: TypeId) -> Option<Head> {
         let (owner, at) = self.locate(id)?;
         Head::read(&owner.data, at)

@@ -5,14 +5,9 @@ use btf::{Btf, Kind, Type, TypeId};
 use crate::env::Env;
 use crate::error::{Checked, reject};
 
-/// The declaration tags on a type. Most objects have thousands of types and no tag: kinds are
-/// looked at before records are decoded.
+/// The declaration tags on a type.
 pub(crate) fn decl_tags(btf: &Btf, on: u32) -> impl Iterator<Item = Type<'_>> {
-    let ids = btf.first_id().0..=btf.type_count();
-    ids.map(TypeId)
-        .filter(|id| btf.kind(*id) == Some(Kind::DeclTag))
-        .filter_map(|id| btf.ty(id))
-        .filter(move |t| t.size_or_type == on)
+    btf.decl_tags(TypeId(on)).filter_map(|id| btf.ty(id))
 }
 
 /// Before subprograms are known: offsets and types of the function records.
