@@ -75,7 +75,9 @@ fn have_blessed_clang() -> bool {
     if !can_compile() {
         return false;
     }
-    let clang = ["clang-19", "clang"].iter().find(|name| Command::new(name).arg("--version").output().is_ok());
+    let clang = ["clang-19", "clang"]
+        .iter()
+        .find(|name| Command::new(name).arg("--version").output().is_ok());
     let version = clang.and_then(|name| Command::new(name).arg("--version").output().ok());
     let ok = version.is_some_and(|out| text(&out.stdout).contains("version 19."));
     if !ok {
@@ -115,7 +117,8 @@ fn the_line_with_the_mistake_is_named() {
         return;
     }
     for (name, explanation) in explanations() {
-        let source = fs::read_to_string(folder().join(format!("{name}.bpf.c"))).expect("the source");
+        let source =
+            fs::read_to_string(folder().join(format!("{name}.bpf.c"))).expect("the source");
         let Some(marked) = source.lines().position(|line| line.ends_with("// fault")) else {
             continue;
         };

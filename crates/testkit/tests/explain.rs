@@ -56,7 +56,10 @@ fn every_rejection_is_explained_and_names_what_linux_names() {
 /// The same message as the kernel's, so that the logs can be compared.
 fn same_message(case: &Case, explanation: &Explanation) -> bool {
     !explanation.message.is_empty()
-        && case.log.as_deref().is_some_and(|log| log.lines().any(|line| line == explanation.message))
+        && case
+            .log
+            .as_deref()
+            .is_some_and(|log| log.lines().any(|line| line == explanation.message))
 }
 
 /// The line at fault is the last one that the kernel printed.
@@ -74,7 +77,10 @@ fn lines_agree(all: &[(&Case, Explanation)]) {
         if last.ends_with(&format!(" @ {file}:{}", source.line)) {
             same += 1;
         } else {
-            other.push(format!("{}/{}: {}:{} but {last}", case.file, case.program, file, source.line));
+            other.push(format!(
+                "{}/{}: {}:{} but {last}",
+                case.file, case.program, file, source.line
+            ));
         }
     }
     eprintln!("source lines: {same} as in the kernel's log, {} not: {other:#?}", other.len());

@@ -79,9 +79,8 @@ fn varying_operand(case: &Case<'_>, hop: &Hop) -> Option<usize> {
         return None;
     };
     let is_moved = hop.how == How::Arithmetic && hop.after.is_some_and(|reg| reg.is_pointer());
-    let varies = |n: usize| {
-        step.reg(step.depth(), n).is_some_and(|reg| reg.is_scalar() && !reg.is_const())
-    };
+    let varies =
+        |n: usize| step.reg(step.depth(), n).is_some_and(|reg| reg.is_scalar() && !reg.is_const());
     [src.index(), dst.index()].into_iter().find(|&n| is_moved && varies(n))
 }
 

@@ -38,6 +38,15 @@ pub(super) const CAUSES: &[Cause] = &[
     .help("use a helper that this program type has, or do that work in a program of another type; a wrong SEC(\"...\") name also leads here")
     .about(About::None),
     Cause::new(
+        "relocation-failed",
+        &["invalid func *##"],
+        "something that the program needs is not in this kernel",
+    )
+    .when(|case| poison(case).is_some())
+    .needs_of(|case| poison(case).unwrap_or_default().to_owned())
+    .help("the loader names what is missing; guard such code with bpf_core_field_exists, bpf_core_type_exists or bpf_ksym_exists, so that it is dead where the thing is missing")
+    .about(About::None),
+    Cause::new(
         "helper-unknown",
         &["invalid func *#*"],
         "a helper is called that does not exist",
@@ -75,6 +84,49 @@ pub(super) const CAUSES: &[Cause] = &[
     .needs("sleepable programs must be fentry, fexit, fmod_ret, lsm, iter, uprobe, syscall or struct_ops")
     .help("drop the \".s\" of the section's name (BPF_F_SLEEPABLE)")
     .about(About::None),
+    Cause::new(
+        "helper-object-type",
+        &["R# is of type * but * is expected", "kernel function * args## expected pointer to * but R# has a pointer to *"],
+        "a pointer to another kind of kernel object is expected",
+    )
+    .needs_of(|case| format!("argument {} of {} must be of the other type", case.main_reg().unwrap_or(0), case.callee()))
+    .help("pass an object of the type that the function takes"),
+    Cause::new(
+        "helper-string",
+        &["R# does not point to a readonly map'", "string is not zero-terminated"],
+        "a helper needs a constant string",
+    )
+    .needs_of(|case| format!("the string for {} must be a constant (const, in .rodata) that ends with a zero byte", case.callee()))
+    .help("declare it `static const char text[] = \"...\";`"),
+    Cause::new(
+        "helper-writes",
+        &["*() may write into memory pointed by R# type=*"],
+        "a helper would write into a kernel object",
+    )
+    .needs_of(|case| format!("{} writes through {}: it must point to the program's own memory", case.callee(), case.main_name()))
+    .help("pass a buffer on the stack or in a map; source and destination may be swapped"),
+    Cause::new(
+        "helper-pointer-moved",
+        &["R# must have zero offset when passed to release func or trusted arg to kfunc"],
+        "an object is passed through a pointer that was moved",
+    )
+    .needs_of(|case| format!("{} takes the pointer exactly as it was returned", case.callee()))
+    .help("keep the original pointer"),
+    Cause::new(
+        "kfunc-memory",
+        &["arg## arg## memory, len pair leads to invalid memory access"],
+        "a kernel function gets memory that is shorter than its length argument says",
+    )
+    .needs("the memory must have as many bytes as the length says")
+    .help("pass sizeof the buffer")
+    .about(About::None),
+    Cause::new(
+        "kfunc-trust",
+        &["R# must be referenced or trusted", "R# must be a rcu pointer"],
+        "a kernel function gets a pointer that may have become invalid",
+    )
+    .needs("the pointer must be trusted: an argument of the program, or acquired and not released")
+    .help("acquire the object first (bpf_task_acquire, bpf_cgroup_acquire, ...), or read it inside bpf_rcu_read_lock"),
     Cause::new(
         "map-kind",
         &["cannot pass map_type # into func *#*"],
@@ -177,6 +229,25 @@ pub(super) const CAUSES: &[Cause] = &[
     .help("declare it __weak and test its address before use")
     .about(About::None),
 ];
+
+/// What loaders put in the place of an instruction that cannot work here, and why.
+fn poison(case: &Case<'_>) -> Option<&'static str> {
+    /// libbpf's mark of a failed CO-RE relocation.
+    const CORE: i32 = 195_896_080;
+    let imm = case.env.prog.insns.get(case.insn?)?.imm;
+    match imm {
+        CORE => Some(
+            "a field, type or value that the program refers to (CO-RE) is not in the kernel's BTF, so that this instruction must not be reached",
+        ),
+        2_001_000_000..2_002_000_000 => Some(
+            "a map that the program refers to was not made, so that this instruction must not be reached",
+        ),
+        2_002_000_000..2_003_000_000 => Some(
+            "a kernel function that the program calls is not in this kernel, so that this call must not be reached",
+        ),
+        _ => None,
+    }
+}
 
 fn is_map(case: &Case<'_>, n: usize) -> bool {
     case.reg(n).is_some_and(|reg| reg.kind == RegKind::MapPtr)

@@ -60,6 +60,52 @@ pub(super) const CAUSES: &[Cause] = &[
     })
     .help("read the fields that the UAPI struct declares, with the width of their types"),
     Cause::new(
+        "buffer-bounds",
+        &["R# invalid * buffer access: off=#, size=#", "R# invalid variable buffer offset: off=#, var_off=*"],
+        "an access lies outside the buffer",
+    )
+    .needs("the buffer must be accessed at constant offsets, from 0 on")
+    .help("use constant, non-negative offsets"),
+    Cause::new(
+        "object-negative-offset",
+        &["R# is * invalid negative access: off=#", "R# is ptr_* invalid variable offset: off=#, var_off=*"],
+        "an object is read before its start, or at an offset that varies",
+    )
+    .needs("fields must be read at constant offsets from the object's start")
+    .help("read the field by its name"),
+    Cause::new(
+        "struct-ops-member",
+        &["attach to unsupported member * of struct *", "attach to invalid member*"],
+        "this function of the struct cannot be written in BPF",
+    )
+    .needs("the kernel calls only some of the struct's functions in BPF programs")
+    .help("leave this member out")
+    .about(About::None),
+    Cause::new(
+        "load-abs-result",
+        &["LD_ABS is only allowed in functions that return 'int'.", "LD_ABS is not allowed in subprogs without BTF", "cannot use BPF_LD_[ABS|IND] within callback"],
+        "a packet load of the old kind stands in a function that it cannot end",
+    )
+    .needs("outside the packet such a load ends the function with 0, so that the function must return int")
+    .help("use bpf_skb_load_bytes")
+    .about(About::None),
+    Cause::new(
+        "exception-callback",
+        &["* cannot call exception cb directly", "multiple exception callback tags for main subprog", "exception callback *", "exception cb *"],
+        "the exception callback is not used as such",
+    )
+    .needs("a program has at most one exception callback: a global function with one integer argument that only bpf_throw reaches")
+    .help("call another function instead")
+    .about(About::None),
+    Cause::new(
+        "iterator-state",
+        &["expected an initialized iter_* as arg ##", "expected uninitialized iter_* as arg ##", "expected an initialized iter_* as arg #"],
+        "an iterator is used in the wrong order",
+    )
+    .needs("an iterator is made once (bpf_iter_*_new), asked while it gives something, and ended once (bpf_iter_*_destroy)")
+    .help("use bpf_for or bpf_for_each, which do that")
+    .about(About::None),
+    Cause::new(
         "object-write",
         &["only read is supported", "only read from * is supported"],
         "a kernel object is written",
@@ -100,14 +146,14 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "dynptr-uninitialised",
-        &["Expected an initialized dynptr as arg ##", "Expected an initialized dynptr as *"],
+        &["cannot release unowned const bpf_dynptr", "Expected an initialized dynptr as arg ##", "Expected an initialized dynptr as *"],
         "a dynptr is used that was not set up",
     )
     .needs("the dynptr must have been made (bpf_dynptr_from_mem, bpf_ringbuf_reserve_dynptr, ...) and not ended since")
     .help("check the result of the call that makes it, and do not use it after it was submitted"),
     Cause::new(
         "dynptr-overwritten",
-        &["cannot overwrite referenced dynptr"],
+        &["cannot overwrite referenced dynptr", "Dynptr has to be an uninitialized dynptr"],
         "the bytes of a dynptr on the stack are overwritten",
     )
     .needs("a dynptr that holds a reference must be ended (submitted, discarded) first")
