@@ -99,8 +99,11 @@ pub(crate) struct Pieces {
     guards: Vec<Guard>,
     pool: Vec<u64>,
     stop: u32,
-    /// Preserved registers that some function uses.
+    /// The main program without saving registers.
+    main: u32,
+    /// Preserved registers that some function uses, and those that the main program does.
     saved: u16,
+    main_saved: u16,
 }
 
 /// A point to go back to.
@@ -110,6 +113,14 @@ pub(crate) struct Mark {
     jumps: usize,
     lines: usize,
     guards: usize,
+}
+
+/// Labels of what follows the functions.
+pub(crate) struct Stubs {
+    /// Where the functions end.
+    pub(crate) end: u32,
+    pub(crate) to_main: u32,
+    pub(crate) to_any: u32,
 }
 
 /// Finished code.
@@ -130,13 +141,15 @@ impl Pieces {
     pub(crate) fn new(labels: u32, slots: usize) -> Pieces {
         Pieces {
             asm: Asm::with_capacity(slots * 6 + 256),
-            labels: vec![UNBOUND; labels as usize + 1],
+            labels: vec![UNBOUND; labels as usize + 2],
             jumps: Vec::with_capacity(slots / 8),
             lines: Vec::with_capacity(slots),
             guards: Vec::new(),
             pool: Vec::new(),
             stop: labels,
+            main: labels + 1,
             saved: 0,
+            main_saved: 0,
         }
     }
 
@@ -226,21 +239,42 @@ impl Pieces {
         self.guards.push(Guard { at: at as u32, end: self.asm.len() as u32, host: host.0 });
     }
 
-    pub(crate) fn note_saved(&mut self, hosts: u16) {
+    pub(crate) fn note_saved(&mut self, hosts: u16, main: bool) {
         self.saved |= hosts;
+        if main {
+            self.main_saved = hosts;
+        }
+    }
+
+    /// Binds the main program's label. It leaves saving registers to whoever enters it.
+    pub(crate) fn bind_main(&mut self) {
+        self.bind(self.main);
     }
 
     /// The ways in from other code and the way out of a stopped run: labels of the stub that calls
-    /// the function at label `main`, and of the one that calls what the context names.
+    /// the main program, and of the one that calls what the context names. Label `main` becomes
+    /// the main program as a C function.
     ///
     /// A stopped run leaves its functions without their epilogues: the stub restores what they
     /// saved, or all there is if `leaves` says that other programs are tail-called.
-    pub(crate) fn entry_stubs(&mut self, main: u32, leaves: bool) -> (u32, u32) {
-        let wanted = |h: &Host| leaves || self.saved & h.bit() != 0;
-        let saved: Vec<Host> = CALLEE_SAVED.into_iter().filter(wanted).collect();
+    pub(crate) fn entry_stubs(&mut self, main: u32, leaves: bool) -> Stubs {
+        let all = if leaves { u16::MAX } else { self.saved };
+        let of = |set: u16| CALLEE_SAVED.into_iter().filter(move |h| set & h.bit() != 0);
+        let (saved, own): (Vec<Host>, Vec<Host>) =
+            (of(all).collect(), of(self.main_saved).collect());
+        let end = self.new_label();
+        self.bind(end);
+        if own.is_empty() {
+            self.labels[main as usize] = self.labels[self.main as usize];
+        } else {
+            self.bind(main);
+            self.push_all(&own);
+            self.call(self.main);
+            self.leave(&own);
+        }
         let (to_main, to_any) = (self.new_label(), self.new_label());
         self.bind(to_main);
-        self.enter(&saved, Some(main));
+        self.enter(&saved, Some(self.main));
         // The way out is known by its place: right before the stub that callbacks use.
         let leave = self.new_label();
         self.jmp_long(leave);
@@ -255,17 +289,21 @@ impl Pieces {
         asm.arith_imm(W::W64, Arith::Sub, Rm::Reg(Host::R11), LEAVE_BYTES);
         asm.mov_imm(Host::RAX, 0, false);
         asm.jmp_reg(Host::R11);
-        (to_main, to_any)
+        Stubs { end, to_main, to_any }
     }
 
-    fn enter(&mut self, saved: &[Host], callee: Option<u32>) {
+    fn push_all(&mut self, saved: &[Host]) {
         for &h in saved {
             self.asm.push(h);
         }
-        let asm = &mut self.asm;
         if gap(saved) != 0 {
-            asm.arith_imm(W::W64, Arith::Sub, Rm::Reg(Host::RSP), gap(saved));
+            self.asm.arith_imm(W::W64, Arith::Sub, Rm::Reg(Host::RSP), gap(saved));
         }
+    }
+
+    fn enter(&mut self, saved: &[Host], callee: Option<u32>) {
+        self.push_all(saved);
+        let asm = &mut self.asm;
         asm.store(3, Mem::at(context::REGISTER, context::ENTRY_RSP), Host::RSP);
         match callee {
             Some(label) => {

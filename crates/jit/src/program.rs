@@ -9,7 +9,7 @@ use crate::{
     generate::{self, Unit},
     idiom,
     ins::{self, Ins},
-    layout::{Finished, Guard, Pieces},
+    layout::{Finished, Guard, Pieces, Stubs},
     slots,
 };
 
@@ -54,7 +54,7 @@ pub(crate) struct Tables {
 struct Compiled {
     code: Finished,
     functions: Vec<u32>,
-    stubs: [u32; 2],
+    stubs: [u32; 3],
     harmless: bool,
 }
 
@@ -66,12 +66,12 @@ impl Program {
             lines: code.lines,
             guards: code.guards,
             stop: code.stop,
-            body: stubs[0],
+            body: stubs[2],
             text: code.text,
         };
         let tables = Box::new(tables);
         let memory = CodeMemory::seal(&code.bytes, &tables)?;
-        let [mut enter_main, enter] = stubs.map(|at| memory.base() + u64::from(at));
+        let [mut enter_main, enter, _] = stubs.map(|at| memory.base() + u64::from(at));
         if harmless {
             enter_main = memory.base() + u64::from(functions[0]);
         }
@@ -98,7 +98,8 @@ impl Program {
         &self.tables.lines
     }
 
-    /// Offsets of functions in the code, in the order of the input's starts.
+    /// Offsets of functions in the code, in the order of the input's starts. The main program's
+    /// body is at 0; where it uses preserved registers, this is a way in that saves them.
     pub fn functions(&self) -> &[u32] {
         &self.functions
     }
@@ -149,11 +150,11 @@ fn compile(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Compile
     let harmless = !options.interruptible && code.slots.iter().all(Ins::is_harmless);
     let tail_calls = code.slots.iter().any(|i| matches!(i, Ins::TailCall));
     let main = flow.blocks.len() as u32;
-    let (main, any) = out.entry_stubs(main, tail_calls);
+    let Stubs { end, to_main, to_any } = out.entry_stubs(main, tail_calls);
     let code = out.finish()?;
     let first = flow.blocks.len();
     let functions = code.labels[first..first + flow.funcs.len()].to_vec();
-    let stubs = [main, any].map(|label| code.labels[label as usize]);
+    let stubs = [to_main, to_any, end].map(|label| code.labels[label as usize]);
     Ok(Compiled { code, functions, stubs, harmless })
 }
 

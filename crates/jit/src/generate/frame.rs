@@ -117,6 +117,10 @@ impl Frame {
             loops: None,
         };
         frame.assign(regs, &census, plain)?;
+        if f == 0 {
+            // Whoever enters the main program saves for it.
+            frame.saved.clear();
+        }
         let keeps_context =
             census.calls && unit.needs_context[f] || unit.options.interruptible && census.loops;
         frame.lay_out(&census, keeps_context);

@@ -185,7 +185,10 @@ pub(crate) fn width(width: Width) -> W {
 impl Gen<'_> {
     fn function(&mut self, f: usize) -> Done {
         let func = self.unit.flow.funcs[f];
-        self.out.bind(self.func_label(f));
+        match f {
+            0 => self.out.bind_main(),
+            _ => self.out.bind(self.func_label(f)),
+        }
         self.prologue();
         let entry = self.unit.flow.blocks[func.first_block as usize];
         self.state = self.entry_state(entry.live_in);
@@ -212,7 +215,7 @@ impl Gen<'_> {
                 falls_in = self.fall_into(block.next)?;
             }
         }
-        self.out.note_saved(self.frame.saved_set());
+        self.out.note_saved(self.frame.saved_set(), f == 0);
         self.cold_code()
     }
 
