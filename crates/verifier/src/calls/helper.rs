@@ -77,6 +77,11 @@ fn contract<'w>(env: &Env<'w>, id: i32) -> Checked<Cow<'w, HelperProto>> {
     }
 }
 
+/// How many parameters helper `id` has in this program; `None` if it may not call it.
+pub(crate) fn helper_params(env: &Env<'_>, id: i32) -> Option<u32> {
+    contract(env, id).ok().map(|proto| proto.args.len() as u32)
+}
+
 /// The helper call at `insn_idx`.
 pub(crate) fn check_helper_call(env: &mut Env<'_>, insn_idx: usize) -> Checked {
     let id = env.prog.insns[insn_idx].imm;

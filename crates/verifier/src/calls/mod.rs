@@ -20,5 +20,5 @@ mod subprog;
 
 pub(crate) use ctx::check_ctx_access;
 pub(crate) use exit::check_return_code;
-pub(crate) use helper::check_helper_call;
+pub(crate) use helper::{check_helper_call, helper_params};
 pub(crate) use kinds::type_name;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use btf::{Kind, TypeId};
 use isa::disasm::Names;
 use isa::{AtomicOp, Callee, Insn, Op, Src};
-use uapi::{helper, helper_for};
+use uapi::helper;
 
 use super::graph::successors;
 use crate::env::Env;
@@ -80,15 +80,7 @@ fn uses(env: &Env<'_>, at: usize) -> (u16, u16) {
 /// How many parameters a helper or kernel function has; `None` for all five.
 fn params(env: &Env<'_>, at: usize, callee: Callee) -> Option<u32> {
     match callee {
-        Callee::Helper(id) => {
-            let id = u32::try_from(id).ok()?;
-            let proto = match env.variant {
-                Some(v) => helper_for(id, v),
-                None => helper(id),
-            };
-            let host = || env.world.host_helpers.iter().find(|h| h.id == id);
-            proto.or_else(host).map(|p| p.args.len() as u32)
-        }
+        Callee::Helper(id) => crate::calls::helper_params(env, id),
         Callee::Kfunc { off: 0, .. } => {
             let btf = env.world.kernel_btf.as_ref()?;
             let func = btf.ty(TypeId(env.prog.insns[at].imm as u32))?;

@@ -271,9 +271,9 @@ fn followers(insns: &[Insn], at: usize, exit: Option<usize>) -> SmallVec<[usize;
     next
 }
 
-/// The last exit of a subprogram.
+/// The last exit of a subprogram; the main program returns to no caller.
 fn exit_of(insns: &[Insn], start: usize, end: usize) -> Option<usize> {
-    (start..end).rev().find(|at| insns[*at].code == EXIT)
+    (start..end).rev().find(|at| start > 0 && insns[*at].code == EXIT)
 }
 
 impl Flow {
