@@ -1,0 +1,225 @@
+//! Answers: a thread and a table of descriptors for each connection.
+
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use runtime::door::{Bpf, ObjKind};
+use runtime::{Limits, Runtime};
+use rustix::net::{Shutdown, shutdown, sockopt};
+use uapi::Errno;
+
+use crate::client::{Greeting, MAGIC, Welcome};
+use crate::frame::{Incoming, Outgoing, Received, VERSION};
+use crate::table::{STATUS, STOP, Status, dispatch, put_failure};
+use crate::wire::{Reader, Wire};
+
+/// Connections at a time.
+const MAX_CLIENTS: u32 = 256;
+/// How long a connection may be silent before its first word.
+const GREETING: Duration = Duration::from_secs(5);
+/// Stack of a connection's thread in bytes: the verifier works on it.
+const STACK: usize = 16 << 20;
+
+/// What one user's commands may take of a daemon together.
+pub fn user_limits() -> Limits {
+    Limits { fds: 1024, objects: 1 << 16, pins: 1 << 16, map_memory: 4 << 30 }
+}
+
+/// A runtime for everybody of the same user.
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    runtime: Runtime,
+    started: Instant,
+    clients: AtomicU32,
+    stopping: AtomicBool,
+}
+
+impl Server {
+    /// Serves this runtime.
+    pub fn new(runtime: Runtime) -> Server {
+        Server {
+            shared: Arc::new(Shared {
+                runtime,
+                started: Instant::now(),
+                clients: AtomicU32::new(0),
+                stopping: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// Answers who connects, until one asks to stop.
+    pub fn serve(&self, listener: &UnixListener) -> io::Result<()> {
+        loop {
+            let stream = match listener.accept() {
+                _ if self.shared.stopping.load(SeqCst) => return Ok(()),
+                Ok((stream, _)) => stream,
+                Err(error) => match error.raw_os_error().map(Errno) {
+                    // No descriptors or memory left: some will be given back.
+                    Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS) => {
+                        std::thread::sleep(Duration::from_millis(10));
+                        continue;
+                    }
+                    Some(Errno::EINTR | Errno(ECONNABORTED)) => continue,
+                    _ => return Err(error),
+                },
+            };
+            let server = self.clone();
+            let waker = listener.try_clone()?;
+            let thread = std::thread::Builder::new().name("client".into()).stack_size(STACK);
+            // Without a thread the connection is closed, which its client sees.
+            let _ = thread.spawn(move || {
+                if server.answer(stream) {
+                    // Wakes `accept`.
+                    let _ = shutdown(&waker, Shutdown::Both);
+                }
+            });
+        }
+    }
+
+    /// Answers one connection to its end, then closes its descriptors; whether it asked to stop.
+    pub fn answer(&self, stream: UnixStream) -> bool {
+        let clients = Counted::new(&self.shared.clients);
+        let mut conversation = Conversation {
+            shared: &self.shared,
+            door: self.shared.runtime.process(),
+            stream,
+            out: Outgoing::default(),
+        };
+        // The connection is closed either way; its client sees that.
+        conversation.run(clients.number).unwrap_or(false)
+    }
+}
+
+/// Linux's number for a connection that ended before it was taken.
+const ECONNABORTED: i32 = 103;
+
+/// A connection that counts while it lives.
+struct Counted<'a> {
+    count: &'a AtomicU32,
+    number: u32,
+}
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicU32) -> Counted<'a> {
+        Counted { count, number: count.fetch_add(1, SeqCst) + 1 }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, SeqCst);
+    }
+}
+
+/// One connection.
+struct Conversation<'a> {
+    shared: &'a Shared,
+    door: Runtime,
+    stream: UnixStream,
+    out: Outgoing,
+}
+
+impl Conversation<'_> {
+    fn run(&mut self, number: u32) -> io::Result<bool> {
+        let mut come = Incoming::default();
+        if !self.greet(&mut come, number)? {
+            return Ok(false);
+        }
+        loop {
+            let request = match come.receive(&mut self.stream)? {
+                Received::Frame(bytes) => bytes,
+                Received::TooLong => {
+                    put_failure(Errno::E2BIG, self.out.begin());
+                    self.out.send(&mut self.stream)?;
+                    return Ok(false);
+                }
+                Received::End => return Ok(false),
+            };
+            let stop = self.command(request);
+            self.out.send(&mut self.stream)?;
+            if stop {
+                self.shared.stopping.store(true, SeqCst);
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Whether the client may go on.
+    fn greet(&mut self, come: &mut Incoming, number: u32) -> io::Result<bool> {
+        let peer = sockopt::socket_peercred(&self.stream)?;
+        let stranger = peer.uid != rustix::process::getuid();
+        if !stranger {
+            self.stream.set_read_timeout(Some(GREETING))?;
+            let Received::Frame(bytes) = come.receive(&mut self.stream)? else { return Ok(false) };
+            match Reader::new(bytes).take::<Greeting>() {
+                Ok(greeting) if greeting.magic == MAGIC => {}
+                _ => return Ok(false),
+            }
+            self.stream.set_read_timeout(None)?;
+        }
+        let refused = match () {
+            () if stranger => Errno::EPERM,
+            () if number > MAX_CLIENTS => Errno::EMFILE,
+            () => Errno(0),
+        };
+        let welcome = Welcome {
+            magic: MAGIC.into(),
+            version: VERSION,
+            pid: std::process::id(),
+            refused,
+            cpus: self.door.possible_cpus(),
+        };
+        welcome.put(self.out.begin());
+        self.out.send(&mut self.stream)?;
+        Ok(refused == Errno(0))
+    }
+
+    /// Does what is asked and prepares the answer; whether the daemon is to end.
+    fn command(&mut self, request: &[u8]) -> bool {
+        let mut from = Reader::new(request);
+        let op = from.take::<u8>();
+        let out = self.out.begin();
+        match op {
+            Ok(STATUS) => Ok::<_, Errno>(self.shared.status()).put(out),
+            Ok(STOP) => Ok::<_, Errno>(()).put(out),
+            Ok(op) => {
+                if dispatch(&self.door, op, &mut from, out).is_err() {
+                    put_failure(Errno::EINVAL, self.out.begin());
+                }
+            }
+            Err(_) => put_failure(Errno::EINVAL, out),
+        }
+        if !self.out.fits() {
+            put_failure(Errno::E2BIG, self.out.begin());
+        }
+        op == Ok(STOP)
+    }
+}
+
+impl Shared {
+    fn status(&self) -> Status {
+        Status {
+            pid: std::process::id(),
+            uptime: self.started.elapsed(),
+            clients: self.clients.load(SeqCst),
+            progs: self.count(ObjKind::Prog),
+            maps: self.count(ObjKind::Map),
+            btfs: self.count(ObjKind::Btf),
+            links: self.count(ObjKind::Link),
+            pins: Bpf::pins(&self.runtime).map_or(0, |pins| pins.len() as u32),
+        }
+    }
+
+    fn count(&self, kind: ObjKind) -> u32 {
+        let next = |id: &u32| self.runtime.next_id(kind, *id).ok();
+        let ids = std::iter::successors(next(&0), next);
+        ids.count() as u32
+    }
+}
