@@ -71,6 +71,10 @@ pub(crate) fn unregister(base: u64) {
     }
 }
 
+#[cfg(not(target_arch = "x86_64"))]
+fn install() {}
+
+#[cfg(target_arch = "x86_64")]
 fn install() {
     for (signal, old) in SIGNALS.into_iter().zip(&OLD) {
         // SAFETY: all-zero is a valid `sigaction`: no flags, empty mask, default action.
@@ -88,6 +92,7 @@ fn install() {
 }
 
 /// Where a fault at `ip` goes on.
+#[cfg(target_arch = "x86_64")]
 enum Resume {
     /// After the load, whose register (of this number) is zero.
     Zeroed { ip: u64, host: u8 },
@@ -95,6 +100,7 @@ enum Resume {
     Stop { ip: u64 },
 }
 
+#[cfg(target_arch = "x86_64")]
 fn resume(ip: u64) -> Option<Resume> {
     let range = ranges().find(|r| {
         let base = r.base.load(Ordering::Acquire);
@@ -114,6 +120,7 @@ fn resume(ip: u64) -> Option<Resume> {
 }
 
 /// Indexes of the saved registers, by hardware number.
+#[cfg(target_arch = "x86_64")]
 const GREGS: [c_int; 16] = [
     libc::REG_RAX,
     libc::REG_RCX,
@@ -132,8 +139,10 @@ const GREGS: [c_int; 16] = [
     libc::REG_R14,
     libc::REG_R15,
 ];
+#[cfg(target_arch = "x86_64")]
 const R11: usize = 11;
 
+#[cfg(target_arch = "x86_64")]
 extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel passes a `ucontext_t` that is ours for the time of the handler.
     let gregs = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
@@ -160,6 +169,7 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
 }
 
 /// To whoever had the signal before us.
+#[cfg(target_arch = "x86_64")]
 fn hand_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let which = usize::from(signal == libc::SIGBUS);
     // SAFETY: leaked before the handler was installed.

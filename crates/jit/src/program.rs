@@ -3,7 +3,7 @@
 use isa::Insn;
 
 use crate::{
-    Env, JitError, Line, Options,
+    Env, JitError, Line, Options, choice,
     code_memory::CodeMemory,
     flow::Flow,
     generate::{self, Unit},
@@ -137,6 +137,7 @@ fn compile(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Compile
     flow.check_ends()?;
     let moved: Vec<usize> = flow.funcs.iter().map(|f| slots::promote(&mut code, f)).collect();
     flow.liveness(&mut code);
+    choice::rewrite(&mut code, &flow);
     if options.bmi {
         idiom::rewrite(&mut code, &flow);
     }

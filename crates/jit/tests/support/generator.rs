@@ -267,7 +267,7 @@ impl Function<'_> {
         let bits = if class == 4 { 32 } else { 64 };
         let n = 1 + self.rng.below(bits - 1) as i32;
         match self.rng.below(10) {
-            8 if a != b && self.out.len() % 3 == 0 => self.count_of_bits(a, b, class),
+            8 if a != b && self.out.len().is_multiple_of(3) => self.count_of_bits(a, b, class),
             // A rotate.
             0 => {
                 self.push(0xb8 | class, a, c, 0, 0);
@@ -323,6 +323,12 @@ impl Function<'_> {
                 self.push(0xb4, a, 0, 0, c1);
                 self.push(cond | 6, b, 0, 1, k);
                 self.push(0xb4, a, 0, 0, c2);
+                for _ in 0..self.rng.below(3) {
+                    let (op, k) =
+                        (self.rng.pick(&[0x60, 0x00, 0xa0, 0x20, 0x50]), self.rng.below(30));
+                    let class = self.rng.pick(&[4, 7]);
+                    self.push(op | class, a, 0, 0, k as i32);
+                }
             }
         }
     }
