@@ -219,17 +219,19 @@ impl Case {
             .any(|line| line.contains("(18) r") && line.contains(" = 0xffff"))
     }
 
-    /// The kernel's last message line, statistics aside.
+    /// The kernel's last message line, statistics aside; some logs are only kept at level 2.
     pub fn last_line(&self) -> Option<&str> {
-        self.log.as_deref().and_then(last_message)
+        let logs = [&self.log, &self.log_level2];
+        logs.into_iter().flatten().find_map(|log| last_message(log))
     }
 }
 
 /// The last line of a log that says something: neither statistics nor empty.
 pub(crate) fn last_message(log: &str) -> Option<&str> {
     const STATISTICS: &[&str] = &["processed ", "verification time ", "stack depth "];
+    // A few of the kernel's messages lack a line break before the statistics.
     log.lines()
-        .map(str::trim_end)
+        .map(|l| l.split_once("verification time ").map_or(l, |(before, _)| before).trim_end())
         .rfind(|l| !l.is_empty() && !STATISTICS.iter().any(|s| l.starts_with(s)))
 }
 
