@@ -195,6 +195,10 @@ fn what_is_named_is_what_the_kernel_names() {
             eprintln!("skipped: {name}: {}", explanation["title"]);
             continue;
         }
+        if explanation["cause"] == "too-many-instructions" {
+            eprintln!("skipped: {name}: the kernel's log would have a million lines");
+            continue;
+        }
         let log = kernel_log(name, dir.path());
         let message = explanation["message"].as_str().expect("a message");
         assert!(log.lines().any(|line| line.trim_end() == message), "{name}: {message}\n{log}");

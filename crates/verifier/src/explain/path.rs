@@ -158,13 +158,20 @@ fn compares_copy<'p>(
     Some((dst.index(), &past.name))
 }
 
-/// One event an instruction, the last time it happens.
+/// One event an instruction, the last time it happens; of a calculation in one line the result.
 fn collapse(found: &mut Vec<Found>) {
+    let line = |event: &Event| event.place.source.as_ref().map(|s| (s.file.clone(), s.line));
     let mut n = 0;
     while n < found.len() {
-        let (insn, kind) = (found[n].event.place.insn, found[n].event.kind);
-        let again = |f: &Found| f.event.place.insn == insn && f.event.kind == kind;
-        if found[n + 1..].iter().any(again) {
+        let event = &found[n].event;
+        let again = found[n + 1..].iter().map(|later| &later.event).any(|later| {
+            let same_insn = later.place.insn == event.place.insn;
+            let same_line = event.kind == EventKind::Arithmetic
+                && later.subject == event.subject
+                && line(later).is_some_and(|at| line(event) == Some(at));
+            later.kind == event.kind && (same_insn || same_line)
+        });
+        if again {
             found.remove(n);
         } else {
             n += 1;
