@@ -1,6 +1,7 @@
 //! Machine code against the kernel's, rbpf's and clang's for the same C.
 //!
-//! `cargo run --release -p ring3-jit --example bench [-- PROGRAM…]`; needs clang and, for the
+//! `cargo run --release -p ring3-jit --example bench [-- [--json] [--dir DIR] [--dump] PROGRAM…]`
+//! needs clang and, for the
 //! kernel's column, bpf(2). Each round runs every engine once, interleaved; figures are medians of
 //! thread CPU time per run.
 
@@ -42,8 +43,17 @@ struct Linked {
 }
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bench/programs");
+    let mut args = std::env::args().skip(1);
+    let mut dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bench/programs");
+    let (mut wanted, mut json) = (Vec::new(), false);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--dir" => dir = args.next().expect("a folder after --dir").into(),
+            "--json" => json = true,
+            "--dump" => {}
+            _ => wanted.push(arg),
+        }
+    }
     let work = std::env::temp_dir().join(format!("ring3-bench-{}", std::process::id()));
     fs::create_dir_all(&work).expect("a directory for objects");
     // Lookups in place; programs with other maps are for the runtime's own benchmark.
@@ -62,7 +72,12 @@ fn main() {
             bench.round();
         }
     }
-    report(&benches);
+    let summary = Summary::of(&benches);
+    if json {
+        summary.print_json()
+    } else {
+        summary.print_table()
+    }
     let _ = fs::remove_dir_all(&work);
 }
 
@@ -99,11 +114,15 @@ impl Bench {
             compile(&source, &work.join(format!("{name}.{tag}.so")), &all)
         };
         let mut engines = vec![ring3(&raw, name)];
+        if raw.map_at.is_empty() {
+            engines.push(ring3_interp(&raw, name));
+        }
         engines.extend(kernel(&kern, name));
         if raw.map_at.is_empty() {
             engines.push(native("native_o2", &so(&["-O2"], "o2"), name));
             engines.push(native("native_o3m", &so(&["-O3", "-march=native"], "o3"), name));
-            engines.extend(rbpf(&raw, name));
+            engines.extend(rbpf(&raw, name, true));
+            engines.extend(rbpf(&raw, name, false));
         }
         for engine in &mut engines {
             calibrate(engine);
@@ -323,6 +342,47 @@ fn ring3(linked: &Linked, name: &str) -> Engine {
     )
 }
 
+/// All the memory there is: the engines are compared on trusted programs.
+struct Everything;
+
+impl interp::Host for Everything {
+    fn region(&mut self, addr: u64) -> Option<interp::Region> {
+        let start = addr & !0xfff;
+        Some(interp::Region {
+            start: start.saturating_sub(1 << 20),
+            end: start + (1 << 20),
+            writable: true,
+        })
+    }
+
+    fn call(
+        &mut self,
+        id: u32,
+        _: [u64; 5],
+        _: &mut dyn interp::Callback,
+    ) -> Result<u64, interp::Trap> {
+        Err(interp::Trap::here(interp::TrapKind::NoHelper(id)))
+    }
+}
+
+fn ring3_interp(linked: &Linked, name: &str) -> Engine {
+    let program = interp::Program::new(&placed(linked)).expect("decodes");
+    let ctx = std::ptr::from_ref(context(name)) as u64;
+    let mut vm = interp::Vm::new();
+    engine(
+        "ring3_interp",
+        Box::new(move |count| {
+            let start = thread_ns();
+            let mut value = 0;
+            for _ in 0..count {
+                let limits = interp::Limits::default();
+                value = vm.run(&program, ctx, &mut Everything, limits).expect("no trap");
+            }
+            (thread_ns() - start, value)
+        }),
+    )
+}
+
 fn dump(program: &Program) {
     use iced_x86::Formatter;
     let code = program.code();
@@ -364,24 +424,30 @@ fn native(name: &'static str, library: &Path, program: &str) -> Engine {
     )
 }
 
-fn rbpf(linked: &Linked, name: &str) -> Option<Engine> {
+fn rbpf(linked: &Linked, name: &str, jit: bool) -> Option<Engine> {
     let bytes: &'static [u8] =
         Box::leak(placed(linked).iter().flat_map(|i| i.to_bytes()).collect::<Vec<u8>>().into());
     let mut vm = rbpf::EbpfVmRaw::new(Some(bytes)).ok()?;
-    vm.jit_compile().ok()?;
+    vm.register_allowed_memory(0..u64::MAX);
+    if jit {
+        vm.jit_compile().ok()?;
+    }
     let ctx = context(name);
     // SAFETY: the context is leaked and nobody else has it.
     let memory = unsafe {
         std::slice::from_raw_parts_mut(std::ptr::from_ref(ctx).cast_mut().cast::<u8>(), 16)
     };
     Some(engine(
-        "rbpf_jit",
+        if jit { "rbpf_jit" } else { "rbpf_interp" },
         Box::new(move |count| {
             let start = thread_ns();
             let mut value = 0;
             for _ in 0..count {
-                // SAFETY: the same programs as above.
-                value = unsafe { vm.execute_program_jit(memory) }.expect("runs");
+                value = match jit {
+                    // SAFETY: the same programs as above.
+                    true => unsafe { vm.execute_program_jit(memory) }.expect("runs"),
+                    false => vm.execute_program(memory).expect("runs"),
+                };
             }
             (thread_ns() - start, value)
         }),
@@ -475,59 +541,112 @@ fn median(samples: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn report(benches: &[Bench]) {
-    let ns = |bench: &Bench, engine: &str| {
-        bench.engines.iter().find(|e| e.name == engine).map(|e| median(&e.samples))
-    };
-    let empty = benches.iter().find(|b| b.name == "empty");
-    let kernel_empty = empty.and_then(|b| ns(b, "kernel_jit")).unwrap_or(0.0);
-    println!(
-        "{:10} {:>10} {:>10} {:>10} {:>10} {:>10} | {:>7} {:>7} {:>7} | {:>8}",
-        "program",
-        "ring3",
-        "kernel",
-        "native",
-        "o3 native",
-        "rbpf",
-        "/kernel",
-        "/native",
-        "nat/ker",
-        "ns/insn"
-    );
-    let (mut vs_kernel, mut vs_native, mut native_vs_kernel) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut compile_ns, mut slots) = (0.0, 0);
-    for bench in benches {
-        let get = |name| ns(bench, name).unwrap_or(f64::NAN);
-        let ours = get("ring3_jit");
-        let kernel = get("kernel_jit") - if bench.name == "empty" { 0.0 } else { kernel_empty };
-        let (o2, o3) = (get("native_o2"), get("native_o3m"));
-        println!(
-            "{:10} {ours:10.1} {kernel:10.1} {o2:10.1} {o3:10.1} {:10.1} | {:7.2} {:7.2} {:7.2} | {:8.0}",
-            bench.name,
-            get("rbpf_jit"),
-            ours / kernel,
-            ours / o2,
-            o2 / kernel,
-            bench.compile_ns / bench.slots as f64
-        );
-        if CALL_FREE.contains(&bench.name.as_str()) {
-            vs_kernel.push(ours / kernel);
-            vs_native.push(ours / o2);
-            native_vs_kernel.push(o2 / kernel);
-            compile_ns += bench.compile_ns;
-            slots += bench.slots;
-        }
-        let values: Vec<u32> = bench.engines.iter().map(|e| e.value as u32).collect();
-        if values.windows(2).any(|w| w[0] != w[1]) {
-            println!("  values differ: {values:x?}");
-        }
+/// One line of the table.
+struct Row {
+    name: String,
+    /// Engine and nanoseconds a run; the kernel's without those of the empty program.
+    ns: Vec<(&'static str, f64)>,
+    compile_ns: f64,
+    slots: usize,
+    differ: bool,
+}
+
+struct Summary(Vec<Row>);
+
+const ENGINES: [&str; 7] = [
+    "ring3_jit",
+    "kernel_jit",
+    "native_o2",
+    "native_o3m",
+    "rbpf_jit",
+    "ring3_interp",
+    "rbpf_interp",
+];
+
+impl Row {
+    fn get(&self, engine: &str) -> f64 {
+        self.ns.iter().find(|(name, _)| *name == engine).map_or(f64::NAN, |(_, ns)| *ns)
     }
-    let mean = |v: &[f64]| (v.iter().map(|x| x.ln()).sum::<f64>() / v.len() as f64).exp();
-    println!(
-        "geometric means: ring3/kernel {:.3}, ring3/native {:.3}, native/kernel {:.3}; compile {:.0} ns/insn",
-        mean(&vs_kernel),
-        mean(&vs_native),
-        mean(&native_vs_kernel),
-        compile_ns / slots as f64
-    );
+
+    fn ratio(&self, engine: &str) -> f64 {
+        self.get("ring3_jit") / self.get(engine)
+    }
+
+    fn call_free(&self) -> bool {
+        CALL_FREE.contains(&self.name.as_str())
+    }
+}
+
+impl Summary {
+    fn of(benches: &[Bench]) -> Summary {
+        let ns = |bench: &Bench, engine: &str| {
+            bench.engines.iter().find(|e| e.name == engine).map(|e| median(&e.samples))
+        };
+        let empty = benches.iter().find(|b| b.name == "empty");
+        let kernel_empty = empty.and_then(|b| ns(b, "kernel_jit")).unwrap_or(0.0);
+        let row = |bench: &Bench| {
+            let take = |engine: &Engine| {
+                let whole = engine.name != "kernel_jit" || bench.name == "empty";
+                (engine.name, median(&engine.samples) - if whole { 0.0 } else { kernel_empty })
+            };
+            let values: Vec<u32> = bench.engines.iter().map(|e| e.value as u32).collect();
+            Row {
+                name: bench.name.clone(),
+                ns: bench.engines.iter().map(take).collect(),
+                compile_ns: bench.compile_ns,
+                slots: bench.slots,
+                differ: values.windows(2).any(|w| w[0] != w[1]),
+            }
+        };
+        Summary(benches.iter().map(row).collect())
+    }
+
+    /// Geometric mean of our time by `engine`'s, over the call-free programs.
+    fn mean(&self, engine: &str) -> f64 {
+        let ratios = self.0.iter().filter(|r| r.call_free()).map(|r| r.ratio(engine).ln());
+        let logs: Vec<f64> = ratios.filter(|l| !l.is_nan()).collect();
+        (logs.iter().sum::<f64>() / logs.len() as f64).exp()
+    }
+
+    fn compile_ns(&self) -> f64 {
+        let rows = || self.0.iter().filter(|r| r.call_free());
+        rows().map(|r| r.compile_ns).sum::<f64>() / rows().map(|r| r.slots as f64).sum::<f64>()
+    }
+
+    fn print_table(&self) {
+        print!("{:10}", "program");
+        ENGINES.iter().for_each(|engine| print!(" {engine:>12}"));
+        println!(" | /kernel /native | compile ns/insn");
+        for row in &self.0 {
+            print!("{:10}", row.name);
+            ENGINES.iter().for_each(|engine| print!(" {:12.1}", row.get(engine)));
+            let (kernel, native) = (row.ratio("kernel_jit"), row.ratio("native_o2"));
+            println!(" | {kernel:7.2} {native:7.2} | {:6.0}", row.compile_ns / row.slots as f64);
+            if row.differ {
+                println!("  the engines' results differ");
+            }
+        }
+        println!(
+            "geometric means: ring3/kernel {:.3}, ring3/native {:.3}, ring3/rbpf {:.3}; compile {:.0} ns/insn",
+            self.mean("kernel_jit"),
+            self.mean("native_o2"),
+            self.mean("rbpf_jit"),
+            self.compile_ns()
+        );
+    }
+
+    fn print_json(&self) {
+        let program = |row: &Row| {
+            let ns: serde_json::Map<String, serde_json::Value> =
+                row.ns.iter().map(|(name, ns)| (name.to_string(), (*ns).into())).collect();
+            serde_json::json!({ "name": row.name, "ns": ns })
+        };
+        let all = serde_json::json!({
+            "programs": self.0.iter().map(program).collect::<Vec<_>>(),
+            "geomean_vs_kernel": self.mean("kernel_jit"),
+            "geomean_vs_native": self.mean("native_o2"),
+            "compile_ns_per_insn": self.compile_ns(),
+        });
+        println!("{all:#}");
+    }
 }

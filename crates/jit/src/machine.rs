@@ -5,7 +5,7 @@
 //! stands between, told by [`RunContext::tag`] which helper is meant. While a helper runs it has
 //! the object for itself, and hands it on when it calls back into the program.
 
-use std::marker::PhantomData;
+use std::{ffi::c_void, marker::PhantomData};
 
 use crate::{Fault, Program, RunContext, Target};
 
@@ -41,7 +41,22 @@ impl<M: Machine> Back<'_, M> {
     /// # Safety
     /// `func` must be an address that the program passed as a function.
     pub unsafe fn call(&mut self, machine: &mut M, func: u64, args: [u64; 5]) -> Option<u64> {
-        let outer = std::mem::replace(&mut self.context.user, std::ptr::from_mut(machine).cast());
+        // SAFETY: handed on to the caller; the address is that of a machine lent to us.
+        unsafe { self.call_at(std::ptr::from_mut(machine).cast(), func, args) }
+    }
+
+    /// Like [`Back::call`] where the machine's type is hidden behind a trait object.
+    ///
+    /// # Safety
+    /// As for [`Back::call`]; `machine` must come from a mutable reference to the `M` of this run
+    /// that nobody else uses meanwhile.
+    pub unsafe fn call_at(
+        &mut self,
+        machine: *mut c_void,
+        func: u64,
+        args: [u64; 5],
+    ) -> Option<u64> {
+        let outer = std::mem::replace(&mut self.context.user, machine);
         // SAFETY: handed on to the caller.
         let value = unsafe { self.context.call_back(func, args) };
         self.context.user = outer;
