@@ -162,7 +162,8 @@ fn note_references(env: &Env<'_>, regno: usize, arg: ArgType, meta: &mut Meta) -
     }
     if reg.ref_obj_id != 0 && arg.kind != ArgKind::KptrXchgDest {
         if meta.ref_obj_id != 0 {
-            return reject!(EFAULT, "more than one arg with ref_obj_id R{regno}");
+            let (id, first) = (reg.ref_obj_id, meta.ref_obj_id);
+            return reject!(EACCES, "more than one arg with ref_obj_id R{regno} {id} {first}");
         }
         meta.ref_obj_id = reg.ref_obj_id;
     }
