@@ -24,10 +24,8 @@ mod transfer;
 mod verify;
 mod walk;
 
-pub use explain::{
-    Event, EventKind, Explanation, Fact, Origin, Place, Range, Source, explain,
-};
+pub use explain::{Event, EventKind, Explanation, Fact, Origin, Place, Range, Source, explain};
 pub use input::{FuncInfo, LineInfo, LogOptions, MapInfo, Policy, Program, World};
+pub use outcome::{Access, Facts, InsnFacts, Outcome, Rejection, Stats, SubprogFacts};
 pub use states::{Known, Numbers, Pointer, PointsTo, States, states};
 pub use verify::verify;
-pub use outcome::{Access, Facts, InsnFacts, Outcome, Rejection, Stats, SubprogFacts};
