@@ -71,12 +71,15 @@ pub struct Options {
     pub interruptible: bool,
     /// Keep every value where it belongs after each instruction: slower code, for comparison.
     pub plain: bool,
+    /// Give functions no registers but those their values live in, so that rare ways of coping
+    /// are taken: for tests.
+    pub scarce: bool,
 }
 
 impl Default for Options {
     /// What this machine has, no hardening.
     fn default() -> Options {
-        Options { blind: None, bmi: has_bmi(), interruptible: false, plain: false }
+        Options { blind: None, bmi: has_bmi(), interruptible: false, plain: false, scarce: false }
     }
 }
 

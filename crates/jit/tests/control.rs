@@ -125,6 +125,43 @@ fn a_stopped_loop_ends() {
 }
 
 #[test]
+fn programs_are_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    let program = compile(&assemble("r0 = 1\n exit").unwrap(), &[0]);
+    shared(&program);
+    let run = || {
+        // SAFETY: the program touches no memory.
+        (0..1000).all(|_| unsafe { program.run(0, &mut RunContext::new()) } == Ok(1))
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
+        assert!(threads.into_iter().all(|t| t.join().unwrap()));
+    });
+}
+
+#[test]
+fn faults_on_many_threads_stay_apart() {
+    let insns = assemble("r0 = *(u64 *)(r1 + 0)\n r0 += 1\n exit").unwrap();
+    let program = compile(&insns, &[0]);
+    let run = |thread: u64| {
+        let good = thread;
+        (0..2000u64).all(|i| {
+            let bad = 0x1000 + 8 * (thread * 10_000 + i) % 0x8000;
+            let mut context = RunContext::new();
+            // SAFETY: reads `good`, or faults on purpose.
+            let (a, b) = unsafe {
+                (program.run(bad, &mut context), program.run(&raw const good as u64, &mut context))
+            };
+            a == Err(Fault::Memory { pc: 0, address: bad }) && b == Ok(thread + 1)
+        })
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|t| scope.spawn(move || run(t))).collect();
+        assert!(threads.into_iter().all(|t| t.join().unwrap()));
+    });
+}
+
+#[test]
 fn code_is_never_writable() {
     let program = compile(&assemble("r0 = 1\n exit").unwrap(), &[0]);
     let maps = fs::read_to_string("/proc/self/maps").unwrap();

@@ -66,8 +66,7 @@ fn accepted_programs_compile() {
         let insns = translated(case["insns"].as_str().unwrap());
         let starts = starts(&insns);
         let usual = Options::default();
-        for options in
-            [usual, Options { bmi: false, blind: Some(3), interruptible: true, plain: false }]
+        for options in [usual, Options { bmi: false, blind: Some(3), interruptible: true, ..usual }]
         {
             let input = Input { insns: &insns, starts: &starts };
             match machine_code(input, &Anything, &options) {

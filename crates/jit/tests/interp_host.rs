@@ -110,7 +110,10 @@ fn program(inner: &str) -> (Vec<Insn>, [u32; 2]) {
     (insns, [0, start as u32])
 }
 
-fn both(inner: &str) -> ((Result<u64, Trap>, Run), (Result<u64, Fault>, Run)) {
+/// What a run gave and left.
+type Ran<E> = (Result<u64, E>, Run);
+
+fn both(inner: &str) -> (Ran<Trap>, Ran<Fault>) {
     let (insns, starts) = program(inner);
     let (mut one, mut other) = (Run::default(), Run::default());
     let code = interp::Program::new(&insns).unwrap();

@@ -30,6 +30,7 @@ fn options(rng: &mut Rng) -> Options {
         bmi: Options::default().bmi && !rng.chance(20),
         interruptible: rng.chance(15),
         plain: rng.chance(10),
+        scarce: rng.chance(20),
     }
 }
 

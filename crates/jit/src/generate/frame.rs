@@ -117,6 +117,10 @@ impl Frame {
             loops: None,
         };
         frame.assign(regs, &census, plain)?;
+        if unit.options.scarce && !plain {
+            frame.hosts &= !frame.spare;
+            frame.spare = 0;
+        }
         if f == 0 {
             // Whoever enters the main program saves for it.
             frame.saved.clear();
