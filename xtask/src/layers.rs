@@ -54,7 +54,20 @@ const LAYERS: &[(&str, &[&str])] = &[
             "ring3-syscall",
         ],
     ),
-    ("ring3-cli", &["ring3"]),
+    (
+        "ring3-bpftool",
+        &[
+            "ring3-isa",
+            "ring3-uapi",
+            "ring3-btf",
+            "ring3-loader",
+            "ring3-verifier",
+            "ring3-runtime",
+            "ring3-syscall",
+            "ring3",
+        ],
+    ),
+    ("ring3-cli", &["ring3", "ring3-daemon"]),
 ];
 
 /// For tests and tools: may use everything, and only tests may use them.

@@ -21,6 +21,8 @@ pub(crate) enum Verb {
     Compile(CompileArgs),
     Verify(VerifyArgs),
     Disasm(DisasmArgs),
+    Daemon(DaemonArgs),
+    Fs(FsArgs),
     /// Write completions for a shell to standard output
     #[command(
         after_help = "Example:\n  ring3 completions bash >~/.local/share/bash-completion/completions/ring3"
@@ -179,6 +181,104 @@ pub(crate) struct DisasmArgs {
 
     #[command(flatten)]
     pub(crate) target: TargetArgs,
+}
+
+/// Keep programs, maps and pins between commands
+///
+/// One process of yours holds them; commands that need it start it. What is pinned stays until it
+/// is removed or the daemon is stopped.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ring3 daemon start
+  ring3 daemon status --json
+  ring3 daemon stop
+
+The socket is in $XDG_RUNTIME_DIR/ring3, or /tmp/ring3-UID, and for you alone.
+Exit status: 0 if it is as asked, 1 if no daemon is running, 2 if there cannot be one.")]
+pub(crate) struct DaemonArgs {
+    #[command(subcommand)]
+    pub(crate) verb: DaemonVerb,
+}
+
+/// What to do about the daemon.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DaemonVerb {
+    /// Start it unless it is running
+    Start,
+    /// End it, and all that it holds
+    Stop,
+    /// Say whether it is running and what it holds
+    Status {
+        /// Print one JSON object instead of text
+        #[arg(long)]
+        json: bool,
+    },
+    /// Be the daemon
+    #[command(hide = true)]
+    Serve {
+        /// The folder of its socket
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// Look after the names of pinned objects
+///
+/// The daemon's own file system of pins, in which /sys/fs/bpf is a folder. Paths that do not begin
+/// with / begin there.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ring3 fs ls -l
+  ring3 fs rm /sys/fs/bpf/hello
+  ring3 fs cat trace_pipe")]
+pub(crate) struct FsArgs {
+    #[command(subcommand)]
+    pub(crate) verb: FsVerb,
+}
+
+/// What to do with names.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FsVerb {
+    /// List folders
+    Ls {
+        /// Folders or pins
+        #[arg(value_name = "PATH", default_value = "/sys/fs/bpf")]
+        paths: Vec<String>,
+        /// Show kind and id of each object
+        #[arg(short)]
+        long: bool,
+    },
+    /// Remove pins; an object goes when nothing else holds it
+    Rm {
+        /// Pins
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<String>,
+        /// Remove folders and all in them
+        #[arg(short)]
+        recursive: bool,
+    },
+    /// Make folders, and the folders above them
+    Mkdir {
+        /// Folders
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<String>,
+    },
+    /// Remove empty folders
+    Rmdir {
+        /// Folders
+        #[arg(value_name = "PATH", required = true)]
+        paths: Vec<String>,
+    },
+    /// Print what programs print, as it comes
+    Cat {
+        /// The only file there is to read
+        #[arg(value_name = "FILE", value_parser = ["trace_pipe", "/sys/kernel/tracing/trace_pipe",
+              "/sys/kernel/debug/tracing/trace_pipe"])]
+        file: String,
+        /// End when there is nothing more, instead of waiting
+        #[arg(short)]
+        now: bool,
+    },
 }
 
 /// The kernel that programs are meant for.

@@ -1,7 +1,9 @@
 //! What the verbs do: plans in, data out.
 
 mod compile;
+mod daemon;
 mod disasm;
+mod fs;
 mod run;
 mod verify;
 
@@ -36,6 +38,15 @@ pub(crate) fn dispatch(low: LowArgs) -> Result<u8, Failure> {
         Verb::Disasm(args) => {
             let text = disasm::disasm(&plan::disasm(args))?;
             out.write_all(text.as_bytes())?;
+            0
+        }
+        Verb::Daemon(args) => {
+            let (text, status) = daemon::daemon(&args.verb)?;
+            out.write_all(text.as_bytes())?;
+            status
+        }
+        Verb::Fs(args) => {
+            fs::fs(&args.verb, &mut out)?;
             0
         }
         Verb::Completions { shell } => {

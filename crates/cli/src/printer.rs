@@ -41,7 +41,7 @@ pub(crate) fn verdicts<'a>(
     }
 }
 
-/// Clang's warnings, which are no result: to standard error.
+/// Warnings, which are no result: to standard error.
 pub(crate) fn warnings(text: &str) {
     // Nobody is left to tell if this fails.
     let _ = io::stderr().write_all(text.as_bytes());

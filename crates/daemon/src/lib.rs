@@ -20,5 +20,7 @@ pub use control::{Found, connect, connect_or_start, serve, start, status, stop};
 pub use error::Error;
 pub use frame::{MAX_FRAME, VERSION};
 pub use place::Place;
+pub use runtime::door::{Bpf, FsEntry, ObjKind};
 pub use server::{Server, user_limits};
 pub use table::{COMMANDS, Status};
+pub use uapi::Errno;

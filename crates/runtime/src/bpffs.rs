@@ -28,7 +28,10 @@ pub(crate) enum Entry<'a> {
     Pin(&'a Object),
 }
 
-/// All names, by normal path; the root is always there.
+/// Where Linux mounts its bpffs; always there.
+const MOUNT: &str = "/sys/fs/bpf";
+
+/// All names, by normal path.
 pub(crate) struct Bpffs {
     nodes: BTreeMap<String, Node>,
     /// Names that there may be.
@@ -37,7 +40,9 @@ pub(crate) struct Bpffs {
 
 impl Bpffs {
     pub(crate) fn new(limit: usize) -> Bpffs {
-        Bpffs { nodes: BTreeMap::new(), limit }
+        let above = ["/sys", "/sys/fs", MOUNT];
+        let nodes: BTreeMap<_, _> = above.map(|dir| (dir.to_owned(), Node::Dir)).into();
+        Bpffs { limit: limit.saturating_add(nodes.len()), nodes }
     }
 
     /// BPF_OBJ_PIN.
@@ -79,7 +84,7 @@ impl Bpffs {
         let path = normal(path)?;
         match self.nodes.get(&path) {
             Some(Node::Pin(_)) => return Err(Errno::ENOTDIR),
-            None if path == "/" => return Err(Errno::EBUSY),
+            _ if path == "/" || path == MOUNT => return Err(Errno::EBUSY),
             None => return Err(Errno::ENOENT),
             Some(Node::Dir) => {}
         }

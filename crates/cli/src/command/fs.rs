@@ -1,0 +1,121 @@
+//! `ring3 fs`: the names of pinned objects.
+
+use std::io::Write;
+use std::time::Duration;
+
+use daemon::{Bpf, Errno, FsEntry, ObjKind};
+
+use super::daemon::connect;
+use crate::args::FsVerb;
+use crate::failure::Failure;
+
+/// Where paths begin that do not begin with a slash.
+const MOUNT: &str = "/sys/fs/bpf";
+/// Time between two looks at the trace pipe.
+const LOOK: Duration = Duration::from_millis(20);
+
+pub(crate) fn fs(verb: &FsVerb, out: &mut dyn Write) -> Result<(), Failure> {
+    let door = connect()?;
+    match verb {
+        FsVerb::Ls { paths, long } => paths.iter().try_for_each(|path| {
+            let several = paths.len() > 1;
+            list(&door, &absolute(path), Look { several, long: *long }, out)
+        }),
+        FsVerb::Rm { paths, recursive } => each(paths, |path| remove(&door, path, *recursive)),
+        FsVerb::Mkdir { paths } => each(paths, |path| door.fs_mkdir(path)),
+        FsVerb::Rmdir { paths } => each(paths, |path| door.fs_rmdir(path)),
+        FsVerb::Cat { file, now } => follow(&door, file, *now, out),
+    }
+}
+
+/// How a listing looks.
+#[derive(Clone, Copy)]
+struct Look {
+    several: bool,
+    long: bool,
+}
+
+fn list(door: &dyn Bpf, path: &str, look: Look, out: &mut dyn Write) -> Result<(), Failure> {
+    let entries = match door.fs_list(path) {
+        Ok(entries) => entries,
+        Err(Errno::ENOTDIR) => return single(door, path, look, out),
+        Err(errno) => return Err(failure(path, errno)),
+    };
+    if look.several {
+        writeln!(out, "{path}:")?;
+    }
+    entries.iter().try_for_each(|entry| line(entry, look.long, out))
+}
+
+fn single(door: &dyn Bpf, path: &str, look: Look, out: &mut dyn Write) -> Result<(), Failure> {
+    let pins = door.pins().map_err(|errno| failure(path, errno))?;
+    let found = pins.into_iter().find(|pin| pin.0 == path.trim_end_matches('/'));
+    let (name, kind, id) = found.ok_or_else(|| failure(path, Errno::ENOTDIR))?;
+    line(&FsEntry { name, object: Some((kind, id)) }, look.long, out)
+}
+
+fn line(entry: &FsEntry, long: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    let name = &entry.name;
+    match entry.object {
+        Some((kind, id)) if long => writeln!(out, "{:<5}{id:>6}  {name}", kind_name(kind))?,
+        Some(_) => writeln!(out, "{name}")?,
+        None if long => writeln!(out, "{:<5}{:>6}  {name}/", "dir", "")?,
+        None => writeln!(out, "{name}/")?,
+    }
+    Ok(())
+}
+
+fn kind_name(kind: ObjKind) -> &'static str {
+    match kind {
+        ObjKind::Prog => "prog",
+        ObjKind::Map => "map",
+        ObjKind::Btf => "btf",
+        ObjKind::Link => "link",
+    }
+}
+
+fn each(paths: &[String], act: impl Fn(&str) -> Result<(), Errno>) -> Result<(), Failure> {
+    paths.iter().try_for_each(|path| {
+        let path = absolute(path);
+        act(&path).map_err(|errno| failure(&path, errno))
+    })
+}
+
+fn remove(door: &dyn Bpf, path: &str, recursive: bool) -> Result<(), Errno> {
+    match door.fs_unlink(path) {
+        Err(Errno::EISDIR) if recursive => {
+            for entry in door.fs_list(path)? {
+                remove(door, &format!("{path}/{}", entry.name), true)?;
+            }
+            door.fs_rmdir(path)
+        }
+        result => result,
+    }
+}
+
+fn follow(door: &dyn Bpf, file: &str, now: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    loop {
+        let lines = door.take_trace().map_err(|errno| failure(file, errno))?;
+        for line in &lines {
+            writeln!(out, "{line}")?;
+        }
+        out.flush()?;
+        if now {
+            return Ok(());
+        }
+        if lines.is_empty() {
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+fn absolute(path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("{MOUNT}/{path}") }
+}
+
+/// `PATH: No such file or directory`.
+fn failure(path: &str, errno: Errno) -> Failure {
+    let text = std::io::Error::from_raw_os_error(errno.0).to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    Failure::refused(format!("{path}: {text}"))
+}
