@@ -29,8 +29,19 @@ const LOG_LEVEL: u32 = 1;
 /// Loads the maps of `object` and those programs that `wanted` names, all if it is `None` and
 /// they load of themselves.
 pub fn load(door: &dyn Bpf, object: &Object, wanted: Option<&str>) -> Result<Fds, Error> {
+    load_with(door, object, wanted, &[])
+}
+
+/// The same with other maps in the place of some of [`Spec::maps`], by index; their descriptors
+/// are among those that are given back, and closed with them.
+pub fn load_with(
+    door: &dyn Bpf,
+    object: &Object,
+    wanted: Option<&str>,
+    reuse: &[(usize, Fd)],
+) -> Result<Fds, Error> {
     let mut fds = Fds::default();
-    let mut loading = Loading { door, object, fds: &mut fds };
+    let mut loading = Loading { door, object, reuse, fds: &mut fds };
     match loading.run(wanted) {
         Ok(()) => Ok(fds),
         Err(error) => {
@@ -52,6 +63,7 @@ pub fn close(door: &dyn Bpf, fds: &Fds) {
 struct Loading<'a> {
     door: &'a dyn Bpf,
     object: &'a Object,
+    reuse: &'a [(usize, Fd)],
     fds: &'a mut Fds,
 }
 
@@ -63,12 +75,16 @@ impl Loading<'_> {
     fn run(&mut self, wanted: Option<&str>) -> Result<(), Error> {
         self.load_btf()?;
         let object = self.object;
-        for map in &object.spec().maps {
-            let fd = if map.autocreate { self.create_map(map)? } else { NONE };
+        for (index, map) in object.spec().maps.iter().enumerate() {
+            let fd = match self.reused(index) {
+                Some(fd) => fd,
+                None if map.autocreate => self.create_map(map)?,
+                None => NONE,
+            };
             self.fds.maps.push(fd);
         }
-        for (map, &fd) in object.spec().maps.iter().zip(&self.fds.maps) {
-            if fd != NONE {
+        for (index, (map, &fd)) in object.spec().maps.iter().zip(&self.fds.maps).enumerate() {
+            if fd != NONE && self.reused(index).is_none() {
                 self.fill(map, fd)?;
             }
         }
@@ -78,6 +94,11 @@ impl Loading<'_> {
             self.fds.programs.push(fd);
         }
         self.fill_programs()
+    }
+
+    /// The map given for the one with this index.
+    fn reused(&self, index: usize) -> Option<Fd> {
+        self.reuse.iter().find(|given| given.0 == index).map(|given| given.1)
     }
 
     fn load_btf(&mut self) -> Result<(), Error> {

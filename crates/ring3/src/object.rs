@@ -89,6 +89,14 @@ impl Object {
         &self.spec
     }
 
+    /// Loads every program as one of this type and attach type, whatever its section says.
+    pub fn set_type(&mut self, prog_type: uapi::ProgType, attach_type: u32) {
+        for program in &mut self.spec.programs {
+            program.prog_type = Some(prog_type);
+            program.expected_attach_type = attach_type;
+        }
+    }
+
     /// The program called `name`.
     pub fn program(&self, name: &str) -> Result<&ProgramSpec, Error> {
         self.spec.program(name).ok_or_else(|| {

@@ -4,6 +4,7 @@
 //! process may call bpf(2) at all is for [`Linux::probe`] to say. `unsafe` is in `sys/` only.
 
 mod fdinfo;
+mod link;
 mod linux;
 mod sys;
 

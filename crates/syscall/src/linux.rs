@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use isa::Insn;
 use runtime::door::{
-    Batch, Bpf, BtfInfo, BtfLoad, Fd, LoadError, Loaded, LogRequest, MapCreate, MapInfo, ObjKind,
-    ProgInfo, ProgLoad, TestRun, TestRunOut,
+    Batch, Bpf, BtfInfo, BtfLoad, Fd, LinkInfo, LoadError, Loaded, LogRequest, MapCreate, MapInfo,
+    ObjKind, ProgInfo, ProgLoad, TestRun, TestRunOut,
 };
 use uapi::attr::{
-    self, btf_load, get_id, info, map_batch, map_create, map_elem, obj, prog_bind_map, prog_load,
-    test_run,
+    self, btf_load, get_id, info, link_detach, map_batch, map_create, map_elem, obj, prog_attach,
+    prog_bind_map, prog_load, test_run,
 };
 use uapi::{Cmd, Errno, MapDef, MapType};
 use verifier::{FuncInfo, LineInfo};
 
-use crate::fdinfo;
+use crate::{fdinfo, link};
 use crate::sys::{self, Answer, Call};
 
 const FUNC_INFO_SIZE: u32 = 8;
@@ -503,6 +503,44 @@ impl Bpf for Linux {
     fn close(&self, fd: Fd) -> Result<(), Errno> {
         self.maps.lock().unwrap_or_else(PoisonError::into_inner).remove(&fd.0);
         sys::close(fd.0)
+    }
+
+    fn map_owner(&self, map: Fd) -> Result<Option<(u32, bool)>, Errno> {
+        let owner = fdinfo::number(map.0, "owner_prog_type");
+        let jited = fdinfo::number(map.0, "owner_jited") == Some(1);
+        Ok(owner.map(|prog_type| (prog_type as u32, jited)))
+    }
+
+    fn link_info(&self, fd: Fd) -> Result<LinkInfo, Errno> {
+        use attr::link_info as f;
+        let mut got = self.info_bytes(fd, vec![0; f::SIZE])?;
+        let mut name = vec![0; link::NAME_SIZE];
+        if link::wants_name(&got) {
+            let mut ask = vec![0; f::SIZE];
+            ask[16..24].copy_from_slice(&(name.as_mut_ptr() as u64).to_le_bytes());
+            ask[24..28].copy_from_slice(&(name.len() as u32).to_le_bytes());
+            got = self.info_bytes(fd, ask)?;
+        }
+        Ok(link::read(&got, &name))
+    }
+
+    fn link_detach(&self, link: Fd) -> Result<(), Errno> {
+        simple(Call::new(Cmd::LinkDetach).num(link_detach::LINK_FD, link.0)).map(|_| ())
+    }
+
+    fn prog_attach(
+        &self,
+        prog: Fd,
+        map: Option<Fd>,
+        attach_type: u32,
+        attach: bool,
+    ) -> Result<(), Errno> {
+        let cmd = if attach { Cmd::ProgAttach } else { Cmd::ProgDetach };
+        let call = Call::new(cmd)
+            .num(prog_attach::TARGET_FD, map.map_or(0, |map| map.0))
+            .num(prog_attach::ATTACH_BPF_FD, prog.0)
+            .num(prog_attach::ATTACH_TYPE, attach_type);
+        simple(call).map(|_| ())
     }
 }
 

@@ -1,0 +1,254 @@
+//! `link …` and `iter …`.
+
+use btf::print::JsonText;
+use runtime::door::{Fd, LinkInfo, LinkTarget, ObjKind};
+use uapi::Errno;
+
+use crate::answer::{Answer, Done, Show};
+use crate::fail::{Fail, strerror};
+use crate::feature::attach_type_name;
+use crate::net::device_name;
+use crate::prog::{number, string, strings};
+use crate::session::Ctx;
+use crate::words::{Words, number as parse};
+use crate::{handle, pins, table};
+
+/// `enum bpf_link_type`, by number.
+pub(crate) const TYPES: [&str; 15] = [
+    "unspec",
+    "raw_tracepoint",
+    "tracing",
+    "cgroup",
+    "iter",
+    "netns",
+    "xdp",
+    "perf_event",
+    "kprobe_multi",
+    "struct_ops",
+    "netfilter",
+    "tcx",
+    "uprobe_multi",
+    "netkit",
+    "sockmap",
+];
+
+/// `link show [LINK]`.
+pub(crate) fn show(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
+    let pinned = if ctx.options.bpffs { pins::all(ctx, ObjKind::Link)? } else { Vec::new() };
+    if words.len() == 2 {
+        let fd = link(ctx, &mut words)?;
+        let rows = vec![row(ctx, fd, &pinned)?];
+        return Ok(Answer::data(Links { rows, array: false }));
+    }
+    words.end()?;
+    let mut rows = Vec::new();
+    handle::every(ctx, ObjKind::Link, |_, fd| {
+        rows.push(row(ctx, fd, &pinned)?);
+        Ok(())
+    })?;
+    Ok(Answer::data(Links { rows, array: true }))
+}
+
+/// `link pin LINK PATH`.
+pub(crate) fn pin(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
+    pins::pin_named(ctx, &mut words, link)?;
+    Ok(Answer::null())
+}
+
+/// `link detach LINK`.
+pub(crate) fn detach(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
+    if words.len() != 2 {
+        return Err(Fail::new("link specifier is invalid or missing"));
+    }
+    let fd = link(ctx, &mut words)?;
+    let done = ctx.door()?.link_detach(fd);
+    // bpftool gives 1 here, whatever the error.
+    done.map_err(|errno| {
+        let text = strerror(errno);
+        Fail::new(format!("failed link detach: {text}")).code(1)
+    })?;
+    Ok(Answer::null())
+}
+
+fn link(ctx: &Ctx<'_>, words: &mut Words<'_>) -> Result<Fd, Fail> {
+    if words.eat("id") {
+        let word = words.next().unwrap_or_default();
+        let id = parse(word, 0).ok_or_else(|| Fail::new(format!("can't parse {word} as ID")))?;
+        let fd = ctx.door()?.fd_by_id(ObjKind::Link, id as u32, 0);
+        let what = format!("failed to get link with ID {id}");
+        return Ok(ctx.keep(fd.map_err(|errno| Fail::errno(what, errno))?));
+    }
+    if words.eat("pinned") {
+        return handle::pinned(ctx, words.next().unwrap_or_default(), ObjKind::Link);
+    }
+    let got = words.peek().unwrap_or("(null)");
+    Err(Fail::new(format!("expected 'id' or 'pinned', got: '{got}'?")))
+}
+
+/// `iter pin OBJECT PATH [map MAP]`.
+pub(crate) fn iter_pin(_ctx: &Ctx<'_>, words: Words<'_>) -> Done {
+    words.need(2).map_err(|fail| {
+        let usage = table::wrong_use("iter").usage;
+        Fail { usage, ..fail }
+    })?;
+    Err(Fail::of("attach_iter failed for program", Errno::EOPNOTSUPP))
+}
+
+fn row(ctx: &Ctx<'_>, fd: Fd, pinned: &[(String, u32)]) -> Result<Row, Fail> {
+    let info = ctx.door()?.link_info(fd);
+    let info = info.map_err(|errno| Fail::of("can't get link info", errno))?;
+    Ok(Row { pins: pins::of(pinned, info.id), info })
+}
+
+struct Links {
+    rows: Vec<Row>,
+    array: bool,
+}
+
+struct Row {
+    info: LinkInfo,
+    pins: Vec<String>,
+}
+
+/// The hook's name of an IP netfilter link, as it is shown before its priority.
+fn netfilter_place(pf: u32, hook: u32) -> String {
+    const HOOKS: [&str; 5] = ["prerouting", "input", "forward", "output", "postrouting"];
+    let family = match pf {
+        2 => "ip".to_owned(),
+        10 => "ip6".to_owned(),
+        other => format!("pf: {other}"),
+    };
+    match HOOKS.get(hook as usize) {
+        Some(name) => format!("{family} {name}"),
+        None => format!("{family} hook {hook}"),
+    }
+}
+
+impl Row {
+    fn type_name(&self) -> Option<&'static str> {
+        TYPES.get(self.info.link_type as usize).copied()
+    }
+
+    fn text(&self) -> String {
+        let info = &self.info;
+        let mut out = match self.type_name() {
+            Some(name) => format!("{}: {name}  ", info.id),
+            None => format!("{}: type {}  ", info.id, info.link_type),
+        };
+        if info.prog_id != 0 {
+            out += &format!("prog {}  ", info.prog_id);
+        }
+        let attach = |number| match attach_type_name(number) {
+            Some(name) => format!("attach_type {name}  "),
+            None => format!("attach_type {number}  "),
+        };
+        out += &match &info.target {
+            LinkTarget::None => String::new(),
+            LinkTarget::RawTracepoint { name } => format!("\n\ttp '{name}'  "),
+            LinkTarget::Tracing { attach_type, obj_id, btf_id } => format!(
+                "\n\t{}\n\ttarget_obj_id {obj_id}  target_btf_id {btf_id}  ",
+                attach(*attach_type).trim_end()
+            ),
+            LinkTarget::Cgroup { cgroup_id, attach_type } => {
+                format!("\n\tcgroup_id {cgroup_id}  {}", attach(*attach_type))
+            }
+            LinkTarget::Iter { target } => format!("target_name {target}  "),
+            LinkTarget::Netns { inode, attach_type } => {
+                format!("\n\tnetns_ino {inode}  {}", attach(*attach_type))
+            }
+            LinkTarget::Xdp { ifindex } => format!("\n\tifindex {}  ", device(*ifindex)),
+            LinkTarget::Device { ifindex, attach_type } => {
+                format!("\n\tifindex {}  {}", device(*ifindex), attach(*attach_type))
+            }
+            LinkTarget::Netfilter { pf, hook, priority, flags } => {
+                let defrag = if flags & 1 != 0 { " defrag" } else { "" };
+                format!("\n\t{} prio {priority}{defrag}", netfilter_place(*pf, *hook))
+            }
+            LinkTarget::StructOps { map_id } => format!("\n\tmap {map_id}  "),
+        };
+        for pin in &self.pins {
+            out += &format!("\n\tpinned {pin}");
+        }
+        out + "\n"
+    }
+
+    fn fields(&self, out: &mut JsonText) {
+        let info = &self.info;
+        out.begin_object();
+        number(out, "id", info.id);
+        match self.type_name() {
+            Some(name) => string(out, "type", name),
+            None => number(out, "type", info.link_type),
+        }
+        if info.prog_id != 0 {
+            number(out, "prog_id", info.prog_id);
+        }
+        self.target(out);
+        strings(out, "pinned", &self.pins);
+        out.end_object();
+    }
+
+    fn target(&self, out: &mut JsonText) {
+        let attach = |out: &mut JsonText, raw: u32| match attach_type_name(raw) {
+            Some(name) => string(out, "attach_type", name),
+            None => number(out, "attach_type", raw),
+        };
+        let device = |out: &mut JsonText, ifindex: u32| {
+            string(out, "devname", &device_name(ifindex).unwrap_or("(unknown)".into()));
+            number(out, "ifindex", ifindex);
+        };
+        match &self.info.target {
+            LinkTarget::None => {}
+            LinkTarget::RawTracepoint { name } => string(out, "tp_name", name),
+            LinkTarget::Tracing { attach_type, obj_id, btf_id } => {
+                attach(out, *attach_type);
+                number(out, "target_obj_id", obj_id);
+                number(out, "target_btf_id", btf_id);
+            }
+            LinkTarget::Cgroup { cgroup_id, attach_type } => {
+                number(out, "cgroup_id", cgroup_id);
+                attach(out, *attach_type);
+            }
+            LinkTarget::Iter { target } => string(out, "target_name", target),
+            LinkTarget::Netns { inode, attach_type } => {
+                number(out, "netns_ino", inode);
+                attach(out, *attach_type);
+            }
+            LinkTarget::Xdp { ifindex } => device(out, *ifindex),
+            LinkTarget::Device { ifindex, attach_type } => {
+                device(out, *ifindex);
+                attach(out, *attach_type);
+            }
+            LinkTarget::Netfilter { pf, hook, priority, flags } => {
+                number(out, "pf", pf);
+                number(out, "hook", hook);
+                number(out, "prio", priority);
+                number(out, "flags", flags);
+            }
+            LinkTarget::StructOps { map_id } => number(out, "map_id", map_id),
+        }
+    }
+}
+
+fn device(ifindex: u32) -> String {
+    match device_name(ifindex) {
+        Some(name) => format!("{name}({ifindex})"),
+        None => format!("(detached)({ifindex})"),
+    }
+}
+
+impl Show for Links {
+    fn plain(&self, out: &mut Vec<u8>) {
+        self.rows.iter().for_each(|row| out.extend_from_slice(row.text().as_bytes()));
+    }
+
+    fn json(&self, out: &mut JsonText) {
+        if self.array {
+            out.begin_array();
+        }
+        self.rows.iter().for_each(|row| row.fields(out));
+        if self.array {
+            out.end_array();
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! `prog …`.
+
+mod dump;
+mod graph;
+mod load;
+mod run;
+mod show;
+
+pub(crate) use dump::dump;
+pub(crate) use load::{load, loadall, open};
+pub(crate) use run::run;
+pub(crate) use show::{number, show, string, strings, type_name};
+
+use std::fs::File;
+use std::io::Cursor;
+
+use uapi::Errno;
+
+use crate::answer::{Answer, Done};
+use crate::fail::{Fail, io_errno, strerror};
+use crate::options::Target;
+use crate::session::Ctx;
+use crate::words::Words;
+use crate::{handle, pins};
+
+/// `prog pin PROG PATH`.
+pub(crate) fn pin(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
+    pins::pin_named(ctx, &mut words, handle::prog)?;
+    Ok(Answer::null())
+}
+
+/// Attach types of maps of sockets, and the flow dissector.
+const ATTACH_TYPES: [(&str, u32, bool); 6] = [
+    ("sk_msg_verdict", 7, true),
+    ("msg_verdict", 7, true),
+    ("sk_skb_stream_parser", 4, true),
+    ("sk_skb_stream_verdict", 5, true),
+    ("sk_skb_verdict", 38, true),
+    ("flow_dissector", 17, false),
+];
+
+/// `prog attach PROG TYPE [MAP]`.
+pub(crate) fn attach(ctx: &Ctx<'_>, words: Words<'_>) -> Done {
+    change(ctx, words, true)
+}
+
+/// `prog detach PROG TYPE [MAP]`.
+pub(crate) fn detach(ctx: &Ctx<'_>, words: Words<'_>) -> Done {
+    change(ctx, words, false)
+}
+
+fn change(ctx: &Ctx<'_>, mut words: Words<'_>, attach: bool) -> Done {
+    let invalid = -Errno::EINVAL.0;
+    words.need(3).map_err(|fail| fail.code(invalid))?;
+    let prog = handle::prog(ctx, &mut words)?;
+    let word = words.next().unwrap_or_default();
+    let Some((_, attach_type, needs_map)) = ATTACH_TYPES.iter().find(|row| row.0 == word) else {
+        return Err(Fail::new("invalid attach/detach type").code(invalid));
+    };
+    let map = if *needs_map {
+        words.need(2).map_err(|fail| fail.code(invalid))?;
+        Some(handle::map(ctx, &mut words)?)
+    } else {
+        None
+    };
+    let done = ctx.door()?.prog_attach(prog, map, *attach_type, attach);
+    match done {
+        Ok(()) => Ok(Answer::null()),
+        Err(_) if attach => Err(Fail::new("failed prog attach to map").code(invalid)),
+        Err(_) => Err(Fail::new("failed prog detach from map").code(invalid)),
+    }
+}
+
+/// Where Linux shows what programs print.
+const TRACE_PIPES: [&str; 2] =
+    ["/sys/kernel/tracing/trace_pipe", "/sys/kernel/debug/tracing/trace_pipe"];
+
+/// `prog tracelog`.
+pub(crate) fn tracelog(ctx: &Ctx<'_>, words: Words<'_>) -> Done {
+    words.end()?;
+    if ctx.target() == Target::Linux {
+        let opened = TRACE_PIPES.iter().find_map(|path| File::open(path).ok());
+        return match opened {
+            Some(mut pipe) => ctx.stream(&mut pipe),
+            None => Err(Fail::new("could not open trace pipe (is tracefs mounted?)")),
+        };
+    }
+    let lines = ctx.door()?.take_trace();
+    let lines = lines.map_err(|errno| Fail::of("could not open trace pipe", errno))?;
+    let text: String = lines.into_iter().flat_map(|line| [line, "\n".into()]).collect();
+    ctx.stream(&mut Cursor::new(text))
+}
+
+/// `prog profile PROG METRIC…`: hardware counters, which nobody here has.
+pub(crate) fn profile(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
+    words.need(3).map_err(|fail| fail.code(-Errno::EINVAL.0))?;
+    handle::prog(ctx, &mut words)?;
+    Err(Fail::new(format!(
+        "hardware counters: {}; ring3 run --stats counts runs, instructions and time",
+        strerror(Errno::EOPNOTSUPP)
+    )))
+}
+
+/// Reads a file in full.
+pub(crate) fn read(ctx: &Ctx<'_>, what: &str, file: &str, limit: u64) -> Result<Vec<u8>, Fail> {
+    ctx.read(file, limit).map_err(|error| Fail::of(what, io_errno(&error)))
+}
