@@ -13,7 +13,18 @@ impl Verifier {
     ///
     /// This verifies the program again, with its path kept: call it for rejected programs.
     pub fn explain(&self, object: &Object, program: &ProgramSpec) -> Option<Explanation> {
-        verifier::explain(&self.program(object, program), &self.world(object), &self.policy)
+        let (input, world) = (self.program(object, program), self.world(object));
+        let mut why = verifier::explain(&input, &world, &self.policy)?;
+        let at = why.place.as_ref().map(|place| place.insn);
+        let asked = program.unresolved.iter().find(|(insn, _)| Some(*insn) == at);
+        if let Some((_, asked)) = asked {
+            why.message = format!("failed to resolve CO-RE relocation {asked}");
+            why.required = format!(
+                "the kernel's types must have what CO-RE asks for here, {asked}, or this instruction \
+                 must not be reached"
+            );
+        }
+        Some(why)
     }
 }
 

@@ -13,6 +13,9 @@ use super::words;
 use crate::env::Env;
 use crate::state::{RegKind, RegState};
 
+/// From here on helper numbers are marks that loaders leave, not helpers.
+const LOADERS: i32 = 100_000_000;
+
 /// A rejection.
 pub(super) struct Case<'c> {
     pub(super) env: &'c Env<'c>,
@@ -191,6 +194,9 @@ impl<'c> Case<'c> {
             return format!("{verb} {} {}", words::bytes(touch.size), at(self.env, &touch));
         }
         match self.op {
+            Some(Op::Call(Callee::Helper(id))) if id >= LOADERS => {
+                "cannot work here: the loader has put a mark in its place".into()
+            }
             Some(Op::Call(_)) => format!("calls {}", self.callee()),
             Some(Op::Exit) if self.depth() == 0 => "the program ends".into(),
             Some(Op::Exit) => "the function returns".into(),
@@ -233,7 +239,10 @@ fn at(env: &Env<'_>, touch: &Touch) -> String {
 pub(super) fn helper_of<'c>(env: &Env<'c>, op: Op) -> Option<&'c HelperProto> {
     let Op::Call(Callee::Helper(id)) = op else { return None };
     let id = u32::try_from(id).ok()?;
-    uapi::helper(id).or_else(|| env.world.host_helpers.iter().find(|proto| proto.id == id))
+    let of_type = env.variant.and_then(|variant| uapi::helper_for(id, variant));
+    of_type
+        .or_else(|| uapi::helper(id))
+        .or_else(|| env.world.host_helpers.iter().find(|proto| proto.id == id))
 }
 
 /// Name of what `op` at `insn` calls.
@@ -241,7 +250,7 @@ pub(super) fn callee_name<'c>(env: &'c Env<'_>, op: Op, insn: usize) -> Cow<'c, 
     match op {
         Op::Call(Callee::Helper(id)) => match helper_of(env, op) {
             Some(proto) => Cow::Owned(proto.name.clone().into_owned()),
-            None => Cow::Owned(format!("helper {id}")),
+            None => Cow::Owned(format!("helper {id}, which does not exist")),
         },
         Op::Call(Callee::Subprog(rel)) => {
             let target = usize::try_from(insn as i64 + i64::from(rel) + 1).unwrap_or(usize::MAX);

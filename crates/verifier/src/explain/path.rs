@@ -4,7 +4,7 @@
 use isa::{AluOp, Cond, Op, Src, Width};
 
 use super::case::{Case, callee_name};
-use super::chase::{Hop, How, Loc};
+use super::chase::{Hop, How, Loc, get, history};
 use super::data::{Event, EventKind};
 use super::origin::made;
 use super::place::place;
@@ -66,7 +66,7 @@ fn add_offsets(case: &Case<'_>, pasts: &mut Vec<Past>) {
         let Some(src) = varying_operand(case, hop) else { continue };
         let steps = &case.steps[..=hop.step];
         let loc = Loc::Reg(steps[hop.step].depth(), src);
-        let hops = super::chase::history(&case.env.ops, steps, loc, case.whole);
+        let hops = history(&case.env.ops, steps, loc, case.whole);
         more.push(Past { name: format!("R{src}"), hops });
     }
     pasts.append(&mut more);
@@ -119,9 +119,9 @@ fn add_branches(case: &Case<'_>, pasts: &[Past], found: &mut Vec<Found>) {
         let Some(taken) = taken(case, step) else { continue };
         let mut kind = if taken { EventKind::Taken } else { EventKind::NotTaken };
         let mut text = condition(op, taken);
-        if let Some((copy, name)) = compares_copy(case, op, step, pasts) {
+        if let Some(note) = limits_copy(case, op, step, pasts) {
             kind = EventKind::Bounded;
-            text = format!("{text}: limits R{copy}, a changed copy, not {name}");
+            text = format!("{text}: {note}");
         }
         let event = Event { place: place(case.env, insn), kind, subject: None, text };
         found.push(Found { step, age: 0, event });
@@ -132,22 +132,17 @@ fn add_branches(case: &Case<'_>, pasts: &[Past], found: &mut Vec<Found>) {
     }
 }
 
-/// The jump compares a number that was made of the same value as one involved, and tells nothing
-/// about that one: the number compared and the one involved.
-fn compares_copy<'p>(
-    case: &Case<'_>,
-    op: Op,
-    step: usize,
-    pasts: &'p [Past],
-) -> Option<(usize, &'p str)> {
+/// The jump limits a number that was made of the same value as one involved, and tells nothing
+/// about that one.
+fn limits_copy(case: &Case<'_>, op: Op, step: usize, pasts: &[Past]) -> Option<String> {
     let Op::Jmp { dst, .. } = op else { return None };
-    let steps = &case.steps[..=step];
-    let reg = steps[step].reg(steps[step].depth(), dst.index())?;
-    if !reg.is_scalar() || reg.is_const() {
+    let loc = Loc::Reg(case.steps[step].depth(), dst.index());
+    let before = get(&case.steps[step], loc).filter(|reg| reg.is_scalar() && !reg.is_const())?;
+    let after = get(case.steps.get(step + 1)?, loc)?;
+    if before.v == after.v {
         return None;
     }
-    let loc = Loc::Reg(steps[step].depth(), dst.index());
-    let hops = super::chase::history(&case.env.ops, steps, loc, case.whole);
+    let hops = history(&case.env.ops, &case.steps[..=step], loc, case.whole);
     let source = hops.last().filter(|hop| hop.how == How::Made && hop.step < step)?;
     let past = pasts.iter().find(|past| {
         past.hops.last().is_some_and(|hop| {
@@ -155,7 +150,10 @@ fn compares_copy<'p>(
             (hop.how, hop.step, hop.loc) == (How::Made, source.step, source.loc) && number
         })
     })?;
-    Some((dst.index(), &past.name))
+    let changed =
+        hops.iter().any(|hop| matches!(hop.how, How::Arithmetic | How::Copied { half: true }));
+    let copy = if changed { "a changed copy" } else { "a copy" };
+    Some(format!("limits R{}, {copy}, not {}", dst.index(), past.name))
 }
 
 /// One event an instruction, the last time it happens; of a calculation in one line the result.
@@ -229,6 +227,9 @@ fn event(case: &Case<'_>, name: &str, hop: &Hop) -> Option<Event> {
     let (kind, text) = match hop.how {
         How::Refined => {
             let taken = taken(case, hop.step)?;
+            if hop.before.is_some_and(|before| words::register(case.env, &before) == after) {
+                return None;
+            }
             (EventKind::Bounded, refined(op, taken, &here, hop, &after))
         }
         How::Arithmetic if is_lost(hop) => {

@@ -159,9 +159,10 @@ fn checked(reg: &RegState) -> String {
         return String::new();
     }
     let variable = reg.v.as_const().is_none();
+    let end = if reg.kind == RegKind::PktMeta { "data" } else { "data_end" };
     match reg.range() {
-        0 => "; never compared with data_end".into(),
-        r if r < 0 => "; known to be at or beyond data_end".into(),
+        0 => format!("; never compared with {end}"),
+        r if r < 0 => format!("; known to be at or beyond {end}"),
         r if variable => format!("; checked up to {} behind that variable part", bytes(r)),
         r => format!("; the packet is checked up to offset {r}"),
     }

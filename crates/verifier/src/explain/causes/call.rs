@@ -5,7 +5,7 @@ use uapi::{ArgKind, MapType};
 use crate::explain::case::Case;
 use crate::explain::cause::{About, Cause};
 use crate::explain::words::{self, map_name};
-use crate::state::{RegKind, RegState};
+use crate::state::{RegFlags, RegKind, RegState};
 
 pub(super) const CAUSES: &[Cause] = &[
     Cause::new(
@@ -313,6 +313,9 @@ fn argument_help(case: &Case<'_>) -> String {
     match (wanted, reg.kind) {
         (Some(ArgKind::MapKey | ArgKind::MapValue | ArgKind::Mem), RegKind::Scalar) => {
             "pass an address: `&variable`, not the value".into()
+        }
+        (_, RegKind::BtfId) if reg.flags.contains(RegFlags::UNTRUSTED) => {
+            "the object may be gone already: acquire it, or get the pointer from an argument of the program".into()
         }
         (Some(ArgKind::ConstMapPtr), _) => "pass the map itself: `&map`".into(),
         (Some(ArgKind::Ctx), RegKind::Ctx) => "pass the context unchanged".into(),

@@ -175,13 +175,23 @@ fn limit(case: &Case<'_>) -> String {
     let Some((touch, have)) = touch_in(case) else {
         return "limit the index or length just before it is used".into();
     };
+    let left = have - touch.low;
+    if touch.low < 0 && touch.high.is_some_and(|high| high < 0) {
+        return "the address lies before the start: check what is added or subtracted".into();
+    }
+    if left <= 0 {
+        return "even the smallest possible offset lies outside: check the index and the sizes"
+            .into();
+    }
     if touch.reg.v.as_const().is_some() {
-        let length = case.main_reg().and_then(|n| case.reg(n + 1));
-        return match (case.helper(), length.filter(|reg| reg.v.as_const().is_none())) {
-            (Some(_), Some(_)) => format!(
-                "limit the length just before the call: `if (len > {}) return ...;`",
-                (have - touch.low).max(0)
-            ),
+        let length = match &pointer_and_length(case)[..] {
+            [_, length] => case.reg(*length).filter(|reg| !reg.is_const()),
+            _ => None,
+        };
+        return match (case.helper(), length) {
+            (Some(_), Some(_)) => {
+                format!("limit the length just before the call: `if (len > {left}) return ...;`")
+            }
             (Some(_), None) => "pass memory that is at least that large".into(),
             _ => "check the index or the size of the type: it does not fit".into(),
         };

@@ -3,6 +3,7 @@
 use crate::explain::case::Case;
 use crate::explain::cause::{About, Cause};
 use crate::explain::words::bytes;
+use crate::state::RegKind;
 
 const UNINITIALISED: &[&str] = &[
     "invalid read from stack off #+# size #",
@@ -56,7 +57,10 @@ pub(super) const CAUSES: &[Cause] = &[
     )
     .needs("stack accesses of 2, 4 and 8 bytes must be aligned to their size")
     .help("let the compiler lay out the variable: no packed structs, no pointer casts to wider types")
-    .about(About::Operands),
+    .about(About::Made(|case| {
+        let on_stack = |n: &usize| case.reg(*n).is_some_and(|reg| reg.kind == RegKind::Stack);
+        case.operands().into_iter().filter(on_stack).collect()
+    })),
     Cause::new(
         "stack-partial-fill",
         &["invalid size of register fill"],
