@@ -96,6 +96,10 @@ fn explanations_are_as_expected() {
     for (name, got) in blocks() {
         assert!(!got.contains('\x1b'), "{name}: colour outside a terminal");
         let file = folder().join(format!("{name}.txt"));
+        if name == "field_missing" && !Path::new("/sys/kernel/btf/vmlinux").exists() {
+            eprintln!("skipped: {name}: no BTF of the kernel");
+            continue;
+        }
         if got.contains("error[not-modelled]") {
             eprintln!("skipped: {name}: its rules are not modelled");
             continue;
