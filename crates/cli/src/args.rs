@@ -102,9 +102,12 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// What runs the program
-    #[arg(long, value_enum, default_value_t = Engine::Interp)]
-    pub(crate) engine: Engine,
+    /// What runs the program; by default machine code where the processor is x86-64
+    ///
+    /// Without this, the environment variable RING3_ENGINE decides: interp, jit, or jit-dump, which
+    /// writes the machine code to standard error as Linux does with bpf_jit_enable at 2.
+    #[arg(long, value_enum)]
+    pub(crate) engine: Option<Engine>,
 
     /// Accept captures that are not of Ethernet: the program sees their packets as they are
     #[arg(long, requires = "pcap")]
@@ -165,7 +168,8 @@ pub(crate) struct VerifyArgs {
 
 /// Print programs as instructions, the source between them
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  ring3 disasm hello.bpf.o --style llvm")]
+#[command(after_help = "Examples:\n  ring3 disasm hello.bpf.o --style llvm
+  ring3 disasm --jited hello.bpf.o")]
 pub(crate) struct DisasmArgs {
     /// BPF program: C source or ELF object
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -178,6 +182,14 @@ pub(crate) struct DisasmArgs {
     /// Whose spelling
     #[arg(long, value_enum, default_value_t = Style::Kernel)]
     pub(crate) style: Style,
+
+    /// Print the machine code that the programs run as, AT&T syntax
+    #[arg(long, conflicts_with = "style")]
+    pub(crate) jited: bool,
+
+    /// Print the bytes of machine instructions too
+    #[arg(long, requires = "jited")]
+    pub(crate) opcodes: bool,
 
     #[command(flatten)]
     pub(crate) target: TargetArgs,
@@ -300,6 +312,8 @@ pub(crate) struct TargetArgs {
 pub(crate) enum Engine {
     /// The interpreter: every access checked
     Interp,
+    /// Machine code
+    Jit,
 }
 
 /// How instructions are spelled.

@@ -19,7 +19,7 @@ pub(crate) struct RunPlan {
     /// Most elements shown of one map.
     pub(crate) elements: usize,
     pub(crate) json: bool,
-    pub(crate) engine: Engine,
+    pub(crate) engine: Option<ring3::Engine>,
     pub(crate) kernel: KernelPlan,
 }
 
@@ -105,6 +105,8 @@ pub(crate) struct DisasmPlan {
     pub(crate) file: PathBuf,
     pub(crate) prog: Option<String>,
     pub(crate) style: ring3::Style,
+    pub(crate) jited: bool,
+    pub(crate) opcodes: bool,
     pub(crate) kernel: KernelPlan,
 }
 
@@ -132,7 +134,10 @@ pub(crate) fn run(args: RunArgs) -> Result<RunPlan, Failure> {
         work,
         elements: if args.maps { usize::MAX } else { FEW },
         json: args.json,
-        engine: args.engine,
+        engine: args.engine.map(|engine| match engine {
+            Engine::Interp => ring3::Engine::Interp,
+            Engine::Jit => ring3::Engine::Jit,
+        }),
         kernel: KernelPlan::new(args.target),
     })
 }
@@ -204,5 +209,12 @@ pub(crate) fn disasm(args: DisasmArgs) -> DisasmPlan {
         Style::Llvm => ring3::Style::Llvm,
     };
     let kernel = KernelPlan::new(args.target);
-    DisasmPlan { file: args.file, prog: args.prog, style, kernel }
+    DisasmPlan {
+        file: args.file,
+        prog: args.prog,
+        style,
+        jited: args.jited,
+        opcodes: args.opcodes,
+        kernel,
+    }
 }

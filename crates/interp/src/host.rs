@@ -130,7 +130,9 @@ pub enum TrapKind {
 
 impl fmt::Display for Trap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "instruction {}: ", self.pc)?;
+        if self.pc != Trap::NO_PC {
+            write!(f, "instruction {}: ", self.pc)?;
+        }
         match &self.kind {
             TrapKind::Memory { addr, size, write } => {
                 let what = if *write { "store" } else { "load" };

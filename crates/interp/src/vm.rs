@@ -68,6 +68,26 @@ impl Vm {
         self.run_observed(program, ctx, host, limits, &mut ())
     }
 
+    /// Like [`Vm::run`], for a program that another engine's tail call names: `tail_calls` of its
+    /// run have been made before.
+    pub fn run_after(
+        &mut self,
+        tail_calls: u32,
+        program: &Program,
+        ctx: u64,
+        host: &mut dyn Host,
+        limits: Limits,
+    ) -> Result<u64, Trap> {
+        self.start(limits);
+        self.tail_calls = tail_calls;
+        self.drive(host, program, 0, [ctx, 0, 0, 0, 0], &mut ())
+    }
+
+    /// Tail calls of the last run, those before [`Vm::run_after`] included.
+    pub fn tail_calls(&self) -> u32 {
+        self.tail_calls
+    }
+
     /// Like [`Vm::run`], showing each instruction to `observer` before it runs.
     pub fn run_observed(
         &mut self,

@@ -25,6 +25,8 @@ pub enum Fault {
     /// A fault in another program's code, reached by tail calls.
     #[error("access to {address:#x} in a tail-called program")]
     Elsewhere {
+        /// Where the code is that did it ([`Program::slot_at`] of that program).
+        ip: u64,
         /// The address.
         address: u64,
     },
@@ -85,7 +87,7 @@ impl Program {
             0 => Fault::Stopped,
             _ => match self.slot_at(ip) {
                 Some(pc) => Fault::Memory { pc, address },
-                None => Fault::Elsewhere { address },
+                None => Fault::Elsewhere { ip, address },
             },
         }
     }

@@ -3,7 +3,7 @@
 use uapi::{Errno, MapDef};
 
 use crate::index::next_index;
-use crate::ops::{BatchKind, NOEXIST, Ops, check_flags};
+use crate::ops::{BatchKind, Layout, NOEXIST, Ops, check_flags};
 use crate::raw::{Slab, View};
 use crate::{Env, is_per_cpu};
 
@@ -89,6 +89,15 @@ impl Ops for Array {
             return Err(Errno::EINVAL);
         }
         Ok(self.slab.addr(off as usize))
+    }
+
+    fn layout(&self) -> Option<Layout> {
+        Some(Layout {
+            values: self.slab.addr(0),
+            stride: self.stride * self.copies,
+            len: self.max,
+            cpu_stride: if self.copies == 1 { 0 } else { self.stride },
+        })
     }
 
     fn user_lookup(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {

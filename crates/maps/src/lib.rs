@@ -28,7 +28,7 @@ mod ringbuf;
 pub use batch::Batch;
 pub(crate) use map::MapDefExt;
 pub use map::{Env, Map, Perms};
-pub use ops::{ANY, BatchKind, EXIST, LOCK, NOEXIST, Ops};
+pub use ops::{ANY, BatchKind, EXIST, LOCK, Layout, NOEXIST, Ops};
 pub use raw::View;
 pub use refs::{Held, Refs};
 pub use ringbuf::Ringbuf;

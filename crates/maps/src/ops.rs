@@ -29,6 +29,20 @@ pub enum BatchKind {
     Buckets,
 }
 
+/// An array's elements in memory: element `i`, copy `cpu` is at `values + i * stride + cpu *
+/// cpu_stride`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Layout {
+    /// Address of the first value.
+    pub values: u64,
+    /// Bytes from one element to the next.
+    pub stride: usize,
+    /// Elements.
+    pub len: u32,
+    /// Bytes from one CPU's copy to the next; 0 where there is one copy.
+    pub cpu_stride: usize,
+}
+
 /// The elements of one map. `cpu` is the logical CPU of the caller, below the map's CPU count.
 pub trait Ops: Send + Sync {
     /// Program: address of the value, or none.
@@ -79,6 +93,11 @@ pub trait Ops: Send + Sync {
     fn direct_value(&self, off: u32) -> Result<u64, Errno> {
         let _ = off;
         Err(Errno::ENOTSUPP)
+    }
+
+    /// Where the elements of an array are, for code that indexes them itself.
+    fn layout(&self) -> Option<Layout> {
+        None
     }
 
     /// User: copies a value out in user layout.

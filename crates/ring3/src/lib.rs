@@ -68,8 +68,8 @@ pub use loader::ProgramSpec;
 pub use machine::{Loaded, Machine, Map};
 pub use object::Object;
 pub use run::{PacketRunner, Program, Ran};
-pub use runtime::Config;
 pub use runtime::door::{TestRun, TestRunOut};
+pub use runtime::{Config, Engine};
 pub use source::{SourceLine, source_line};
 pub use verdict::{Verdict, Verifier, map_error};
 pub use verifier::{

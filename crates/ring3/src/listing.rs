@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::{self, Write};
 
+use btf::Btf;
 use isa::{Insn, disasm};
 use loader::{MapRef, ProgramSpec, Spec};
+use runtime::MachineInsn;
 
-use crate::source::line_of;
+use crate::source::{line_of, source_line};
 
 /// How instructions are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,37 @@ pub fn listing(spec: &Spec, program: &ProgramSpec, style: Style) -> String {
     let listing = Listing::new(spec, program, style);
     // Writing to a string cannot fail.
     let _ = listing.write(&mut out);
+    out
+}
+
+/// Machine instructions, each line of source above those that come from it.
+pub(crate) fn machine_listing(
+    btf: Option<&Btf>,
+    program: &ProgramSpec,
+    insns: &[MachineInsn],
+    opcodes: bool,
+) -> String {
+    let mut out = String::new();
+    let mut last = None;
+    for insn in insns {
+        if let Some(at) = insn.function {
+            let subprog = program.subprog_at(at as usize);
+            let blank = if out.is_empty() { "" } else { "\n" };
+            let name = subprog.map_or(&*program.name, |subprog| &*subprog.name);
+            out += &format!("{blank}{name}:\n");
+            last = None;
+        }
+        let line = insn.slot.and_then(|slot| source_line(btf?, program, slot as usize));
+        if line.is_some() && line != last {
+            out += &line.as_ref().map(|line| format!("; {line}\n")).unwrap_or_default();
+            last = line;
+        }
+        out += &format!("{:4x}:\t{}\n", insn.offset, insn.text);
+        if opcodes {
+            let bytes: Vec<String> = insn.bytes.iter().map(|b| format!("{b:02x}")).collect();
+            out += &format!("\t{}\n", bytes.join(" "));
+        }
+    }
     out
 }
 

@@ -93,6 +93,11 @@ impl Machine {
         self.trace.take()
     }
 
+    /// The dumps of machine code since the last call, as Linux logs them with `bpf_jit_enable` 2.
+    pub fn take_jit_dump(&self) -> String {
+        self.runtime.take_jit_dump()
+    }
+
     /// The door of typed bpf(2) commands.
     pub fn door(&self) -> &dyn Bpf {
         &*self.runtime
@@ -184,6 +189,10 @@ impl Loaded {
 
     pub(crate) fn test_run(&self, fd: Fd, request: &TestRun) -> Result<TestRunOut, Errno> {
         self.runtime.test_run(fd, request)
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
     }
 
     pub(crate) fn runner(

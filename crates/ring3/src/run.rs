@@ -8,6 +8,7 @@ use runtime::Runtime;
 use runtime::door::{Bpf, Fd, TestRun, TestRunOut};
 use uapi::{Errno, ProgType};
 
+use crate::listing::machine_listing;
 use crate::machine::Loaded;
 use crate::{Error, action};
 
@@ -40,6 +41,19 @@ impl<'a> Program<'a> {
     /// Its type as bpftool prints it: `xdp`.
     pub fn type_name(&self) -> String {
         self.spec.prog_type.map_or_else(|| "unspec".into(), action::prog_type_name)
+    }
+
+    /// Why it runs in the interpreter, if it does.
+    pub fn interpreted_because(&self) -> Option<String> {
+        self.loaded.runtime().interpreted_because(self.fd).ok().flatten()
+    }
+
+    /// Its machine code as `bpftool prog dump jited` prints it, lines of the source between;
+    /// with `opcodes`, each instruction's bytes below it.
+    pub fn machine_code(&self, opcodes: bool) -> Result<String, Error> {
+        let insns = self.loaded.runtime().machine_code(self.fd);
+        let insns = insns.map_err(|why| self.error(format!("there is no machine code: {why}")))?;
+        Ok(machine_listing(self.loaded.btf(), self.spec, &insns, opcodes))
     }
 
     /// Runs it once on the bytes of a packet.

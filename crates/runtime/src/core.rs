@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use btf::Btf;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use uapi::HelperProto;
 use verifier::Policy;
 
 use crate::btf_obj::BtfObj;
 use crate::clock::{Clock, Random};
 use crate::cpus::Cpus;
+use crate::engine::{self, Engine};
 use crate::limits::{Account, Limits};
 use crate::map_obj::MapObj;
 use crate::objects::Ids;
@@ -31,8 +32,16 @@ pub struct Config {
     /// Clock and random numbers repeat from run to run, starting at `now_ns`, one microsecond a
     /// question.
     pub deterministic: Option<Deterministic>,
-    /// Instructions that one run may take.
+    /// Instructions that one run may take in the interpreter; callbacks from helpers in machine
+    /// code, whose other work the verifier bounds.
     pub fuel: u64,
+    /// What runs programs; by default what `RING3_ENGINE` (`interp`, `jit`, `jit-dump`) says, else
+    /// machine code where there is any.
+    pub engine: Engine,
+    /// Keeps a hex dump of each program's machine code for [`crate::Runtime::take_jit_dump`].
+    pub jit_dump: bool,
+    /// Hides the constants of programs from their machine code (`bpf_jit_harden`).
+    pub jit_harden: bool,
     /// What all users of the runtime may take together.
     pub limits: Limits,
 }
@@ -48,6 +57,7 @@ pub struct Deterministic {
 
 impl Default for Config {
     fn default() -> Config {
+        let (engine, jit_dump) = engine::from_environment();
         Config {
             cpus: 0,
             policy: Policy::default(),
@@ -55,8 +65,20 @@ impl Default for Config {
             map_memory: 0,
             deterministic: None,
             fuel: interp::Limits::default().fuel,
+            engine,
+            jit_dump,
+            jit_harden: false,
             limits: Limits::default(),
         }
+    }
+}
+
+impl Config {
+    /// These settings with Linux's `bpf_jit_enable`: 0 interpreter, 1 machine code, 2 machine code
+    /// with a dump; `None` for another number.
+    pub fn bpf_jit_enable(self, value: u32) -> Option<Config> {
+        let (engine, jit_dump) = engine::setting(&value.to_string())?;
+        Some(Config { engine, jit_dump, ..self })
     }
 }
 
@@ -83,6 +105,8 @@ pub(crate) struct Core {
     pub(crate) btfs: Ids<BtfObj>,
     pub(crate) host_helpers: RwLock<Vec<HostHelper>>,
     pub(crate) stats: AtomicBool,
+    /// Dumps of machine code that nobody has taken yet.
+    pub(crate) jit_dumps: Mutex<String>,
     pub(crate) map_bytes: Account,
 }
 
@@ -112,6 +136,7 @@ impl Core {
             btfs: Ids::default(),
             host_helpers: RwLock::default(),
             stats: AtomicBool::new(false),
+            jit_dumps: Mutex::default(),
             map_bytes: Account::default(),
             config,
         }

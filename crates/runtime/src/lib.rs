@@ -1,7 +1,7 @@
 //! The objects: ids, programs, maps, BTF, test runs, trace pipe, the bodies of helpers.
 //!
 //! [`Bpf`] is the door that everything else is written against; [`Runtime`] is the in-process
-//! kernel behind it. Unsafe code is in `helpers` only.
+//! kernel behind it. Unsafe code is in `helpers` and `native` only.
 #![deny(unsafe_code)]
 
 mod bpffs;
@@ -10,14 +10,17 @@ mod clock;
 mod core;
 mod cpus;
 pub mod door;
+mod engine;
 mod fds;
 mod format;
 mod helpers;
 mod limits;
 mod load;
 mod log;
+mod machine_code;
 mod map_obj;
 mod map_types;
+mod native;
 mod objects;
 mod packet;
 mod prog;
@@ -36,8 +39,10 @@ pub use door::{
     Bpf, BtfInfo, BtfLoad, Fd, FsEntry, LoadError, Loaded, LogRequest, MapCreate, MapInfo, ObjKind,
     ProgInfo, ProgLoad, TestRun, TestRunOut,
 };
+pub use engine::Engine;
 pub use interp::{Trap, TrapKind};
 pub use limits::Limits;
+pub use machine_code::MachineInsn;
 pub use map_obj::PerfRecord;
 pub use maps::Batch;
 pub use packet::{PacketBuf, XDP_HEADROOM};

@@ -1,4 +1,4 @@
-//! BPF_PROG_LOAD: verify, translate, decode.
+//! BPF_PROG_LOAD: verify, translate, decode, compile.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,10 +10,12 @@ use verifier::{LogOptions, Outcome, Program, Rejection, World};
 use crate::clock::ClockKind;
 use crate::core::{Core, HostHelper};
 use crate::door::{Fd, LoadError, LogRequest, ProgLoad};
+use crate::engine::{self, Engine};
 use crate::fds::Fds;
 use crate::helpers;
 use crate::log::{self, Log};
 use crate::map_obj::MapObj;
+use crate::native;
 use crate::prog::{Prog, tag};
 
 /// Bytes of log that are made at most; callers take less.
@@ -40,7 +42,12 @@ pub(crate) struct Accepted {
 }
 
 /// Loads a program whose descriptors are `fds`'.
-pub(crate) fn load(core: &Core, fds: &Fds, req: &ProgLoad) -> Result<Accepted, LoadError> {
+pub(crate) fn load(
+    core: &Core,
+    fds: &Fds,
+    req: &ProgLoad,
+    engine: Engine,
+) -> Result<Accepted, LoadError> {
     check_name(&req.name)?;
     log::check(req.log)?;
     if req.insns.is_empty() || req.insns.len() > uapi::MAX_INSNS {
@@ -81,7 +88,15 @@ pub(crate) fn load(core: &Core, fds: &Fds, req: &ProgLoad) -> Result<Accepted, L
     if let Some(&id) = missing_body {
         return Err(missing(&format!("helper {}", helper_name(id))));
     }
-    let (translated, code) = engine(req, &facts, &maps).map_err(|why| broken(&why))?;
+    let (translated, code) = translate(req, &facts, &maps).map_err(|why| broken(&why))?;
+    let native = match engine {
+        Engine::Jit => native::compile(core, &translated, &maps, &hosts),
+        Engine::Interp => Err("the interpreter was asked for".to_owned()),
+    };
+    if let (true, Ok(code)) = (core.config.jit_dump, &native) {
+        let text = engine::dump(&req.name, translated.insns.len(), code.base(), code.code());
+        core.jit_dumps.lock().push_str(&text);
+    }
     let used = facts.used_maps.iter().filter_map(|i| maps.get(*i)).map(|(_, m)| m.clone());
     let used: Vec<_> = if facts.insns.is_empty() {
         maps.iter().map(|(_, m)| m.clone()).collect()
@@ -105,6 +120,7 @@ pub(crate) fn load(core: &Core, fds: &Fds, req: &ProgLoad) -> Result<Accepted, L
         verified_insns: outcome.stats.processed_insns,
         translated,
         code: Arc::new(code),
+        native,
         maps: used,
         bound: Default::default(),
         btf,
@@ -122,7 +138,7 @@ fn verify(core: &Core, log: LogRequest, program: &Program, world: &World) -> Out
     verifier::verify(program, world, &core.config.policy, &options)
 }
 
-fn engine(
+fn translate(
     req: &ProgLoad,
     facts: &verifier::Facts,
     maps: &[(i32, Arc<MapObj>)],

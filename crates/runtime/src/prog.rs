@@ -10,6 +10,7 @@ use crate::btf_obj::BtfObj;
 use crate::core::HostHelper;
 use crate::door::ProgInfo;
 use crate::map_obj::MapObj;
+use crate::native::Native;
 
 /// A program object.
 pub(crate) struct Prog {
@@ -25,6 +26,8 @@ pub(crate) struct Prog {
     pub(crate) verified_insns: u32,
     pub(crate) translated: translate::Translated,
     pub(crate) code: Arc<interp::Program>,
+    /// Machine code, where the program is to run as such.
+    pub(crate) native: Native,
     /// Maps that the code names, in order of first use.
     pub(crate) maps: Vec<Arc<MapObj>>,
     /// Maps bound besides (BPF_PROG_BIND_MAP).
@@ -58,7 +61,7 @@ impl Prog {
             gpl_compatible: self.gpl,
             btf_id: self.btf.as_ref().map_or(0, |b| b.id),
             xlated: self.translated.insns.clone(),
-            jited: Vec::new(),
+            jited: self.native.as_ref().map_or_else(|_| Vec::new(), |n| n.code().to_vec()),
             func_info: self.func_info.clone(),
             line_info: self.line_info.clone(),
             verified_insns: self.verified_insns,

@@ -24,21 +24,34 @@ pub(crate) struct Run<'r> {
     pub(crate) granted: Vec<Region>,
     /// Tail-call target until the switch.
     pub(crate) next: Option<Arc<Prog>>,
-    /// Programs that called others from a subprogram.
+    /// Programs that called others from a subprogram; all that did in machine code, the first one
+    /// first.
     pub(crate) waiting: Vec<Arc<Prog>>,
     /// Interface that `bpf_redirect` named.
     pub(crate) redirect: Option<u32>,
     /// Latency flags of trace lines.
     pub(crate) trace_flags: &'static str,
+    /// Why machine code is to stop.
+    pub(crate) trap: Option<Trap>,
+    /// Callbacks that machine code may still make.
+    pub(crate) callbacks: u64,
+    /// Machine code's stack is below.
+    pub(crate) stack_top: u64,
 }
 
 impl Run<'_> {
     /// The map behind a helper's map argument.
     pub(crate) fn map(&self, handle: u64) -> Result<&Arc<MapObj>, Trap> {
         let known = |m: &&Arc<MapObj>| m.handle() == handle;
-        let found =
-            self.prog.maps.iter().find(known).or_else(|| self.inner_maps.iter().find(known));
-        found.ok_or(Trap::here(TrapKind::Helper("a helper was called without a map")))
+        self.maps()
+            .find(known)
+            .ok_or(Trap::here(TrapKind::Helper("a helper was called without a map")))
+    }
+
+    /// The maps that the run may know of.
+    pub(crate) fn maps(&self) -> impl Iterator<Item = &Arc<MapObj>> {
+        let waiting = self.waiting.iter().flat_map(|prog| &prog.maps);
+        self.prog.maps.iter().chain(&self.inner_maps).chain(waiting)
     }
 
     /// Keeps a map that was found in another one for the rest of the run; its handle.
@@ -56,7 +69,7 @@ impl Run<'_> {
             let writable = m.map.def().flags & uapi::map_flags::RDONLY_PROG == 0;
             Some(Region { start, end, writable })
         };
-        self.prog.maps.iter().find_map(value).or_else(|| self.inner_maps.iter().find_map(value))
+        self.maps().find_map(value)
     }
 }
 
@@ -80,7 +93,8 @@ impl Host for Run<'_> {
             }
             return body(&mut Call { run: self, vm }, args);
         }
-        match self.prog.host_helpers.iter().find(|h| h.proto.id == id) {
+        let progs = std::iter::once(&self.prog).chain(&self.waiting);
+        match progs.flat_map(|p| &p.host_helpers).find(|h| h.proto.id == id) {
             Some(host) => Ok((host.body)(args)),
             None => Err(Trap::here(TrapKind::NoHelper(id))),
         }
@@ -110,13 +124,25 @@ mod tests {
 
     use super::*;
     use crate::core::Config;
-    use crate::runner::Engine;
+    use crate::engine::Engine;
+    use crate::native;
+    use crate::runner::Ready;
+
+    fn run(insns: &[Insn]) -> Result<u64, Trap> {
+        run_on(Engine::Interp, insns)
+    }
 
     #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     /// Runs slots that no verifier has seen.
-    fn run(insns: &[Insn]) -> Result<u64, Trap> {
+    fn run_on(engine: Engine, insns: &[Insn]) -> Result<u64, Trap> {
         let core = Arc::new(Core::new(Config::default()));
         let code = Arc::new(interp::Program::new(insns).unwrap());
+        let origin = (0..insns.len() as u32).collect();
+        let translated = translate::Translated { insns: insns.to_vec(), origin, starts: vec![0] };
+        let native = match engine {
+            Engine::Jit => native::compile(&core, &translated, &[], &[]),
+            Engine::Interp => Err(String::new()),
+        };
         let prog = core.progs.add(|id| Prog {
             id,
             prog_type: ProgType::Syscall,
@@ -127,8 +153,9 @@ mod tests {
             uid: 0,
             load_time: 0,
             verified_insns: 0,
-            translated: Default::default(),
+            translated,
             code,
+            native,
             maps: Vec::new(),
             bound: Default::default(),
             btf: None,
@@ -141,7 +168,7 @@ mod tests {
         let memory = Slab::new(64).unwrap();
         let start = memory.addr(0);
         let ctx = Ctx::Flat(Region { start, end: start + 64, writable: false });
-        Engine::new(core, prog).run(ctx, start)
+        Ready::new(core, prog).run(ctx, start)
     }
 
     /// bpf_get_current_comm(r10 - at, size), or into the context.
@@ -168,5 +195,34 @@ mod tests {
         assert_eq!(stopped(comm(stack, -600, 16)), (3, true));
         assert_eq!(stopped(comm(Insn::new(0xb7, 1, 0, 0, 4096), 0, 16)), (3, true));
         assert_eq!(stopped(comm(ctx, 0, 16)), (3, true));
+    }
+
+    #[test]
+    fn faults_of_machine_code_name_their_instruction() {
+        if Engine::best() == Engine::Interp {
+            return;
+        }
+        let at = |code: u8| {
+            let (src, imm) = if code == 0x72 { (0, 5) } else { (2, 0) };
+            [
+                Insn::new(0xb7, 0, 0, 0, 0),
+                Insn::new(0xb7, 2, 0, 0, 0x1000),
+                Insn::new(code, 2, src, 8, imm),
+                Insn::new(0x95, 0, 0, 0, 0),
+            ]
+        };
+        for (code, size, write) in
+            [(0x61, 4, false), (0x79, 8, false), (0x72, 1, true), (0x6b, 2, true)]
+        {
+            // What is loaded must be wanted, or the load goes.
+            let mut insns = at(code).to_vec();
+            if !write {
+                insns.insert(3, Insn::new(0xbf, 0, 2, 0, 0));
+            }
+            let kind = TrapKind::Memory { addr: 0x1008, size, write };
+            assert_eq!(run_on(Engine::Jit, &insns), Err(Trap { pc: 2, kind }), "{code:#x}");
+        }
+        // The process goes on.
+        assert_eq!(run_on(Engine::Jit, &[Insn::new(0xb7, 0, 0, 0, 3), at(0x61)[3]]), Ok(3));
     }
 }

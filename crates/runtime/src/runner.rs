@@ -10,6 +10,7 @@ use translate::ctx::XdpBuff;
 use crate::core::Core;
 use crate::cpus::CpuGuard;
 use crate::helpers::{Ctx, CtxCell};
+use crate::native;
 use crate::packet::PacketBuf;
 use crate::prog::Prog;
 use crate::run::Run;
@@ -17,33 +18,33 @@ use crate::task::Task;
 
 /// A program with a stack and a logical CPU of its own. It stays on its thread.
 pub struct Runner {
-    engine: Engine,
+    ready: Ready,
     xdp: CtxCell<XdpBuff>,
 }
 
 impl Runner {
     pub(crate) fn new(core: Arc<Core>, prog: Arc<Prog>) -> Runner {
-        Runner { engine: Engine::new(core, prog), xdp: CtxCell::new(XdpBuff::default()) }
+        Runner { ready: Ready::new(core, prog), xdp: CtxCell::new(XdpBuff::default()) }
     }
 
     /// The logical CPU.
     pub fn cpu(&self) -> u32 {
-        self.engine.cpu.id()
+        self.ready.cpu.id()
     }
 
     /// Sets the process that `bpf_get_current_*` and trace lines tell of.
     pub fn set_task(&mut self, task: Task) {
-        self.engine.task = task;
+        self.ready.task = task;
     }
 
     /// The interface that the last run's `bpf_redirect` named.
     pub fn redirected_to(&self) -> Option<u32> {
-        self.engine.redirect
+        self.ready.redirect
     }
 
-    /// Instructions that the last run took.
+    /// Instructions that the last run took in the interpreter; machine code counts none.
     pub fn fuel_used(&self) -> u64 {
-        self.engine.vm.fuel_used()
+        self.ready.vm.fuel_used()
     }
 
     /// Runs an XDP program on a packet, which it may change; the value is its verdict.
@@ -60,7 +61,7 @@ impl Runner {
             reserved: 0,
         });
         let ctx = Ctx::Xdp(&self.xdp, &mut packet.frags);
-        let ret = self.engine.run(ctx, self.xdp.addr());
+        let ret = self.ready.run(ctx, self.xdp.addr());
         let after = self.xdp.get();
         packet.start = packet.offset(after.data);
         packet.end = packet.offset(after.data_end).max(packet.start);
@@ -70,7 +71,7 @@ impl Runner {
 }
 
 /// What runs need besides their context.
-pub(crate) struct Engine {
+pub(crate) struct Ready {
     core: Arc<Core>,
     prog: Arc<Prog>,
     vm: Vm,
@@ -82,13 +83,13 @@ pub(crate) struct Engine {
     pub(crate) trace_flags: &'static str,
 }
 
-impl Engine {
-    pub(crate) fn new(core: Arc<Core>, prog: Arc<Prog>) -> Engine {
+impl Ready {
+    pub(crate) fn new(core: Arc<Core>, prog: Arc<Prog>) -> Ready {
         let cpu = core.cpus.enter();
         let limits = Limits { fuel: core.config.fuel };
         let trace_flags = "b..11";
         let (vm, task) = (Vm::new(), Task::current());
-        Engine { core, prog, vm, cpu, limits, task, redirect: None, trace_flags }
+        Ready { core, prog, vm, cpu, limits, task, redirect: None, trace_flags }
     }
 
     /// Runs the program on a context at `addr`.
@@ -106,8 +107,14 @@ impl Engine {
             waiting: Vec::new(),
             redirect: None,
             trace_flags: self.trace_flags,
+            trap: None,
+            callbacks: 0,
+            stack_top: 0,
         };
-        let ret = self.vm.run(&self.prog.code, addr, &mut run, self.limits);
+        let ret = match &self.prog.native {
+            Ok(code) => native::run(code, addr, &mut run),
+            Err(_) => self.vm.run(&self.prog.code, addr, &mut run, self.limits),
+        };
         self.redirect = run.redirect;
         if let Some(started) = started {
             self.prog.stats.runs.fetch_add(1, Relaxed);

@@ -15,9 +15,11 @@ use crate::door::{
     Batch, Bpf, BtfInfo, BtfLoad, Fd, FsEntry, LoadError, Loaded, MapCreate, MapInfo, ObjKind,
     ProgInfo, ProgLoad, TestRun, TestRunOut,
 };
+use crate::engine::Engine;
 use crate::fds::{Fds, Object};
 use crate::load;
 use crate::log::{self, Log};
+use crate::machine_code::{MachineInsn, machine_code};
 use crate::map_obj::{MapObj, PerfRecord};
 use crate::map_types;
 use crate::runner::Runner;
@@ -126,6 +128,29 @@ impl Runtime {
             MapType::PerfEventArray => Ok(map.take_records()),
             _ => Err(Errno::EINVAL),
         }
+    }
+
+    /// [`Bpf::prog_load`] for an engine of choice.
+    pub fn prog_load_for(&self, req: &ProgLoad, engine: Engine) -> Result<Loaded, LoadError> {
+        let accepted = load::load(&self.core, &self.fds, req, engine)?;
+        let fd = self.fds.open(Object::Prog(accepted.prog))?;
+        let (log, log_true_size) = (accepted.log.text, accepted.log.true_size);
+        Ok(Loaded { fd, log, log_true_size, stats: Some(accepted.stats) })
+    }
+
+    /// The dumps of machine code since the last call, as Linux logs them with `bpf_jit_enable` 2.
+    pub fn take_jit_dump(&self) -> String {
+        std::mem::take(&mut *self.core.jit_dumps.lock())
+    }
+
+    /// The machine instructions of a program; for one that is interpreted, why it is.
+    pub fn machine_code(&self, prog: Fd) -> Result<Vec<MachineInsn>, String> {
+        machine_code(&*self.fds.prog(prog).map_err(|errno| errno.to_string())?)
+    }
+
+    /// Why the program does not run as machine code, if it does not.
+    pub fn interpreted_because(&self, prog: Fd) -> Result<Option<String>, Errno> {
+        Ok(self.fds.prog(prog)?.native.as_ref().err().cloned())
     }
 
     /// What maps inside a map of maps have to look like.
@@ -307,10 +332,7 @@ impl Bpf for Runtime {
     }
 
     fn prog_load(&self, req: &ProgLoad) -> Result<Loaded, LoadError> {
-        let accepted = load::load(&self.core, &self.fds, req)?;
-        let fd = self.fds.open(Object::Prog(accepted.prog))?;
-        let (log, log_true_size) = (accepted.log.text, accepted.log.true_size);
-        Ok(Loaded { fd, log, log_true_size, stats: Some(accepted.stats) })
+        self.prog_load_for(req, self.core.config.engine)
     }
 
     fn test_run(&self, prog: Fd, req: &TestRun) -> Result<TestRunOut, Errno> {

@@ -6,7 +6,7 @@ mod common;
 
 use common::{EXIT, add, call, i, ld_map, load, mov, mov_reg};
 use runtime::door::{Bpf, Fd};
-use runtime::{Config, Deterministic, PacketBuf, Runtime};
+use runtime::{Config, Deterministic, Engine, PacketBuf, Runtime};
 use uapi::{MapDef, MapType, ProgType};
 
 const ROUNDS: u64 = 20_000;
@@ -83,7 +83,7 @@ fn deterministic_runs_repeat() {
 
 #[test]
 fn endless_work_runs_out_of_fuel() {
-    let bpf = Runtime::new(Config { fuel: 1000, ..Config::default() });
+    let bpf = Runtime::new(Config { fuel: 1000, engine: Engine::Interp, ..Config::default() });
     // 4096 turns of a bounded loop.
     let insns = [mov(1, 0), add(1, 1), i(0xa5, 1, 0, -2, 4096), mov(0, 0), EXIT];
     let prog = load(&bpf, ProgType::Xdp, &insns);

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ring3::packet::{CaptureReader, CaptureWriter, LinkType, Packet};
-use ring3::{Config, Contents, Loaded, Machine, Object, Program, TestRun};
+use ring3::{Config, Contents, Engine, Loaded, Machine, Object, Program, TestRun};
 
 use crate::failure::Failure;
 use crate::plan::{CaptureWork, OnceWork, RunPlan};
@@ -196,10 +196,17 @@ impl Ready {
             None => object.only_program()?,
         };
         let name = program.name.clone();
-        let crate::args::Engine::Interp = plan.engine;
         let kernel_btf = if object.needs_kernel_btf() { Some(kernel.types()?) } else { None };
-        let machine = Machine::with(Config { kernel_btf, ..Config::default() });
+        let mut config = Config { kernel_btf, ..Config::default() };
+        config.engine = plan.engine.unwrap_or(config.engine);
+        let machine = Machine::with(config);
         let loaded = machine.load_only(&object, &name)?;
+        crate::printer::warnings(&machine.take_jit_dump());
+        if plan.engine == Some(Engine::Jit)
+            && let Some(why) = loaded.program(&name)?.interpreted_because()
+        {
+            crate::printer::warnings(&format!("{name}: runs in the interpreter: {why}\n"));
+        }
         Ok(Ready { machine, loaded, name })
     }
 

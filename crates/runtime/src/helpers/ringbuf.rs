@@ -35,7 +35,7 @@ pub(super) fn discard(c: &mut Call<'_, '_>, [data, flags, ..]: [u64; 5]) -> Resu
 fn end(c: &mut Call<'_, '_>, data: u64, discard: bool, flags: u64) -> Result<u64, Trap> {
     let known = c.run.granted.iter().position(|r| r.start == data).ok_or(NOT_ONE)?;
     c.run.granted.swap_remove(known);
-    let mut maps = c.run.prog.maps.iter().chain(&c.run.inner_maps);
+    let mut maps = c.run.maps();
     let ring = maps.find_map(|m| m.map.ops().ringbuf().filter(|r| r.owns(data)));
     ring.ok_or(NOT_ONE)?.commit(data, discard, flags);
     Ok(0)

@@ -16,7 +16,7 @@ use crate::core::Core;
 use crate::door::{TestRun, TestRunOut};
 use crate::helpers::Ctx;
 use crate::prog::Prog;
-use crate::runner::Engine;
+use crate::runner::Ready;
 
 /// Largest context of a syscall program, less one.
 const SYSCALL_CTX_MAX: usize = 0xffff;
@@ -34,12 +34,12 @@ pub(crate) fn test_run(
     if empty(ctx_in) || empty(req.ctx_out.map(|n| n as usize)) {
         return Err(Errno::EINVAL);
     }
-    let engine = Engine::new(core.clone(), prog.clone());
+    let ready = Ready::new(core.clone(), prog.clone());
     match prog.prog_type {
-        ProgType::Xdp => xdp::run(prog, req, engine),
-        ProgType::Syscall => syscall(req, engine),
-        ProgType::RawTracepoint => raw_tracepoint(req, engine),
-        t if skb::takes(t) => skb::run(t, req, engine),
+        ProgType::Xdp => xdp::run(prog, req, ready),
+        ProgType::Syscall => syscall(req, ready),
+        ProgType::RawTracepoint => raw_tracepoint(req, ready),
+        t if skb::takes(t) => skb::run(t, req, ready),
         _ => Err(Errno::ENOTSUPP),
     }
 }
@@ -74,7 +74,7 @@ fn no_packet(req: &TestRun) -> Result<(), Errno> {
     if plain { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
-fn syscall(req: &TestRun, mut engine: Engine) -> Result<TestRunOut, Errno> {
+fn syscall(req: &TestRun, mut ready: Ready) -> Result<TestRunOut, Errno> {
     let asked = TestRun { ctx_out: None, ..req.clone() };
     no_packet(&asked)?;
     let ctx = req.ctx_in.as_deref().unwrap_or_default();
@@ -85,9 +85,9 @@ fn syscall(req: &TestRun, mut engine: Engine) -> Result<TestRunOut, Errno> {
     memory.write(0, View::from(ctx));
     let region =
         Region { start: memory.addr(0), end: memory.addr(0) + ctx.len() as u64, writable: true };
-    engine.trace_flags = "...11";
+    ready.trace_flags = "...11";
     let start = if ctx.is_empty() { 0 } else { region.start };
-    let retval = engine.run(Ctx::Flat(region), start).map_err(|t| trapped(&t))? as u32;
+    let retval = ready.run(Ctx::Flat(region), start).map_err(|t| trapped(&t))? as u32;
     // Linux writes the context back to where it came from.
     let mut ctx_out = vec![0; ctx.len()];
     memory.read(0, &mut ctx_out);
@@ -95,7 +95,7 @@ fn syscall(req: &TestRun, mut engine: Engine) -> Result<TestRunOut, Errno> {
     Ok(TestRunOut { retval, ctx_out, ctx_size_out, ..TestRunOut::default() })
 }
 
-fn raw_tracepoint(req: &TestRun, mut engine: Engine) -> Result<TestRunOut, Errno> {
+fn raw_tracepoint(req: &TestRun, mut ready: Ready) -> Result<TestRunOut, Errno> {
     no_packet(&TestRun { ctx_out: None, ..req.clone() })?;
     const RUN_ON_CPU: u32 = 1;
     let ctx = req.ctx_in.as_deref().unwrap_or_default();
@@ -106,7 +106,7 @@ fn raw_tracepoint(req: &TestRun, mut engine: Engine) -> Result<TestRunOut, Errno
     memory.write(0, View::from(ctx));
     let start = memory.addr(0);
     let region = Region { start, end: start + RAW_TP_ARGS as u64, writable: false };
-    engine.trace_flags = "...11";
-    let retval = engine.run(Ctx::Flat(region), start).map_err(|t| trapped(&t))? as u32;
+    ready.trace_flags = "...11";
+    let retval = ready.run(Ctx::Flat(region), start).map_err(|t| trapped(&t))? as u32;
     Ok(TestRunOut { retval, ..TestRunOut::default() })
 }

@@ -7,7 +7,7 @@ use super::{buffer, repeat};
 use crate::door::{TestRun, TestRunOut};
 use crate::helpers::{Ctx, CtxCell};
 use crate::packet::{FRAME, FRAME_TAIL, PacketBuf};
-use crate::runner::Engine;
+use crate::runner::Ready;
 
 /// Bytes of `struct __sk_buff`.
 const SK_BUFF: usize = 192;
@@ -49,7 +49,7 @@ pub(super) fn takes(t: ProgType) -> bool {
     )
 }
 
-pub(super) fn run(t: ProgType, req: &TestRun, mut engine: Engine) -> Result<TestRunOut, Errno> {
+pub(super) fn run(t: ProgType, req: &TestRun, mut ready: Ready) -> Result<TestRunOut, Errno> {
     if req.flags & !CHECKSUM_COMPLETE != 0 || req.cpu != 0 || req.batch_size != 0 {
         return Err(Errno::EINVAL);
     }
@@ -67,7 +67,7 @@ pub(super) fn run(t: ProgType, req: &TestRun, mut engine: Engine) -> Result<Test
     }
     let cell = CtxCell::new(skb);
     let addr = cell.addr();
-    let result = repeat(req.repeat, || engine.run(Ctx::Skb(&cell), addr))?;
+    let result = repeat(req.repeat, || ready.run(Ctx::Skb(&cell), addr))?;
     let after = cell.get();
     packet.end = packet.offset(after.data_end);
     packet.start = packet.offset(after.data);

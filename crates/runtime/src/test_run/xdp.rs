@@ -8,7 +8,7 @@ use crate::door::{TestRun, TestRunOut};
 use crate::helpers::{Ctx, CtxCell};
 use crate::packet::{FRAME, FRAME_TAIL, PacketBuf, XDP_HEADROOM};
 use crate::prog::Prog;
-use crate::runner::Engine;
+use crate::runner::Ready;
 
 /// Bytes of `struct xdp_md`.
 const XDP_MD: usize = 24;
@@ -21,7 +21,7 @@ const MAX_FRAGS: usize = 17;
 /// The loopback interface, the only one that a test run may name.
 const LOOPBACK: u32 = 1;
 
-pub(super) fn run(prog: &Prog, req: &TestRun, mut engine: Engine) -> Result<TestRunOut, Errno> {
+pub(super) fn run(prog: &Prog, req: &TestRun, mut ready: Ready) -> Result<TestRunOut, Errno> {
     let target = [AttachType::XdpDevmap.raw(), AttachType::XdpCpumap.raw()];
     if target.contains(&prog.attach_type) || req.flags & !LIVE_FRAMES != 0 {
         return Err(Errno::EINVAL);
@@ -39,7 +39,7 @@ pub(super) fn run(prog: &Prog, req: &TestRun, mut engine: Engine) -> Result<Test
     packet.ingress_ifindex = if md.ingress_ifindex == 0 { LOOPBACK } else { md.ingress_ifindex };
     packet.rx_queue_index = md.rx_queue_index;
     let (cell, addr) = cell(&packet);
-    let result = repeat(req.repeat, || engine.run(Ctx::Xdp(&cell, &mut packet.frags), addr))?;
+    let result = repeat(req.repeat, || ready.run(Ctx::Xdp(&cell, &mut packet.frags), addr))?;
     let after = cell.get();
     let shown = ctx.map(|_| md.write(&after));
     packet.meta = packet.offset(after.data_meta);
