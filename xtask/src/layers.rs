@@ -67,7 +67,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "ring3",
         ],
     ),
-    ("ring3-cli", &["ring3", "ring3-daemon"]),
+    ("ring3-cli", &["ring3", "ring3-bpftool", "ring3-daemon"]),
 ];
 
 /// For tests and tools: may use everything, and only tests may use them.

@@ -183,7 +183,7 @@ pub(crate) fn dump(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
     if as_c {
         if ctx.options.json {
             return Err(Fail::new("JSON output for C-syntax dump is not supported")
-                .code(-Errno::ENOTSUPP.0));
+                .code(-Errno::EOPNOTSUPP.0));
         }
         let text = c::header(&btf, roots.as_deref(), options);
         let text = text.map_err(|error| Fail::new(format!("types as C: {error}")))?;

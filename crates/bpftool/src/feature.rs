@@ -14,7 +14,7 @@ use crate::session::Ctx;
 use crate::words::Words;
 
 /// `enum bpf_attach_type`, by number, as bpftool writes it.
-const ATTACH_TYPES: [&str; 60] = [
+const ATTACH_TYPES: [&str; 62] = [
     "cgroup_inet_ingress",
     "cgroup_inet_egress",
     "cgroup_inet_sock_create",
@@ -75,6 +75,8 @@ const ATTACH_TYPES: [&str; 60] = [
     "trace_uprobe_session",
     "trace_fsession",
     "trace_fentry_multi",
+    "trace_fexit_multi",
+    "trace_fsession_multi",
 ];
 
 /// What an attach type is called.

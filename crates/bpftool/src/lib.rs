@@ -32,8 +32,9 @@ mod time;
 mod words;
 
 pub use options::Target;
+pub use runtime::door::Bpf;
 pub use session::{Opener, Output, Session, open};
-pub use table::is_object;
+pub use table::{is_object, is_whole_object};
 
 use std::ffi::OsString;
 use std::io::Write;

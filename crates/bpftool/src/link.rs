@@ -14,7 +14,7 @@ use crate::words::{Words, number as parse};
 use crate::{handle, pins, table};
 
 /// `enum bpf_link_type`, by number.
-pub(crate) const TYPES: [&str; 15] = [
+pub(crate) const TYPES: [&str; 16] = [
     "unspec",
     "raw_tracepoint",
     "tracing",
@@ -30,6 +30,7 @@ pub(crate) const TYPES: [&str; 15] = [
     "uprobe_multi",
     "netkit",
     "sockmap",
+    "tracing_multi",
 ];
 
 /// `link show [LINK]`.

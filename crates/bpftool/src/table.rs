@@ -278,6 +278,11 @@ pub fn is_object(word: &str) -> bool {
     NOUNS.iter().map(|noun| noun.name).chain(OTHERS).any(|name| is_prefix(word, name))
 }
 
+/// Whether `word` is an object in full.
+pub fn is_whole_object(word: &str) -> bool {
+    NOUNS.iter().any(|noun| noun.name == word) || word == "batch" || word == "elf"
+}
+
 /// Finds the command that `args` name and carries it out; what it returned.
 pub(crate) fn select(ctx: &Ctx<'_>, args: &[String], printer: &mut Printer) -> i32 {
     let mut words = Words::new(args);

@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::plan;
 use crate::printer;
 
+pub(crate) use daemon::connect;
 pub(crate) use run::{Events, MapReport, RunReport, TestReport};
 pub(crate) use verify::{ProgramReport, Verdict};
 

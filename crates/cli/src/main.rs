@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bpftool;
 mod command;
 mod docs;
 mod failure;
@@ -17,6 +18,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    if let Some(status) = bpftool::run() {
+        return status;
+    }
     let low = args::LowArgs::parse();
     failure::exit_code(command::dispatch(low))
 }

@@ -1,7 +1,7 @@
 //! An object's maps and programs behind a door, in libbpf's order: BTF, maps and their first
 //! contents, programs, what maps refer to.
 
-use loader::{MapSpec, ProgramSpec, Slot, Spec};
+use loader::{MapKind, MapSpec, ProgramSpec, Slot, Spec};
 use runtime::door::{Bpf, BtfLoad, Fd, LogRequest, MapCreate, ProgLoad};
 use uapi::{Errno, MapDef, MapType};
 
@@ -91,6 +91,7 @@ impl Loading<'_> {
         for program in &object.spec().programs {
             let load = wanted.map_or(program.autoload, |name| program.name == name);
             let fd = if load { Some(self.load_program(program)?) } else { None };
+            self.bind_constants(fd);
             self.fds.programs.push(fd);
         }
         self.fill_programs()
@@ -166,6 +167,17 @@ impl Loading<'_> {
                 .map_err(|errno| self.map_error(map, "cannot be frozen", errno))?;
         }
         Ok(())
+    }
+
+    /// Constants stay with a program whether it reads them or not, as with libbpf.
+    fn bind_constants(&self, program: Option<Fd>) {
+        let Some(program) = program else { return };
+        for (map, &fd) in self.spec().maps.iter().zip(&self.fds.maps) {
+            if map.kind == MapKind::Rodata && fd != NONE {
+                // Only tools that look for metadata miss it.
+                let _ = self.door.bind_map(program, fd);
+            }
+        }
     }
 
     fn fill_programs(&self) -> Result<(), Error> {

@@ -60,7 +60,7 @@ impl Prog {
             map_ids: self.maps.iter().chain(bound.iter()).map(|m| m.id).collect(),
             gpl_compatible: self.gpl,
             btf_id: self.btf.as_ref().map_or(0, |b| b.id),
-            xlated: self.translated.insns.clone(),
+            xlated: self.shown(),
             jited: self.native.as_ref().map_or_else(|_| Vec::new(), |n| n.code().to_vec()),
             func_info: self.func_info.clone(),
             line_info: self.line_info.clone(),
@@ -73,6 +73,43 @@ impl Prog {
             memlock: (self.translated.insns.len() * 8).next_multiple_of(4096) as u64,
         }
     }
+}
+
+impl Prog {
+    /// The translated slots with maps in the place of their addresses, as Linux shows them.
+    fn shown(&self) -> Vec<isa::Insn> {
+        let mut insns = self.translated.insns.clone();
+        for pc in 0..insns.len().saturating_sub(1) {
+            let (low, high) = (insns[pc], insns[pc + 1]);
+            if !low.is_ld_imm64() || low.src().0 != 0 {
+                continue;
+            }
+            let value = u64::from(high.imm as u32) << 32 | u64::from(low.imm as u32);
+            let Some((id, off)) = self.maps.iter().find_map(|map| named(map, value)) else {
+                continue;
+            };
+            let kind = if off.is_some() { MAP_VALUE } else { MAP };
+            insns[pc] = isa::Insn::new(low.code, low.dst().0, kind, 0, id as i32);
+            insns[pc + 1].imm = off.unwrap_or(0) as i32;
+        }
+        insns
+    }
+}
+
+/// `BPF_PSEUDO_MAP_FD`, which an id stands for where programs are shown.
+const MAP: u8 = 1;
+/// `BPF_PSEUDO_MAP_VALUE`.
+const MAP_VALUE: u8 = 2;
+
+/// The map's id if `address` is its own, with the offset if it is one of its value.
+fn named(map: &MapObj, address: u64) -> Option<(u32, Option<u32>)> {
+    if map.handle() == address {
+        return Some((map.id, None));
+    }
+    let base = map.map.ops().direct_value(0).ok()?;
+    let off = address.checked_sub(base)?;
+    let size = map.map.def().value_size;
+    u32::try_from(off).ok().filter(|off| *off < size).map(|off| (map.id, Some(off)))
 }
 
 /// The tag of Linux 6.18: the start of SHA-256 over the slots, maps zeroed.

@@ -349,7 +349,9 @@ impl Listings {
             if listing.linum {
                 string(out, "file", &line.file);
                 number(out, "line_num", line.number);
-                number(out, "line_col", line.column);
+                if line.column != 0 {
+                    number(out, "line_col", line.column);
+                }
             }
         }
         string(out, "disasm", &row.text);

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use bpftool::{Session, Target};
 use compare::{Ids, Verdict};
 use ring3::Kernel;
-use runtime::{Config, Runtime};
+use runtime::{Config, Deterministic, Runtime};
 use serde_json::Value;
 
 struct Case {
@@ -111,7 +111,9 @@ fn recorded_commands_answer_as_recorded() {
     std::env::set_current_dir(root().join("facts/bpftool-golden/objects")).expect("it is there");
     let opener = Box::new(|_| {
         let kernel_btf = Kernel::running().types().ok();
-        let config = Config { kernel_btf, cpus: 2, ..Config::default() };
+        // Random numbers and the order of hash tables are the same in each replay.
+        let deterministic = Some(Deterministic { now_ns: 1_000_000_000, seed: 1 });
+        let config = Config { kernel_btf, cpus: 2, deterministic, ..Config::default() };
         Ok(Box::new(Runtime::new(config)) as Box<dyn runtime::door::Bpf>)
     });
     let mut session = Session::new(Target::Memory, opener);

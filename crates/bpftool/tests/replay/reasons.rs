@@ -12,4 +12,69 @@ comparison, and so is the wording of help: ours comes from one table and says wh
 
 pub(crate) const TAIL: &str = "";
 
-pub(crate) const REASONS: &[(&str, &str)] = &[];
+const ATTACH: &str = "nothing is attached behind this target yet";
+const XLATED: &str =
+    "context fields and inlined helpers are those of this runtime, not of Linux's own structures";
+const HELPER: &str = "a helper of the object is not in this runtime";
+const GONE: &str = "the object was not loaded";
+const JITED: &str = "absent: machine code is not shown";
+const ORDER: &str = "the order of a hash table, which its seed decides";
+const LIBBPF: &str = "the messages of libbpf are its own, ours are shorter";
+const MACHINE: &str = "the recording machine refuses such programs";
+const VERSION: &str = "the libraries in the list of features are not used";
+const FLOAT: &str = "floats are printed, where bpftool writes text that is no JSON";
+
+pub(crate) const REASONS: &[(&str, &str)] = &[
+    ("version", VERSION),
+    ("batch.stdin", VERSION),
+    ("batch.file", "bpftool 7.8 fails to close standard input at the end of a batch"),
+    ("err.show_pinned_notbpf", "a target in memory has no folders that are no BPF file system"),
+    ("load.sockops", HELPER),
+    ("load.opensnoop_like", HELPER),
+    ("load.tracepoint", HELPER),
+    ("load.iter", HELPER),
+    ("load.autoattach", HELPER),
+    ("load.fentry", MACHINE),
+    ("load.lsm", MACHINE),
+    ("load.structops", "maps of struct_ops are not made behind this target"),
+    ("load.bad_oob.d", LIBBPF),
+    ("load.type_bad", LIBBPF),
+    ("load.dev_bad", LIBBPF),
+    ("load.linked", LIBBPF),
+    ("gen.object", LIBBPF),
+    ("btf.dump.vmlinux.head", LIBBPF),
+    ("load.map_bad", "there is a map with the id 1 here"),
+    ("prog.jited", JITED),
+    ("prog.show.bsw", GONE),
+    ("prog.xlated.bsw", GONE),
+    ("prog.xlated.opcodes.bsw", GONE),
+    ("prog.xlated.opcodes.j.bsw", GONE),
+    ("prog.xlated.linum.bsw", GONE),
+    ("prog.xlated.linum.j.bsw", GONE),
+    ("prog.xlated.visual.bsw", GONE),
+    ("map.dump.stacktrace", GONE),
+    ("prog.xlated", XLATED),
+    ("prog.show", XLATED),
+    ("prog.list", XLATED),
+    ("map.getnext", ORDER),
+    ("map.dump.after_update", ORDER),
+    ("map.dump.types", FLOAT),
+    ("map.lookup.types", FLOAT),
+    ("map.list", GONE),
+    (
+        "btf.list",
+        "the kernel's own types are no object of this target; sizes of types are those of the object's own",
+    ),
+    ("iter.", ATTACH),
+    ("net.", ATTACH),
+    ("link.", ATTACH),
+    ("cgroup.", ATTACH),
+    ("struct_ops.", ATTACH),
+    ("perf.", ATTACH),
+    ("feature.list", "bpftool lists types that came after Linux 6.18"),
+    ("feature.dev", "no device takes programs here"),
+    ("feature.", "what this target offers; settings are read from /boot only"),
+    ("gen.skeleton", "a header in our own words, whose text the recording leaves out"),
+    ("gen.subskeleton", "a header in our own words, whose text the recording leaves out"),
+    ("gen.min_core_btf", "absent: types are not cut down to what objects ask for"),
+];
