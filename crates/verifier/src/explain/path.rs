@@ -189,6 +189,15 @@ fn taken(case: &Case<'_>, step: usize) -> Option<bool> {
     }
 }
 
+/// What held at the last conditional jump of the path.
+pub(super) fn last_condition(case: &Case<'_>) -> Option<String> {
+    let steps = 0..case.steps.len().saturating_sub(1);
+    steps.rev().find_map(|step| {
+        let op = case.env.ops[case.steps[step].insn]?;
+        taken(case, step).map(|taken| condition(op, taken))
+    })
+}
+
 /// What holds after the jump: `r2 <= 100`.
 fn condition(op: Op, taken: bool) -> String {
     let Op::Jmp { width, cond, dst, src, .. } = op else { return String::new() };

@@ -2,6 +2,7 @@
 
 use crate::explain::case::Case;
 use crate::explain::cause::{About, Cause};
+use crate::explain::path::last_condition;
 use crate::explain::place::place;
 
 pub(super) const CAUSES: &[Cause] = &[
@@ -11,8 +12,9 @@ pub(super) const CAUSES: &[Cause] = &[
         "nothing shows that this loop ends",
     )
     .needs_of(|case| {
-        let again = case.insn.map_or(String::new(), |insn| format!(" at instruction {insn}"));
-        format!("the state{again} is the same as one iteration before: no value that the loop's end depends on has changed")
+        let goes_on = last_condition(case)
+            .map_or(String::new(), |condition| format!("; it goes on while {condition}"));
+        format!("a value that the loop's end depends on must change in each iteration: here the whole state is the same as one iteration before{goes_on}")
     })
     .help("count the iterations: `for (int i = 0; i < 100; i++)` around the condition, or use bpf_loop or bpf_for; a loop that waits for a value from outside has no limit")
     .about(About::Made(last_compared))
