@@ -1,0 +1,246 @@
+//! Through a socket every command answers what it answers directly: descriptors, ids, logs, errors.
+
+mod common;
+
+use common::{COUNT, map, runtime, xdp};
+use daemon::{COMMANDS, Server};
+use runtime::Limits;
+use runtime::door::{Bpf, BtfLoad, Fd, LogRequest, MapCreate, ObjKind, ProgLoad, TestRun};
+use uapi::{MapDef, MapType};
+
+/// What was asked, and the answer.
+struct Answers(Vec<String>);
+
+impl Answers {
+    fn say<T: std::fmt::Debug>(&mut self, what: &str, answer: T) -> T {
+        self.0.push(format!("{what}: {answer:?}"));
+        answer
+    }
+}
+
+fn maps(door: &dyn Bpf, a: &mut Answers) {
+    let array = a.say("array", door.map_create(&map(MapType::Array, 4))).expect("array");
+    let hash = a.say("hash", door.map_create(&map(MapType::Hash, 4))).expect("hash");
+    let percpu = a.say("percpu", door.map_create(&map(MapType::PercpuHash, 4))).expect("percpu");
+    let queue = MapDef::new(MapType::Queue, 0, 8, 2);
+    let queue = a.say("queue", door.map_create(&queue.into())).expect("queue");
+    a.say("bad", door.map_create(&MapDef::new(MapType::Hash, 0, 8, 1).into())).expect_err("bad");
+    for flags in [0, 1, 2, 4, 99] {
+        for key in [0_u32, 3, 9] {
+            let (key, value) = (key.to_ne_bytes(), [flags as u8; 16]);
+            for (name, fd) in [("array", array), ("hash", hash)] {
+                let done = door.map_update(fd, &key, &value[..8], flags);
+                let _ = a.say(&format!("update {name} {key:?} {flags}"), done);
+            }
+            let _ = a.say("update percpu", door.map_update(percpu, &key, &value, flags));
+        }
+    }
+    for fd in [array, hash, percpu, queue, Fd(-1), Fd(0), Fd(999)] {
+        let mut value = [0xAA; 16];
+        let size = if fd == percpu { 16 } else { 8 };
+        let found = door.map_lookup(fd, &[0; 4], &mut value[..size], 0);
+        let _ = a.say("lookup", found.map(|()| value));
+        let _ = a.say("short key", door.map_lookup(fd, &[0; 2], &mut value[..size], 0));
+        let _ = a.say("short value", door.map_lookup(fd, &[0; 4], &mut value[..3], 0));
+        let mut next = [0xAA; 4];
+        let _ = a.say("first key", door.map_next_key(fd, None, &mut next).map(|()| next));
+        let _ = a.say("next key", door.map_next_key(fd, Some(&[0; 4]), &mut next).map(|()| next));
+        let _ = a.say("map info", door.map_info(fd));
+        let _ = a.say("kind", door.kind(fd));
+        let _ = a.say("owner", door.map_owner(fd));
+        let _ = a.say("perf", door.take_perf_records(fd));
+        let batch = door.map_lookup_batch(fd, None, 10, false, 0);
+        let _ = a.say("lookup batch", batch);
+    }
+    batches(door, a, hash);
+    let _ = a.say("push", door.map_update(queue, &[], &[7; 8], 0));
+    let mut value = [0; 8];
+    let _ = a.say("pop", door.map_take(queue, &[], &mut value, 0).map(|()| value));
+    let _ = a.say("pop", door.map_take(queue, &[], &mut value, 0).map(|()| value));
+    let _ = a.say("delete", door.map_delete(hash, &[0; 4]));
+    let _ = a.say("delete", door.map_delete(array, &[0; 4]));
+    let _ = a.say("freeze", door.map_freeze(array));
+    let _ = a.say("frozen", door.map_update(array, &[0; 4], &[0; 8], 0));
+    for model in [None, Some(hash), Some(Fd(77))] {
+        let def = MapDef::new(MapType::HashOfMaps, 4, 4, 2);
+        let outer = MapCreate { inner_map: model, ..def.into() };
+        let made = a.say("outer", door.map_create(&outer));
+        if let Ok(outer) = made {
+            let inner = hash.0.to_ne_bytes();
+            let _ = a.say("outer update", door.map_update(outer, &[1; 4], &inner, 0));
+            let _ = a.say("outer info", door.map_info(outer));
+        }
+    }
+}
+
+fn batches(door: &dyn Bpf, a: &mut Answers, hash: Fd) {
+    let (keys, values) = ([1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0], [9; 24]);
+    let _ = a.say("update batch", door.map_update_batch(hash, &keys, &values, 3, 0));
+    let _ = a.say("short batch", door.map_update_batch(hash, &keys, &values, 4, 0));
+    let from = a.say("batch", door.map_lookup_batch(hash, None, 2, false, 0)).map(|b| b.next);
+    if let Ok(from) = from {
+        let _ = a.say("on", door.map_lookup_batch(hash, Some(&from), 100, false, 0));
+    }
+    let _ = a.say("delete batch", door.map_delete_batch(hash, &keys, 2, 0));
+    let _ = a.say("take batch", door.map_lookup_batch(hash, None, u32::MAX, true, 0));
+}
+
+fn programs(door: &dyn Bpf, a: &mut Answers) {
+    let counts = door.map_create(&map(MapType::Array, 1)).expect("map");
+    let load = |req: &ProgLoad| {
+        let mut loaded = door.prog_load(req);
+        if let Ok(Some(stats)) = loaded.as_mut().map(|l| l.stats.as_mut()) {
+            stats.time = Default::default();
+        }
+        loaded
+    };
+    let log = LogRequest { level: 7, size: 0 };
+    let wrong = ["r0 = r1\nr0 = *(u64 *)(r0 + 4096)\nexit", "exit", "r0 = 0", "call 9999\nexit"];
+    for text in wrong {
+        for log in [LogRequest::default(), log, LogRequest { level: 1, size: 20 }] {
+            let _ = a.say(text, load(&ProgLoad { log, ..xdp(text, None) }));
+        }
+    }
+    let req = ProgLoad { log, ..xdp(COUNT, Some(counts)) };
+    let _ = a.say("no type", load(&ProgLoad { prog_type: None, ..req.clone() }));
+    let prog = a.say("load", load(&req)).expect("a program").fd;
+    for (data_in, data_out) in [
+        (Some(vec![1; 64]), Some(32)),
+        (Some(vec![1; 64]), None),
+        (None, None),
+        (Some(vec![]), Some(0)),
+    ] {
+        let req = TestRun { data_in, data_out, ctx_out: Some(24), repeat: 3, ..TestRun::default() };
+        let mut ran = door.test_run(prog, &req);
+        if let Ok(ran) = &mut ran {
+            ran.duration_ns = 0;
+        }
+        let _ = a.say("run", ran);
+    }
+    let mut value = [0; 8];
+    let _ = a.say("count", door.map_lookup(counts, &[0; 4], &mut value, 0).map(|()| value));
+    let _ = a.say("prog info", door.prog_info(prog));
+    let _ = a.say("no prog info", door.prog_info(counts));
+    let other = door.map_create(&map(MapType::Hash, 1)).expect("map");
+    let _ = a.say("bind", door.bind_map(prog, other));
+    let _ = a.say("bound", door.prog_info(prog).map(|info| info.map_ids));
+    let _ = a.say("bad btf", door.btf_load(&BtfLoad { data: vec![1; 30], log }));
+    // A header and an empty string section.
+    let blob = [&[0x9f, 0xeb, 1, 0, 24, 0, 0, 0][..], &[0; 12], &[1, 0, 0, 0, 0]].concat();
+    let btf = a.say("btf", door.btf_load(&BtfLoad { data: blob, log: LogRequest::default() }));
+    if let Ok(btf) = btf {
+        let _ = a.say("btf info", door.btf_info(btf.fd));
+    }
+    let _ = a.say("trace", door.take_trace());
+    let _ = a.say("attach", door.prog_attach(prog, Some(other), 0, true));
+    let _ = a.say("link", (door.link_info(prog), door.link_detach(prog)));
+    for path in ["/sys/fs/bpf/p", "/sys/fs/bpf/p", "/sys/fs/bpf/p/q", "", "/sys/fs/bpf/d/e/p"] {
+        let _ = a.say(path, door.obj_pin(prog, path));
+    }
+    let _ = a.say("pin map", door.obj_pin(other, "/sys/fs/bpf/m"));
+    let _ = a.say("mkdir", (door.fs_mkdir("/sys/fs/bpf/n"), door.fs_mkdir("/sys/fs/bpf/n")));
+    for path in ["/", "/sys/fs/bpf", "/sys/fs/bpf/d", "/sys/fs/bpf/p", "/none"] {
+        let _ = a.say(path, (door.fs_list(path), door.obj_get(path, 0)));
+    }
+    let _ = a.say("get to read", door.obj_get("/sys/fs/bpf/m", 8));
+    let _ = a.say("unlink", (door.fs_unlink("/sys/fs/bpf/p"), door.fs_unlink("/sys/fs/bpf/d")));
+    let _ = a.say("rmdir", (door.fs_rmdir("/sys/fs/bpf/n"), door.fs_rmdir("/sys/fs/bpf/d")));
+    let _ = a.say("pins", door.pins());
+}
+
+fn ids(door: &dyn Bpf, a: &mut Answers) {
+    for kind in [ObjKind::Prog, ObjKind::Map, ObjKind::Btf, ObjKind::Link] {
+        for id in [0, 1, 3, 99, u32::MAX] {
+            let _ = a.say("next id", (kind, id, door.next_id(kind, id)));
+            for flags in [0, 8, 1 << 31] {
+                let _ = a.say("fd by id", (kind, id, door.fd_by_id(kind, id, flags)));
+            }
+        }
+    }
+    for fd in 0..12 {
+        let _ = a.say("close", (fd, door.close(Fd(fd)), door.close(Fd(fd))));
+    }
+    let _ = a.say("reused", door.map_create(&map(MapType::Array, 1)));
+}
+
+fn script(door: &dyn Bpf) -> Vec<String> {
+    let mut answers = Answers(Vec::new());
+    answers.say("cpus", door.possible_cpus());
+    maps(door, &mut answers);
+    programs(door, &mut answers);
+    ids(door, &mut answers);
+    answers.0
+}
+
+#[test]
+fn answers_are_those_of_direct_calls() {
+    let direct = script(&runtime(Limits::default()));
+    let server = Server::new(runtime(Limits::default()));
+    let (client, _) = common::connect(&server);
+    let through = script(&client);
+    for (direct, through) in direct.iter().zip(&through) {
+        assert_eq!(direct, through);
+    }
+    assert_eq!(direct.len(), through.len());
+    assert!(direct.iter().filter(|line| line.contains("Ok(")).count() > 60, "{direct:#?}");
+    assert!(!client.is_lost());
+}
+
+#[test]
+fn limits_are_answered_as_linux_does() {
+    let limits = Limits { fds: 3, objects: 5, pins: 1, map_memory: 1 << 20 };
+    let script = |door: &dyn Bpf, other: &dyn Bpf| {
+        let mut a = Answers(Vec::new());
+        let _ = a.say("memory", door.map_create(&map(MapType::Array, 1 << 20)));
+        let made: Vec<_> = (0..4).map(|_| door.map_create(&map(MapType::Array, 1))).collect();
+        let _ = a.say("descriptors", made);
+        let _ = a.say("pin", door.obj_pin(Fd(3), "/a"));
+        let _ = a.say("pins", door.obj_pin(Fd(4), "/b"));
+        let made: Vec<_> = (0..3).map(|_| other.map_create(&map(MapType::Array, 1))).collect();
+        let _ = a.say("objects", made);
+        let _ = a.say("close", other.close(Fd(3)));
+        let _ = a.say("again", other.map_create(&map(MapType::Array, 1)));
+        a.0
+    };
+    let whole = runtime(limits);
+    let direct = script(&whole.process(), &whole.process());
+    let server = Server::new(runtime(limits));
+    let (one, two) = (common::connect(&server).0, common::connect(&server).0);
+    assert_eq!(direct, script(&one, &two));
+    let want = [
+        "memory: Err(EPERM)",
+        "descriptors: [Ok(Fd(3)), Ok(Fd(4)), Ok(Fd(5)), Err(EMFILE)]",
+        "pin: Ok(())",
+        "pins: Err(ENOSPC)",
+        "objects: [Ok(Fd(3)), Ok(Fd(4)), Err(ENOSPC)]",
+        "close: Ok(())",
+        "again: Ok(Fd(3))",
+    ];
+    assert_eq!(direct, want);
+}
+
+#[test]
+fn every_command_of_the_door_is_in_the_table_and_tried_here() {
+    let door = include_str!("../../runtime/src/door.rs");
+    let (_, body) = door.split_once("pub trait Bpf").expect("the trait");
+    let (body, _) = body.split_once("\n}").expect("its end");
+    let methods: Vec<_> = body
+        .lines()
+        .filter_map(|line| line.strip_prefix("    fn "))
+        .filter_map(|line| line.split('(').next())
+        .filter(|name| *name != "possible_cpus")
+        .collect();
+    let mut table: Vec<_> = COMMANDS.iter().map(|(_, name)| *name).collect();
+    assert!(methods.len() > 30);
+    for method in &methods {
+        assert!(table.contains(method), "the table of commands lacks {method}");
+        let call = format!("door.{method}(");
+        assert!(include_str!("same.rs").contains(&call), "{method} is not tried");
+    }
+    assert_eq!(table.len(), methods.len());
+    let mut numbers: Vec<_> = COMMANDS.iter().map(|(number, _)| *number).collect();
+    table.sort();
+    table.dedup();
+    numbers.dedup();
+    assert_eq!((table.len(), numbers.len()), (methods.len(), methods.len()));
+}
