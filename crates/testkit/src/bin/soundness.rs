@@ -1,4 +1,4 @@
-//! `cargo xtask soundness [--source generated|mutated|recorded] [--programs N] [--seed S]
+//! `cargo xtask soundness [--source generated|mutated|wild|wild-mutated|recorded] [--programs N] [--seed S]
 //! [--json] [--minimize] [--show SEED] [--runs N]`: random programs into ring3 and into the running
 //! kernel. With `--runs` no kernel is asked: accepted programs run in the interpreter, so many runs
 //! in all, and every register is compared with the verifier's states. `--show` prints one with both verdicts and the first line where the logs part;
@@ -111,6 +111,7 @@ fn contained(args: &Args, runs: u64) -> Result<bool, String> {
     let sources = match args.source.as_str() {
         "generated" => vec![Source::generated(false), Source::generated(true)],
         "mutated" => vec![Source::generated(true)],
+        "wild" => vec![Source::wild(false), Source::wild(true)],
         other => return Err(format!("no checked runs of {other} programs")),
     };
     let mut found = Contained::default();
@@ -141,6 +142,8 @@ fn source(name: &str, kernel: &mut Kernel<'_>) -> Result<Source, String> {
     match name {
         "generated" => Ok(Source::generated(false)),
         "mutated" => Ok(Source::generated(true)),
+        "wild" => Ok(Source::wild(false)),
+        "wild-mutated" => Ok(Source::wild(true)),
         "recorded" => {
             let dir = testkit::shared("verdicts").ok_or("no recorded verdicts here")?;
             let corpus = Corpus::open(&dir).map_err(|e| e.to_string())?;

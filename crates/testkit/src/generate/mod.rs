@@ -7,8 +7,10 @@
 
 mod rng;
 mod statement;
+mod wild;
 
 pub use rng::Rng;
+pub use wild::{WildMaps, wild_program};
 
 use isa::Insn;
 use statement::Body;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use interp::{Limits, Observer, Program as Code, TrapKind, Vm};
 use isa::{Imm64, Insn, Op};
 use serde::Serialize;
+use uapi::ProgType;
 use verifier::{Access, Known, LogOptions, Pointer, PointsTo, Policy, States};
 
 use super::Subject;
@@ -34,6 +35,9 @@ pub struct Contained {
 
 /// Runs the XDP program `subject` on `runs` inputs, if ring3 accepts it.
 pub fn check_runs(subject: &Subject, seed: u64, runs: u64, found: &mut Contained) {
+    if subject.program.prog_type != Some(ProgType::Xdp) {
+        return;
+    }
     found.programs += 1;
     let options = LogOptions::default();
     let policy = Policy::default();

@@ -8,11 +8,14 @@ use verifier::{MapInfo, Program, World};
 
 use super::report::without_numbers;
 use super::{Judged, Kernel, Report, Results, Subject, judge, mutate};
-use crate::generate::{MapFds, Rng, Shape, VALUE_SIZE, program};
+use crate::generate::{MapFds, Rng, Shape, VALUE_SIZE, WildMaps, program, wild_program};
 use crate::verdicts::Corpus;
 
 /// Descriptors that generated programs name.
 pub(super) const MAPS: MapFds = MapFds { array: 101, hash: 102 };
+
+/// Descriptors that wild programs name.
+const WILD: WildMaps = WildMaps { array: 101, hash: 102, progs: 103, ring: 104 };
 
 /// Where programs come from.
 pub enum Source {
@@ -20,6 +23,8 @@ pub enum Source {
     Generated(Arc<World>),
     /// The generator, with a few changes.
     Mutated(Arc<World>),
+    /// The second generator; `true` with a few changes.
+    Wild(Arc<World>, bool),
     /// Recorded programs that Linux accepted, with a few changes.
     Recorded(Vec<Subject>),
 }
@@ -37,6 +42,24 @@ impl Source {
         let maps = vec![map(MAPS.array, MapType::Array, 4), map(MAPS.hash, MapType::Hash, 8)];
         let world = Arc::new(World { maps, ..World::default() });
         if changed { Source::Mutated(world) } else { Source::Generated(world) }
+    }
+
+    /// Programs of the second generator, changed or not.
+    pub fn wild(changed: bool) -> Source {
+        let map = |fd, kind, key, value, entries| MapInfo {
+            fd,
+            def: MapDef::new(kind, key, value, entries),
+            btf: None,
+            frozen: false,
+            value: None,
+        };
+        let maps = vec![
+            map(WILD.array, MapType::Array, 4, VALUE_SIZE, 8),
+            map(WILD.hash, MapType::Hash, 8, VALUE_SIZE, 8),
+            map(WILD.progs, MapType::ProgArray, 4, 4, 4),
+            map(WILD.ring, MapType::Ringbuf, 0, 0, 4096),
+        ];
+        Source::Wild(Arc::new(World { maps, ..World::default() }), changed)
     }
 
     /// Accepted programs of a recorded corpus that are quickly verified and that the kernel takes
@@ -102,6 +125,21 @@ pub fn subject_of(source: &Source, seed: u64) -> Option<Subject> {
             mutate(&mut subject.program, &mut rng);
             Some(subject)
         }
+        Source::Wild(world, changed) => {
+            // A program array belongs to one type, so maps are made for each block anew.
+            let xdp = (seed / BLOCK).is_multiple_of(2);
+            let prog_type = if xdp { ProgType::Xdp } else { ProgType::SchedCls };
+            let mut program = Program {
+                prog_type: Some(prog_type),
+                license: "GPL".into(),
+                insns: wild_program(seed, WILD, prog_type),
+                ..Program::default()
+            };
+            if *changed {
+                mutate(&mut program, &mut rng);
+            }
+            Some(Subject { program, world: world.clone() })
+        }
         Source::Recorded(all) => {
             // Neighbouring seeds share a base, so that the kernel's maps are made once for many.
             let block = Rng::new(seed / BLOCK).next();
@@ -127,7 +165,7 @@ pub fn compare(
     let mut kernel = Kernel::new(kernel);
     let mut report = Report::default();
     for seed in first..first.saturating_add(count) {
-        if matches!(source, Source::Recorded(_)) && seed.is_multiple_of(BLOCK) {
+        if matches!(source, Source::Recorded(_) | Source::Wild(..)) && seed.is_multiple_of(BLOCK) {
             kernel.forget();
         }
         if let Some(subject) = subject_of(source, seed) {

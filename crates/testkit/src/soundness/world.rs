@@ -66,6 +66,8 @@ pub(super) struct TestWorld {
     data: usize,
     end: usize,
     meta: usize,
+    /// What the ring buffer hands out.
+    record: Bytes,
     array: Bytes,
     hash: Bytes,
     /// Which slot of `hash` holds a key.
@@ -81,6 +83,7 @@ impl TestWorld {
             data: 0,
             end: 0,
             meta: 0,
+            record: Bytes::new(64),
             array: Bytes::new(SIZE * ENTRIES),
             hash: Bytes::new(SIZE * ENTRIES),
             keys: BTreeMap::new(),
@@ -126,7 +129,7 @@ impl TestWorld {
         (bytes.start(), ENTRIES as u64)
     }
 
-    fn all(&self) -> [Region; 4] {
+    fn all(&self) -> [Region; 5] {
         let whole = |bytes: &Bytes| Region {
             start: bytes.start(),
             end: bytes.start() + bytes.0.len() as u64,
@@ -139,6 +142,7 @@ impl TestWorld {
             Region { start: ctx, end: ctx + 64, writable: false },
             whole(&self.array),
             whole(&self.hash),
+            whole(&self.record),
         ]
     }
 
@@ -272,6 +276,10 @@ impl Host for TestWorld {
                 self.read(args[2], args[3], vm)?;
                 Ok(u64::from(self.rng.next() as u32))
             }
+            12 => Ok(-2i64 as u64),
+            131 if args[1] > 64 || self.rng.one_in(4) => Ok(0),
+            131 => Ok(self.record.start()),
+            132 => Ok(0),
             44 | 54 | 65 => Ok(self.adjust(id, args[1] as i64)),
             164 => self.each(args, vm),
             181 => self.repeat(args, vm),

@@ -248,6 +248,11 @@ impl Env<'_> {
         };
         if let (AccessKind::Read, Some(value)) = (kind, value) {
             let mut loaded = self.ctx_register(field);
+            // A pointer of which only half is there cannot be sign-extended.
+            let extends = matches!(self.ops[insn_idx], Some(Op::Load { signed: true, .. }));
+            if extends && loaded.is_packet_any() {
+                return reject!(EACCES, "invalid bpf_context access off={off} size={size}");
+            }
             if loaded.is_scalar() {
                 loaded.precise = !self.caps.bpf_capable;
             } else if loaded.may_be_null() && loaded.id == 0 {
