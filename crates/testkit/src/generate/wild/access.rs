@@ -299,7 +299,8 @@ impl Wild {
         self.set(ptr, kind);
         self.touch(ptr, 0, size, bytes);
         if self.kind(ptr) == kind {
-            self.set(ptr, if self.rng.one_in(4) { T::Mem(bytes, 0) } else { T::Unset });
+            let still = self.rng.one_in(4);
+            self.set(ptr, if still { T::Mem(bytes, 0) } else { T::Unset });
         }
     }
 

@@ -134,7 +134,8 @@ impl Wild {
             self.emit(0xbf, 2, index, 0, 0);
         } else {
             let size = self.rng.below(room.min(VALUE) as u64 / 4 + 1) as i32 * 4;
-            self.emit(0xb7, 2, 0, 0, size + i32::from(self.fault()) * 64);
+            let beyond = i32::from(self.fault()) * 64;
+            self.emit(0xb7, 2, 0, 0, size + beyond);
         }
         match source {
             Some(reg) => self.emit(0xbf, 1, reg, 0, 0),
@@ -222,7 +223,8 @@ impl Wild {
         self.emit(0x15, 0, 0, 5, 0);
         let src = FP;
         self.emit(0x61, 1, src, KEY, 0);
-        let at = self.rng.below(size as u64 / 4 + u64::from(self.fault())) as i32 * 4;
+        let beyond = u64::from(self.fault());
+        let at = self.rng.below(size as u64 / 4 + beyond) as i32 * 4;
         self.emit(0x63, 0, 1, at, 0);
         self.emit(0xbf, 1, 0, 0, 0);
         self.emit(0xb7, 2, 0, 0, 0);
