@@ -6,6 +6,7 @@ mod fuzz;
 mod generate;
 mod install;
 mod layers;
+mod prove;
 mod run;
 mod test;
 
@@ -45,6 +46,12 @@ const COMMANDS: &[(&str, &str, &str, Action)] = &[
         "[--programs N] [--seed S]",
         "random programs into ring3 and into the running kernel",
         run::soundness,
+    ),
+    (
+        "prove",
+        "[CLAIM]",
+        "prove the verifier's number domain with z3, or the claims whose name holds CLAIM",
+        prove::run,
     ),
     ("bench", "[NAME] [--dir DIR] [--json]", "measure, as ratios in one run", run::bench),
 ];

@@ -22,6 +22,11 @@ pub(crate) fn cargo_env(root: &Path, args: &[&str], env: &[(&str, &str)]) -> Res
     if status.success() { Ok(()) } else { Err(format!("cargo {} failed", args.join(" "))) }
 }
 
+/// Runs `cargo ARGS` in a folder with a workspace of its own.
+pub(crate) fn cargo_in(folder: &Path, args: &[&str]) -> Result<(), String> {
+    cargo_env(folder, args, &[])
+}
+
 /// Builds and runs a binary of the test kit, optimised: it measures or compares in bulk.
 fn testkit(root: &Path, bin: &str, args: &[String]) -> Result<(), String> {
     install::ensure(install::COMPILE)?;

@@ -13,6 +13,8 @@ pub struct Report {
     pub both_accept: u64,
     /// Rejected by both.
     pub both_reject: u64,
+    /// Taking so many steps that the kernel was not asked.
+    pub heavy: u64,
     /// Rejected for a feature that ring3 does not model.
     pub needs: BTreeMap<String, u64>,
     /// Seeds that ring3 alone accepts, by Linux's message: a security bug each.
@@ -36,11 +38,13 @@ impl Report {
     /// The report as people read it.
     pub fn text(&self) -> String {
         let mut text = format!(
-            "{} programs: both accept {}, both reject {}, feature not modelled {}\n",
+            "{} programs: both accept {}, both reject {}, feature not modelled {}, \
+             too long to ask {}\n",
             self.programs,
             self.both_accept,
             self.both_reject,
-            self.needs.values().sum::<u64>()
+            self.needs.values().sum::<u64>(),
+            self.heavy
         );
         text += &rows("false accepts", &self.false_accepts);
         text += &format!(

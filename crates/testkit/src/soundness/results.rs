@@ -2,7 +2,9 @@
 
 use runtime::door::{Bpf, Fd, LoadError, MapCreate, ProgLoad, TestRun};
 use uapi::{Errno, MapDef, MapType, ProgType};
+use verifier::{LogOptions, Policy};
 
+use super::Subject;
 use super::work::shape;
 use crate::generate::{MapFds, VALUE_SIZE, program};
 use crate::oracle::Run;
@@ -19,8 +21,13 @@ impl<'a> Results<'a> {
         Ok(Results { ours: Side::new(ours)?, kernel: Side::new(kernel)? })
     }
 
-    /// Whether the generated program of `seed` does the same on both; `None` if it does not load.
-    pub fn agree(&self, seed: u64) -> Option<bool> {
+    /// Whether the generated program of `seed` does the same on both; `None` if it does not load,
+    /// or if it may show addresses or stack that nobody wrote: a loader without CAP_PERFMON could
+    /// not load it.
+    pub fn agree(&self, seed: u64, subject: &Subject) -> Option<bool> {
+        let policy = Policy { cap_perfmon: false, cap_sys_admin: false, ..Policy::default() };
+        let options = LogOptions::default();
+        verifier::verify(&subject.program, &subject.world, &policy, &options).verdict.ok()?;
         let ours = self.ours.load(seed).ok()?;
         let kernel = self.kernel.load(seed).ok();
         let same = kernel.map(|kernel| self.ours.run(ours) == self.kernel.run(kernel));

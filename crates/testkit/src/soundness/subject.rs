@@ -32,10 +32,12 @@ pub struct Verdict {
     pub message: String,
     /// The rejection names a feature that ring3 does not model.
     pub needs: Option<&'static str>,
+    /// Instructions that ring3 walked.
+    pub processed: u32,
 }
 
 impl Verdict {
-    const ACCEPTED: Verdict = Verdict { errno: None, message: String::new(), needs: None };
+    const ACCEPTED: Verdict = Verdict { errno: None, message: String::new(), needs: None, processed: 0 };
 
     /// Whether the program may run.
     pub fn accepts(&self) -> bool {
@@ -50,11 +52,12 @@ impl Subject {
         let options = LogOptions { level, ..LogOptions::default() };
         let outcome = verifier::verify(&self.program, &self.world, &policy, &options);
         let verdict = match outcome.verdict {
-            Ok(_) => Verdict::ACCEPTED,
+            Ok(_) => Verdict { processed: outcome.stats.processed_insns, ..Verdict::ACCEPTED },
             Err(r) => Verdict {
                 errno: Some(r.errno),
                 message: r.message.trim_end().to_owned(),
                 needs: r.needs,
+                processed: outcome.stats.processed_insns,
             },
         };
         (verdict, outcome.log)
@@ -85,7 +88,7 @@ impl<'a> Kernel<'a> {
             }
             Err(error) => {
                 let message = last_message(&error.log).unwrap_or_default().to_owned();
-                (Verdict { errno: Some(error.errno), message, needs: None }, error.log)
+                (Verdict { errno: Some(error.errno), message, needs: None, processed: 0 }, error.log)
             }
         }
     }
@@ -201,6 +204,15 @@ pub enum Judged {
 /// Compares the two verdicts on a subject.
 pub fn judge(subject: &Subject, kernel: &mut Kernel<'_>) -> (Judged, Verdict, Verdict) {
     let (ours, _) = subject.judge(0);
+    judge_against(ours, subject, kernel)
+}
+
+/// As [`judge`], where ring3's verdict is known.
+pub(super) fn judge_against(
+    ours: Verdict,
+    subject: &Subject,
+    kernel: &mut Kernel<'_>,
+) -> (Judged, Verdict, Verdict) {
     let (theirs, _) = kernel.judge(subject, 0);
     let judged = match (ours.accepts(), theirs.accepts()) {
         (true, true) => Judged::BothAccept,

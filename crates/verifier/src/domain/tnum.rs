@@ -106,15 +106,20 @@ impl Tnum {
         let (mut a, mut b) = (self, other);
         let mut acc = Tnum::constant(0);
         while a.value != 0 || a.mask != 0 {
-            if a.value & 1 != 0 {
-                acc = acc.add(b);
-            } else if a.mask & 1 != 0 {
-                acc = acc.union(acc.add(b));
-            }
-            a = a.shr(1);
-            b = b.shl(1);
+            Tnum::mul_step(&mut a, &mut b, &mut acc);
         }
         acc
+    }
+
+    /// One bit of the multiplier `a`. What stays the same, and is proven: for numbers x in `a`,
+    /// y in `b`, s in `acc`, the sum s + x * y.
+    pub(crate) fn mul_step(a: &mut Tnum, b: &mut Tnum, acc: &mut Tnum) {
+        if a.value & 1 != 0 {
+            *acc = acc.add(*b);
+        } else if a.mask & 1 != 0 {
+            *acc = acc.union(acc.add(*b));
+        }
+        (*a, *b) = (a.shr(1), b.shl(1));
     }
 
     /// The smallest tnum that holds both (join).

@@ -100,7 +100,7 @@ pub fn wild_program(seed: u64, maps: WildMaps, prog_type: ProgType) -> Vec<Insn>
         in_subprog: false,
         in_callback: false,
         loops: 0,
-        budget: 60,
+        budget: 40,
     };
     wild.main();
     wild.insns
