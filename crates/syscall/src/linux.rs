@@ -16,8 +16,8 @@ use uapi::attr::{
 use uapi::{Cmd, Errno, MapDef, MapType};
 use verifier::{FuncInfo, LineInfo};
 
-use crate::{fdinfo, link};
 use crate::sys::{self, Answer, Call};
+use crate::{fdinfo, link};
 
 const FUNC_INFO_SIZE: u32 = 8;
 const LINE_INFO_SIZE: u32 = 16;
@@ -37,14 +37,14 @@ impl Default for Linux {
 }
 
 /// Runs a call whose every buffer has its length in a field beside it.
-fn run(call: Call<'_>) -> Result<Answer, (Errno, Answer)> {
+fn run(call: Call<'_>) -> Answer {
     // SAFETY: this module writes the length of a buffer in the same expression as its address,
     // or has checked it against the map's sizes (`Linux::sized`).
     unsafe { call.run() }
 }
 
 fn simple(call: Call<'_>) -> Result<Answer, Errno> {
-    run(call).map_err(|(errno, _)| errno)
+    run(call).ok()
 }
 
 impl Linux {
@@ -122,10 +122,8 @@ impl Linux {
             }
             call = call.input(map_batch::IN_BATCH, from);
         }
-        let (answer, errno) = match run(call) {
-            Ok(answer) => (answer, None),
-            Err((errno, answer)) => (answer, Some(errno)),
-        };
+        let answer = run(call);
+        let errno = answer.errno;
         let done = (answer.num(map_batch::COUNT) as u32).min(count);
         if let Some(errno) = errno.filter(|e| *e != Errno::ENOENT) {
             return Err(errno);
@@ -344,10 +342,11 @@ impl Bpf for Linux {
             .num(test_run::FLAGS, req.flags)
             .num(test_run::CPU, req.cpu)
             .num(test_run::BATCH_SIZE, req.batch_size);
-        let (answer, truncated) = match run(call) {
-            Ok(answer) => (answer, false),
-            Err((Errno::ENOSPC, answer)) => (answer, true),
-            Err((errno, _)) => return Err(errno),
+        let answer = run(call);
+        let truncated = match answer.errno {
+            None => false,
+            Some(Errno::ENOSPC) => true,
+            Some(errno) => return Err(errno),
         };
         let data_size_out = answer.num(test_run::DATA_SIZE_OUT) as u32;
         let ctx_size_out = answer.num(test_run::CTX_SIZE_OUT) as u32;
@@ -588,22 +587,13 @@ impl LogBuffer {
         self.bytes.len() as u32
     }
 
-    fn finish(
-        self,
-        result: Result<Answer, (Errno, Answer)>,
-        true_size: attr::Field,
-    ) -> Result<Loaded, LoadError> {
+    fn finish(self, answer: Answer, true_size: attr::Field) -> Result<Loaded, LoadError> {
         let end = self.bytes.iter().position(|b| *b == 0).unwrap_or(self.bytes.len());
         let log = String::from_utf8_lossy(&self.bytes[..end]).into_owned();
-        match result {
-            Ok(answer) => {
-                let log_true_size = answer.num(true_size) as u32;
-                Ok(Loaded { fd: Fd(answer.ret), log, log_true_size, stats: None })
-            }
-            Err((errno, answer)) => {
-                let log_true_size = answer.num(true_size) as u32;
-                Err(LoadError { errno, log, log_true_size, rejection: None })
-            }
+        let log_true_size = answer.num(true_size) as u32;
+        match answer.errno {
+            None => Ok(Loaded { fd: Fd(answer.ret), log, log_true_size, stats: None }),
+            Some(errno) => Err(LoadError { errno, log, log_true_size, rejection: None }),
         }
     }
 }

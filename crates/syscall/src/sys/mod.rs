@@ -50,22 +50,19 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// Calls the kernel; the numbers it wrote back are in [`Answer`].
+    /// Calls the kernel; what it returned and wrote back is in [`Answer`].
     ///
     /// # Safety
     /// Every buffer must be as long as the kernel takes it to be: as the length field beside it
     /// says, or as the key and value sizes of the map say.
-    pub(crate) unsafe fn run(mut self) -> Result<Answer, (Errno, Answer)> {
+    pub(crate) unsafe fn run(mut self) -> Answer {
         // SAFETY: `attr` is ATTR_SIZE bytes; the buffers it points to live through the borrow 'a
         // and have the lengths that the caller vouches for.
         let ret = unsafe {
             libc::syscall(libc::SYS_bpf, self.cmd.raw(), self.attr.as_mut_ptr(), ATTR_SIZE)
         };
-        let answer = Answer { ret: ret as i32, attr: self.attr };
-        if ret >= 0 {
-            return Ok(answer);
-        }
-        Err((last_errno(), answer))
+        let errno = (ret < 0).then(last_errno);
+        Answer { ret: ret as i32, errno, attr: self.attr }
     }
 }
 
@@ -73,10 +70,17 @@ impl<'a> Call<'a> {
 pub(crate) struct Answer {
     /// The return value: a descriptor, or 0.
     pub(crate) ret: i32,
+    /// Why it failed; the kernel may have written numbers all the same.
+    pub(crate) errno: Option<Errno>,
     attr: [u8; ATTR_SIZE],
 }
 
 impl Answer {
+    /// The answer of a call that succeeded.
+    pub(crate) fn ok(self) -> Result<Answer, Errno> {
+        self.errno.map_or(Ok(self), Err)
+    }
+
     /// A number that the kernel wrote into the attribute.
     pub(crate) fn num(&self, field: Field) -> u64 {
         field.get(&self.attr)
