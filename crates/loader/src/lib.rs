@@ -25,6 +25,7 @@ mod link;
 mod maps;
 mod object;
 mod reloc;
+mod sanitise;
 mod section;
 mod spec;
 mod struct_ops;
@@ -33,6 +34,7 @@ pub use error::LoadError;
 pub use kconfig::{KernelFacts, config_value};
 pub use link::link;
 pub use object::Object;
+pub use sanitise::{BtfFeatures, sanitised};
 pub use spec::{
     AttachPoint, CoreSite, Extern, ExternKind, FuncInfo, KconfigType, LineInfo, MapKind, MapRef,
     MapSpec, Pin, ProgramSpec, Slot, Spec, Subprog,

@@ -40,6 +40,8 @@ pub(crate) struct Answer {
     pub(crate) frozen: Vec<usize>,
     pub(crate) loads: Vec<Load>,
     pub(crate) btf: String,
+    /// What BPF_BTF_LOAD took, trials too; only of [`ask_lacking`].
+    pub(crate) types: Vec<String>,
 }
 
 /// The program that asks libbpf; `None`, with a visible line, where it cannot be built.
@@ -76,6 +78,17 @@ pub(crate) fn ask(object: &Path, name: &str) -> Option<Answer> {
 pub(crate) fn ask_with(object: &Path, name: &str, target: Option<&Path>) -> Option<Answer> {
     let mut command = Command::new(oracle()?);
     command.arg(object).arg(name).args(target);
+    run(command, object)
+}
+
+/// Asks libbpf on a kernel that lacks these features of BTF.
+pub(crate) fn ask_lacking(object: &Path, name: &str, features: &[&str]) -> Option<Answer> {
+    let mut command = Command::new(oracle()?);
+    command.arg(object).arg(name).env("ORACLE_LACKS", features.join(" "));
+    run(command, object)
+}
+
+fn run(mut command: Command, object: &Path) -> Option<Answer> {
     let output = command.output().expect("the oracle runs");
     if !output.status.success() {
         eprintln!("oracle on {}: {}", object.display(), output.status);
@@ -117,6 +130,7 @@ fn parse(text: &str) -> Answer {
             "open-error" => answer.open_error = rest.parse().ok(),
             "load-error" => answer.load_error = rest.parse().ok(),
             "btf" => answer.btf = rest.into(),
+            "types" => answer.types.push(rest.into()),
             "prog" => {
                 let part: Vec<&str> = rest.split(' ').collect();
                 let number = |at: usize| part[at].parse().expect("number");

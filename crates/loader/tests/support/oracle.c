@@ -4,7 +4,8 @@
  *
  * The executable's own syscall() takes the place of libc's, so libbpf's bpf(2) calls end here.
  * Every command succeeds; loads of types answer with a memory file. In instructions, map
- * descriptors are replaced by the index of the map.
+ * descriptors are replaced by the index of the map. ORACLE_LACKS names BTF kinds that the kernel
+ * refuses, separated by blanks: the names of struct BtfFeatures.
  */
 #define _GNU_SOURCE
 #include <bpf/bpf.h>
@@ -12,6 +13,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/btf.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,6 +183,85 @@ static void map_update(const union bpf_attr *attr)
 	}
 }
 
+static int lacks(const char *feature)
+{
+	const char *at = getenv("ORACLE_LACKS");
+	size_t len = strlen(feature);
+
+	for (; at && (at = strstr(at, feature)); at += len)
+		if (at[len] == ' ' || !at[len])
+			return 1;
+	return 0;
+}
+
+/* Which feature a type needs, and how many bytes follow its head. */
+static const char *feature_of(const struct btf_type *type, const char *name, size_t *tail)
+{
+	unsigned int vlen = BTF_INFO_VLEN(type->info), kind = BTF_INFO_KIND(type->info);
+
+	*tail = 0;
+	switch (kind) {
+	case BTF_KIND_INT:
+		*tail = 4;
+		return NULL;
+	case BTF_KIND_ARRAY:
+	case BTF_KIND_STRUCT:
+	case BTF_KIND_UNION:
+		*tail = kind == BTF_KIND_ARRAY ? 12 : 12 * vlen;
+		return NULL;
+	case BTF_KIND_ENUM:
+		*tail = 8 * vlen;
+		return BTF_INFO_KFLAG(type->info) ? "enum64" : NULL;
+	case BTF_KIND_FUNC_PROTO:
+		*tail = 8 * vlen;
+		return "func";
+	case BTF_KIND_FUNC:
+		return vlen && !lacks("func") ? "func_global" : "func";
+	case BTF_KIND_VAR:
+		*tail = 4;
+		return "datasec";
+	case BTF_KIND_DATASEC:
+		*tail = 12 * vlen;
+		return name[0] == '?' && !lacks("datasec") ? "qmark_datasec" : "datasec";
+	case BTF_KIND_FLOAT:
+		return "float";
+	case BTF_KIND_DECL_TAG:
+		*tail = 4;
+		return "decl_tag";
+	case BTF_KIND_TYPE_TAG:
+		return "type_tag";
+	case BTF_KIND_ENUM64:
+		*tail = 12 * vlen;
+		return "enum64";
+	}
+	return NULL;
+}
+
+static long btf_load(const union bpf_attr *attr)
+{
+	const char *data = (void *)(long)attr->btf;
+	const struct btf_header *header = (void *)data;
+	const char *types = data + header->hdr_len + header->type_off;
+	const char *strings = data + header->hdr_len + header->str_off;
+	size_t tail;
+
+	for (size_t at = 0; at < header->type_len; at += sizeof(struct btf_type) + tail) {
+		const struct btf_type *type = (void *)(types + at);
+		const char *feature = feature_of(type, strings + type->name_off, &tail);
+
+		if (feature && lacks(feature)) {
+			errno = EINVAL;
+			return -1;
+		}
+	}
+	if (object && getenv("ORACLE_LACKS")) {
+		printf("types");
+		hex(data, attr->btf_size);
+		putchar('\n');
+	}
+	return fake_fd();
+}
+
 static long fake_bpf(int cmd, const union bpf_attr *attr)
 {
 	switch (cmd) {
@@ -198,7 +279,7 @@ static long fake_bpf(int cmd, const union bpf_attr *attr)
 	case BPF_MAP_CREATE:
 		return map_create(attr);
 	case BPF_BTF_LOAD:
-		return fake_fd();
+		return btf_load(attr);
 	case BPF_MAP_UPDATE_ELEM:
 		if (object)
 			map_update(attr);
