@@ -13,6 +13,7 @@ use verifier::LineInfo;
 use super::show::{number, string};
 use crate::answer::{Answer, Done, Show};
 use crate::fail::{Fail, io_errno};
+use crate::options::Target;
 use crate::session::Ctx;
 use crate::words::Words;
 use crate::{handle, proto};
@@ -112,6 +113,8 @@ pub(crate) struct Listing {
     pub(crate) linum: bool,
     helpers: HashMap<i32, String>,
     subprogs: Vec<(usize, String)>,
+    /// As Linux keeps them: distances of calls in `off`.
+    linux: bool,
 }
 
 impl Listing {
@@ -123,7 +126,9 @@ impl Listing {
                 helpers.insert(insn.imm, name.to_owned());
             }
         }
-        let mut listing = Listing { info, btf, linum: asked.linum, helpers, subprogs: Vec::new() };
+        let linux = ctx.target() == Target::Linux && !info.jited.is_empty();
+        let subprogs = Vec::new();
+        let mut listing = Listing { info, btf, linum: asked.linum, helpers, subprogs, linux };
         listing.subprogs = listing.name_subprogs();
         Ok(listing)
     }
@@ -269,7 +274,7 @@ impl disasm::Names for Named<'_> {
 impl Listing {
     /// How far a call of a function goes. Linux keeps it in `off` once there is machine code.
     pub(crate) fn call_offset(&self, insn: &Insn) -> i64 {
-        if self.info.jited.is_empty() { insn.imm.into() } else { insn.off.into() }
+        if self.linux { insn.off.into() } else { insn.imm.into() }
     }
 }
 
