@@ -7,6 +7,9 @@ use uapi::{Errno, ProgType};
 
 use crate::verdicts::last_message;
 
+/// Keys and values of a map.
+pub type Elements = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What one door makes of one program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -17,7 +20,7 @@ pub struct Answer {
     /// One a packet, for types that both doors can test-run.
     pub runs: Vec<Result<Run, Errno>>,
     /// Contents of every map after the runs, by name: key and value bytes.
-    pub maps: Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)>,
+    pub maps: Vec<(String, Elements)>,
 }
 
 /// The verifier's own verdict, without a runtime behind it.
@@ -92,7 +95,7 @@ fn runs(
 }
 
 /// Keys come in different orders from different hash functions: sorted here.
-fn contents(door: &dyn Bpf, object: &Object, fds: &Fds) -> Vec<(String, Vec<(Vec<u8>, Vec<u8>)>)> {
+fn contents(door: &dyn Bpf, object: &Object, fds: &Fds) -> Vec<(String, Elements)> {
     let mut all = Vec::new();
     for (map, &fd) in object.spec().maps.iter().zip(&fds.maps) {
         let mut rows = Vec::new();

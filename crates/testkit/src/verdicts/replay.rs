@@ -23,7 +23,7 @@ impl<'a> Replay<'a> {
     pub fn new(door: &'a dyn Bpf, corpus: &Corpus, case: &Case) -> Option<Replay<'a>> {
         let (program, world) = (corpus.program(case)?, corpus.world(case)?);
         let mut replay = Replay { door, open: Vec::new(), req: ProgLoad::default() };
-        let mut load_btf = |replay: &mut Replay<'a>, btf: &btf::Btf| -> Option<Fd> {
+        let load_btf = |replay: &mut Replay<'a>, btf: &btf::Btf| -> Option<Fd> {
             let req = BtfLoad { data: btf.bytes().to_vec(), log: LogRequest::default() };
             let fd = door.btf_load(&req).ok()?.fd;
             replay.open.push(fd);
