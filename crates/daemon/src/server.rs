@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use runtime::door::{Bpf, ObjKind};
+use runtime::door::{Bpf, Fd, ObjKind, TestRun};
 use runtime::{Limits, Runtime};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{Shutdown, shutdown, sockopt};
 use uapi::Errno;
 
 use crate::client::{Greeting, MAGIC, Welcome};
 use crate::frame::{Incoming, Outgoing, Received, VERSION};
-use crate::table::{STATUS, STOP, Status, dispatch, put_failure};
+use crate::table::{STATUS, STOP, Status, TEST_RUN, dispatch, put_failure};
 use crate::wire::{Reader, Wire};
 
 /// Connections at a time.
@@ -22,6 +23,9 @@ const MAX_CLIENTS: u32 = 256;
 const GREETING: Duration = Duration::from_secs(5);
 /// Stack of a connection's thread in bytes: the verifier works on it.
 const STACK: usize = 16 << 20;
+
+/// Runs that are over before anybody could go away.
+const FEW_RUNS: u32 = 1000;
 
 /// What one user's commands may take of a daemon together.
 pub fn user_limits() -> Limits {
@@ -190,7 +194,11 @@ impl Conversation<'_> {
             Ok(STATUS) => Ok::<_, Errno>(self.shared.status()).put(out),
             Ok(STOP) => Ok::<_, Errno>(()).put(out),
             Ok(op) => {
-                if dispatch(&self.door, op, &mut from, out).is_err() {
+                let long = op == TEST_RUN && runs(request) > FEW_RUNS;
+                let watch = long.then(|| Watch::new(&self.stream, &self.door));
+                let done = dispatch(&self.door, op, &mut from, out);
+                drop(watch);
+                if done.is_err() {
                     put_failure(Errno::EINVAL, self.out.begin());
                 }
             }
@@ -200,6 +208,55 @@ impl Conversation<'_> {
             put_failure(Errno::E2BIG, self.out.begin());
         }
         op == Ok(STOP)
+    }
+}
+
+/// Ends test runs of a client that went away.
+struct Watch {
+    over: Arc<AtomicBool>,
+}
+
+impl Watch {
+    fn new(stream: &UnixStream, door: &Runtime) -> Watch {
+        let over = Arc::new(AtomicBool::new(false));
+        let (seen, stop) = (over.clone(), door.stop_flag());
+        if let Ok(stream) = stream.try_clone() {
+            // Without a thread, runs go on to their end.
+            let _ = std::thread::Builder::new().name("watch".into()).spawn(move || {
+                while !seen.load(SeqCst) {
+                    if hung_up(&stream) {
+                        stop.store(true, SeqCst);
+                        return;
+                    }
+                }
+            });
+        }
+        Watch { over }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.over.store(true, SeqCst);
+    }
+}
+
+/// Runs that a request for a test run asks for.
+fn runs(request: &[u8]) -> u32 {
+    let mut from = Reader::new(request);
+    let read = from.take::<(u8, Fd)>().and_then(|_| from.take::<TestRun>());
+    read.map_or(0, |run| run.repeat)
+}
+
+/// Waits a moment for the other side to go.
+fn hung_up(stream: &UnixStream) -> bool {
+    let moment = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+    let mut polled = [PollFd::new(stream, PollFlags::RDHUP)];
+    let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    match poll(&mut polled, Some(&moment)) {
+        Ok(_) => polled[0].revents().intersects(gone),
+        // Interrupted, or no memory: look again later.
+        Err(_) => false,
     }
 }
 

@@ -18,6 +18,9 @@ pub(crate) const STATUS: u8 = 254;
 /// The daemon's own command: end.
 pub(crate) const STOP: u8 = 255;
 
+/// The command that may take long.
+pub(crate) const TEST_RUN: u8 = 13;
+
 /// What a daemon says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {

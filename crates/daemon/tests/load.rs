@@ -112,3 +112,35 @@ fn the_dying_leave_nothing_and_pins_stay() {
     assert!(ids(&after, ObjKind::Prog).is_empty());
     drop(serving);
 }
+
+#[test]
+fn runs_end_with_the_client_that_asked_for_them() {
+    let server = Server::new(runtime(user_limits()));
+    let (stream, thread) = common::raw(&server);
+    let other_hand = stream.try_clone().expect("a second hand on the socket");
+    let client = Client::new(stream).expect("a welcome");
+    let counts = client.map_create(&map(MapType::Array, 1)).expect("a map");
+    client.obj_pin(counts, "/counts").expect("pinned");
+    let prog = client.prog_load(&xdp(COUNT, Some(counts))).expect("a program").fd;
+    let endless = std::thread::spawn(move || {
+        let data_in = Some(vec![0; 64]);
+        client.test_run(prog, &TestRun { data_in, repeat: u32::MAX, ..TestRun::default() })
+    });
+
+    let (watcher, _) = common::connect(&server);
+    let counts = watcher.obj_get("/counts", 0).expect("the map");
+    let count = || {
+        let mut value = [0; 8];
+        watcher.map_lookup(counts, &[0; 4], &mut value, 0).expect("the count");
+        u64::from_ne_bytes(value)
+    };
+    while count() == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let start = Instant::now();
+    other_hand.shutdown(std::net::Shutdown::Both).expect("hung up");
+    assert_eq!(thread.join().ok(), Some(false));
+    assert!(start.elapsed() < Duration::from_secs(5), "the run went on");
+    assert!(count() < u64::from(u32::MAX));
+    endless.join().expect("ended").expect_err("no answer");
+}

@@ -1,6 +1,7 @@
 //! Running one program again and again: the fast path of hooks.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -81,6 +82,8 @@ pub(crate) struct Ready {
     redirect: Option<u32>,
     /// Latency flags in trace lines (`b..11`: lower half of interrupts off, as in packet hooks).
     pub(crate) trace_flags: &'static str,
+    /// Repeated runs end when it becomes true.
+    pub(crate) stop: Arc<AtomicBool>,
 }
 
 impl Ready {
@@ -89,7 +92,17 @@ impl Ready {
         let limits = Limits { fuel: core.config.fuel };
         let trace_flags = "b..11";
         let (vm, task) = (Vm::new(), Task::current());
-        Ready { core, prog, vm, cpu, limits, task, redirect: None, trace_flags }
+        Ready {
+            core,
+            prog,
+            vm,
+            cpu,
+            limits,
+            task,
+            redirect: None,
+            trace_flags,
+            stop: Arc::default(),
+        }
     }
 
     /// Runs the program on a context at `addr`.

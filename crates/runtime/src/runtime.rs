@@ -1,7 +1,7 @@
 //! The in-process kernel: objects behind descriptors.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use btf::Btf;
 use maps::{Held, Map, Perms};
@@ -34,6 +34,8 @@ pub struct Runtime {
     core: Arc<Core>,
     fds: Fds,
     pins: Arc<Mutex<Bpffs>>,
+    /// Its test runs are to end.
+    stop: Arc<AtomicBool>,
 }
 
 impl Default for Runtime {
@@ -50,6 +52,7 @@ impl Runtime {
             core: Arc::new(Core::new(config)),
             fds: Fds::new(limits.fds),
             pins: Arc::new(Mutex::new(Bpffs::new(limits.pins))),
+            stop: Arc::default(),
         }
     }
 
@@ -57,7 +60,13 @@ impl Runtime {
     /// what only its descriptors hold goes when it is dropped.
     pub fn process(&self) -> Runtime {
         let fds = Fds::new(self.core.config.limits.fds);
-        Runtime { core: self.core.clone(), fds, pins: self.pins.clone() }
+        Runtime { core: self.core.clone(), fds, pins: self.pins.clone(), stop: Arc::default() }
+    }
+
+    /// What ends the repeated test runs of this process with EINTR, once it is true, as a deadly
+    /// signal does.
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        self.stop.clone()
     }
 
     /// Its settings, with the machine's filled in.
@@ -336,7 +345,7 @@ impl Bpf for Runtime {
     }
 
     fn test_run(&self, prog: Fd, req: &TestRun) -> Result<TestRunOut, Errno> {
-        test_run(&self.core, &self.fds.prog(prog)?, req)
+        test_run(&self.core, &self.fds.prog(prog)?, req, &self.stop)
     }
 
     fn bind_map(&self, prog: Fd, map: Fd) -> Result<(), Errno> {

@@ -5,6 +5,7 @@ mod skb;
 mod xdp;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use interp::{Region, Trap, TrapKind};
@@ -28,13 +29,15 @@ pub(crate) fn test_run(
     core: &Arc<Core>,
     prog: &Arc<Prog>,
     req: &TestRun,
+    stop: &Arc<AtomicBool>,
 ) -> Result<TestRunOut, Errno> {
     let empty = |size: Option<usize>| size == Some(0);
     let ctx_in = req.ctx_in.as_ref().map(Vec::len);
     if empty(ctx_in) || empty(req.ctx_out.map(|n| n as usize)) {
         return Err(Errno::EINVAL);
     }
-    let ready = Ready::new(core.clone(), prog.clone());
+    let mut ready = Ready::new(core.clone(), prog.clone());
+    ready.stop.clone_from(stop);
     match prog.prog_type {
         ProgType::Xdp => xdp::run(prog, req, ready),
         ProgType::Syscall => syscall(req, ready),
@@ -52,13 +55,20 @@ pub(crate) fn trapped(trap: &Trap) -> Errno {
     }
 }
 
-/// Runs `repeat` times; the last value and the mean time in nanoseconds.
-fn repeat(times: u32, mut run: impl FnMut() -> Result<u64, Trap>) -> Result<(u32, u32), Errno> {
+/// Runs `times` times unless it is to stop; the last value and the mean time in nanoseconds.
+fn repeat(
+    times: u32,
+    stop: &AtomicBool,
+    mut run: impl FnMut() -> Result<u64, Trap>,
+) -> Result<(u32, u32), Errno> {
     let times = times.max(1);
     let start = Instant::now();
     let mut ret = 0;
     for _ in 0..times {
         ret = run().map_err(|t| trapped(&t))?;
+        if stop.load(Relaxed) {
+            return Err(Errno::EINTR);
+        }
     }
     let mean = start.elapsed().as_nanos() / u128::from(times);
     Ok((ret as u32, u32::try_from(mean).unwrap_or(u32::MAX)))

@@ -67,7 +67,8 @@ pub(super) fn run(t: ProgType, req: &TestRun, mut ready: Ready) -> Result<TestRu
     }
     let cell = CtxCell::new(skb);
     let addr = cell.addr();
-    let result = repeat(req.repeat, || ready.run(Ctx::Skb(&cell), addr))?;
+    let stop = ready.stop.clone();
+    let result = repeat(req.repeat, &stop, || ready.run(Ctx::Skb(&cell), addr))?;
     let after = cell.get();
     packet.end = packet.offset(after.data_end);
     packet.start = packet.offset(after.data);

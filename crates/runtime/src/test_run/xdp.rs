@@ -39,7 +39,8 @@ pub(super) fn run(prog: &Prog, req: &TestRun, mut ready: Ready) -> Result<TestRu
     packet.ingress_ifindex = if md.ingress_ifindex == 0 { LOOPBACK } else { md.ingress_ifindex };
     packet.rx_queue_index = md.rx_queue_index;
     let (cell, addr) = cell(&packet);
-    let result = repeat(req.repeat, || ready.run(Ctx::Xdp(&cell, &mut packet.frags), addr))?;
+    let stop = ready.stop.clone();
+    let result = repeat(req.repeat, &stop, || ready.run(Ctx::Xdp(&cell, &mut packet.frags), addr))?;
     let after = cell.get();
     let shown = ctx.map(|_| md.write(&after));
     packet.meta = packet.offset(after.data_meta);
