@@ -51,6 +51,7 @@ mod listing;
 pub mod load;
 mod machine;
 mod object;
+mod old_kernel;
 mod run;
 mod source;
 mod verdict;

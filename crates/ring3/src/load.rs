@@ -2,10 +2,11 @@
 //! contents, programs, what maps refer to.
 
 use loader::{MapKind, MapSpec, ProgramSpec, Slot, Spec};
-use runtime::door::{Bpf, BtfLoad, Fd, LogRequest, MapCreate, ProgLoad};
+use runtime::door::{Bpf, Fd, MapCreate, ProgLoad};
 use uapi::{Errno, MapDef, MapType};
 
 use crate::error::Rejected;
+use crate::old_kernel;
 use crate::verdict::{func_info, kernel_name, line_info};
 use crate::{Error, Object, source_line};
 
@@ -41,7 +42,7 @@ pub fn load_with(
     reuse: &[(usize, Fd)],
 ) -> Result<Fds, Error> {
     let mut fds = Fds::default();
-    let mut loading = Loading { door, object, reuse, fds: &mut fds };
+    let mut loading = Loading { door, object, reuse, fds: &mut fds, has_func_info: true };
     match loading.run(wanted) {
         Ok(()) => Ok(fds),
         Err(error) => {
@@ -65,6 +66,8 @@ struct Loading<'a> {
     object: &'a Object,
     reuse: &'a [(usize, Fd)],
     fds: &'a mut Fds,
+    /// Whether the door can read the types of functions.
+    has_func_info: bool,
 }
 
 impl Loading<'_> {
@@ -104,10 +107,10 @@ impl Loading<'_> {
 
     fn load_btf(&mut self) -> Result<(), Error> {
         let Some(btf) = &self.spec().btf else { return Ok(()) };
-        let load = BtfLoad { data: btf.bytes().to_vec(), log: LogRequest::default() };
-        match self.door.btf_load(&load) {
-            Ok(loaded) => {
-                self.fds.btf = Some(loaded.fd);
+        match old_kernel::load_btf(self.door, btf) {
+            Ok((fd, features)) => {
+                self.fds.btf = Some(fd);
+                self.has_func_info = features.func;
                 Ok(())
             }
             Err(source) => {
@@ -222,6 +225,9 @@ impl Loading<'_> {
     fn request(&self, program: &ProgramSpec) -> ProgLoad {
         let spec = self.spec();
         let fds: Vec<i32> = self.fds.maps.iter().map(|fd| fd.0).collect();
+        let records = self.has_func_info.then_some(program);
+        let func_infos = records.map_or(&[][..], |program| &program.func_info);
+        let line_infos = records.map_or(&[][..], |program| &program.line_info);
         ProgLoad {
             name: kernel_name(&program.name),
             prog_type: program.prog_type,
@@ -230,8 +236,8 @@ impl Loading<'_> {
             license: spec.license.clone(),
             insns: program.link(&fds),
             btf: self.fds.btf,
-            func_info: program.func_info.iter().map(func_info).collect(),
-            line_info: program.line_info.iter().map(line_info).collect(),
+            func_info: func_infos.iter().map(func_info).collect(),
+            line_info: line_infos.iter().map(line_info).collect(),
             attach_btf_id: program.attach_btf_id,
             ..ProgLoad::default()
         }
