@@ -28,7 +28,8 @@ pub(crate) fn rewrite(code: &mut Code, flow: &Flow) {
             && second.end - second.start == 1
             && (first.jump, first.next) == (join_at, at(second))
             && (second.jump, second.next) == (NONE, join_at)
-            && join.preds == 2;
+            && join.preds == 2
+            && !join.copied;
         if shape && let Some((one, other)) = constants(code, first, second) {
             compute(code, one, other, join);
         }

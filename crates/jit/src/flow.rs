@@ -38,6 +38,10 @@ pub(crate) struct Block {
     /// Some edge comes from this block or a later one.
     pub(crate) is_loop: bool,
     pub(crate) live_in: Set,
+    /// Its jump is replaced by a copy of the block it goes to.
+    pub(crate) copies: bool,
+    /// Other blocks copy it.
+    pub(crate) copied: bool,
     reads: Set,
     writes: Set,
     /// `live_in` is known.
@@ -72,6 +76,8 @@ impl Block {
             reached: false,
             is_loop: false,
             live_in: 0,
+            copies: false,
+            copied: false,
             reads: 0,
             writes: 0,
             solved: false,
@@ -149,6 +155,7 @@ impl Flow {
         flow.leaders(code)?;
         flow.split(code)?;
         flow.reach();
+        flow.copy_latches(code);
         Ok(flow)
     }
 
@@ -239,6 +246,35 @@ impl Flow {
             }
             // The entry has an edge from outside.
             self.blocks[self.funcs[f].first_block as usize].preds += 1;
+        }
+    }
+
+    /// Jumps back to a few instructions and another jump take those along: one jump less a round.
+    fn copy_latches(&mut self, code: &[Ins]) {
+        const MAX_COPY: u32 = 5;
+        for f in 0..self.funcs.len() {
+            let Func { first_block, last_block, .. } = self.funcs[f];
+            for b in first_block..last_block {
+                let Block { end, jump, next, reached, .. } = self.blocks[b as usize];
+                if !reached || next != NONE || jump == NONE || jump >= b {
+                    continue;
+                }
+                let last = &code[end as usize - 1];
+                let latch = self.blocks[jump as usize];
+                let short = latch.end - latch.start <= MAX_COPY && latch.preds > 1;
+                let ends = &code[latch.end as usize - 1];
+                let fits = short
+                    && matches!(last, Ins::Op { op: Op::Ja { .. }, .. })
+                    && matches!(ends, Ins::Op { op: Op::Jmp { .. }, .. })
+                    && latch.next < last_block;
+                if fits {
+                    self.blocks[b as usize].copies = true;
+                    self.blocks[jump as usize].preds -= 1;
+                    self.blocks[jump as usize].copied = true;
+                    self.blocks[latch.jump as usize].preds += 1;
+                    self.blocks[latch.next as usize].preds += 1;
+                }
+            }
         }
     }
 

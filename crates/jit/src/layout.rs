@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Loops start at multiples of this.
-const LOOP_ALIGN: u32 = 16;
+const LOOP_ALIGN: u32 = 64;
 /// Room kept for aligning.
 const PAD: u32 = LOOP_ALIGN - 1;
 const ROUNDS: usize = 4;

@@ -188,7 +188,9 @@ impl Asm {
 
     /// Room of `count` bytes.
     pub(crate) fn zeros(&mut self, count: usize) {
-        self.put(&Bytes { at: [0; CHUNK], len: count.min(CHUNK) });
+        for done in (0..count).step_by(CHUNK) {
+            self.put(&Bytes { at: [0; CHUNK], len: CHUNK.min(count - done) });
+        }
     }
 
     #[inline(always)]

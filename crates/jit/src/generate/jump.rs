@@ -90,6 +90,9 @@ impl Gen<'_> {
     pub(super) fn ja(&mut self, b: u32) -> Done<bool> {
         let to = self.unit.flow.blocks[b as usize].jump;
         self.state.keep(self.live);
+        if self.unit.flow.blocks[b as usize].copies {
+            return self.copy_of(to);
+        }
         // Blocks never reached are not emitted.
         let next = (b + 1..to).all(|b| !self.unit.flow.blocks[b as usize].reached);
         if to > b && next {
@@ -97,6 +100,24 @@ impl Gen<'_> {
         }
         self.edge(b, to)?;
         self.out.jmp(to);
+        Ok(false)
+    }
+
+    /// Block `latch` once more, here, in the state that control comes with.
+    fn copy_of(&mut self, latch: u32) -> Done<bool> {
+        let block = self.unit.flow.blocks[latch as usize];
+        let mut live_after = Vec::new();
+        self.unit.flow.live_after(self.unit.code, &block, &mut live_after);
+        for (pc, live) in (block.start..block.end).zip(live_after) {
+            (self.pc, self.live) = (pc, live);
+            self.slot(latch)?;
+        }
+        let here = self.here;
+        if block.next == here + 1 {
+            return self.fall_into(block.next);
+        }
+        self.edge(here, block.next)?;
+        self.out.jmp(block.next);
         Ok(false)
     }
 
@@ -116,16 +137,17 @@ impl Gen<'_> {
     pub(super) fn branch(&mut self, b: u32, w: W, cond: Cond, dst: u8, src: Src) -> Done<bool> {
         let to = self.unit.flow.blocks[b as usize].jump;
         // What this instruction alone still reads is kept until it is compared.
-        let inherits = self.inherits(b, to);
+        let here = self.here;
+        let inherits = self.inherits(here, to);
         if !inherits {
             // The compared register last: what computes it may set the flags.
             let live = self.unit.flow.blocks[to as usize].live_in;
             self.settle(live & !(1 << dst))?;
-            self.edge(b, to)?;
+            self.edge(here, to)?;
         }
         let cc = self.compare(w, cond, dst, src)?;
         if inherits {
-            self.edge(b, to)?;
+            self.edge(here, to)?;
         }
         self.out.jcc(cc, to);
         Ok(true)

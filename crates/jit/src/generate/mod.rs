@@ -119,6 +119,8 @@ pub(crate) struct Gen<'a> {
     /// Registers live after the current instruction.
     live: Set,
     pc: u32,
+    /// The block that code is written for.
+    here: u32,
     plain: bool,
     /// The last instruction, if it set the flags by what it wrote: code size then, where, width.
     flags: Option<(usize, Host, W)>,
@@ -165,6 +167,7 @@ fn attempt(unit: Unit<'_>, f: usize, slots: usize, plain: bool, out: &mut Pieces
         pinned: 0,
         live: 0,
         pc: unit.flow.funcs[f].start,
+        here: NONE,
         plain,
         flags: None,
         entry_states: Saved::new(&unit.flow.funcs[f]),
@@ -203,6 +206,7 @@ impl Gen<'_> {
             if !block.reached {
                 continue;
             }
+            self.here = b;
             self.start_block(b, falls_in);
             self.unit.flow.live_after(self.unit.code, &block, &mut live_after);
             falls_in = true;
