@@ -8,6 +8,7 @@ use btf::Btf;
 use loader::KernelFacts;
 
 use crate::Error;
+use crate::kconfig;
 use crate::object::read;
 
 /// `LINUX_KERNEL_VERSION` of the kernel whose rules are followed: Linux 6.18.
@@ -28,12 +29,12 @@ impl Kernel {
     }
 
     /// A kernel whose BTF is in this file; nothing is read yet. Its configuration is looked for
-    /// in `/boot`, under the name of the running kernel.
+    /// as libbpf does: in `/boot`, under the name of the running kernel, then `/proc/config.gz`.
     pub fn at(btf_file: impl Into<PathBuf>) -> Kernel {
-        Kernel { btf_file: Some(btf_file.into()), config_file: boot_config(), btf: OnceLock::new() }
+        Kernel { btf_file: Some(btf_file.into()), config_file: kconfig::running(), btf: OnceLock::new() }
     }
 
-    /// The same with the configuration in this file, as `CONFIG_NAME=value` lines.
+    /// The same with the configuration in this file, as `CONFIG_NAME=value` lines, plain or gzip.
     pub fn with_config(mut self, config_file: impl Into<PathBuf>) -> Kernel {
         self.config_file = Some(config_file.into());
         self
@@ -60,7 +61,7 @@ impl Kernel {
         use_facts: impl FnOnce(&KernelFacts<'_>) -> T,
     ) -> Result<T, Error> {
         let text = match &self.config_file {
-            Some(path) => String::from_utf8_lossy(&read(path)?).into_owned(),
+            Some(path) => kconfig::text(path)?,
             None => String::new(),
         };
         Ok(use_facts(&KernelFacts {
@@ -80,10 +81,4 @@ impl Kernel {
             (columns.nth(1)? == name).then(|| u64::from_str_radix(address, 16).ok())?
         })
     }
-}
-
-fn boot_config() -> Option<PathBuf> {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
-    let path = PathBuf::from(format!("/boot/config-{}", release.trim()));
-    path.exists().then_some(path)
 }

@@ -46,6 +46,7 @@ mod dump;
 mod error;
 mod explain;
 mod host;
+mod kconfig;
 mod kernel;
 mod listing;
 pub mod load;
