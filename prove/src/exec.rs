@@ -71,14 +71,16 @@ impl<'m> Machine<'m> {
                     if cond.value() == Some(0) {
                         continue;
                     }
-                    let back = order.iter().position(|b| f.blocks[*b].name == target) <= Some(place);
+                    let back =
+                        order.iter().position(|b| f.blocks[*b].name == target) <= Some(place);
                     let queue = if back { &mut later } else { &mut arrivals };
                     let arrival = (cond, block.name.clone(), frame.memory.clone());
                     queue.entry(target).or_default().push(arrival);
                 }
             }
             if later.is_empty() {
-                let (_, value, memory) = frame.returned.unwrap_or_else(|| panic!("{name} does not return"));
+                let (_, value, memory) =
+                    frame.returned.unwrap_or_else(|| panic!("{name} does not return"));
                 return (value, memory);
             }
             arrivals = later;
@@ -178,7 +180,9 @@ impl<'m> Machine<'m> {
         let value = match text {
             "true" => 1,
             "false" | "poison" | "undef" => 0,
-            number => number.parse::<i128>().unwrap_or_else(|_| panic!("no number {number}")) as u64,
+            number => {
+                number.parse::<i128>().unwrap_or_else(|_| panic!("no number {number}")) as u64
+            }
         };
         Value::Bits(Term::constant(width, value))
     }
@@ -288,10 +292,16 @@ impl<'m> Machine<'m> {
             "getelementptr" => {
                 let args = split_args(rest);
                 assert!(args[0].ends_with("i8"), "{rest}");
-                let Value::Ptr(list) = self.operand(frame, "ptr", args[1].trim_start_matches("ptr ")) else {
+                let Value::Ptr(list) =
+                    self.operand(frame, "ptr", args[1].trim_start_matches("ptr "))
+                else {
                     panic!("{rest}")
                 };
-                let by: i64 = args[2].rsplit(' ').next().and_then(|n| n.parse().ok()).expect("constant offset");
+                let by: i64 = args[2]
+                    .rsplit(' ')
+                    .next()
+                    .and_then(|n| n.parse().ok())
+                    .expect("constant offset");
                 Value::Ptr(list.into_iter().map(|(c, o, off)| (c, o, off + by)).collect())
             }
             "load" => {
@@ -351,7 +361,10 @@ impl<'m> Machine<'m> {
     fn call_line(&mut self, frame: &mut Frame, rest: &str) -> Option<Value> {
         let (before, after) = rest.split_once('@').expect("a direct call");
         let (name, args) = after.split_once('(').expect("arguments");
-        if name.starts_with("llvm.lifetime") || name.starts_with("llvm.experimental") || name.starts_with("llvm.assume") {
+        if name.starts_with("llvm.lifetime")
+            || name.starts_with("llvm.experimental")
+            || name.starts_with("llvm.assume")
+        {
             return None;
         }
         let mut values = Vec::new();
@@ -380,7 +393,8 @@ impl<'m> Machine<'m> {
         let s = &mut self.smt;
         match kind {
             "umin" | "umax" | "smin" | "smax" => {
-                let cond = format!("{}{}", &kind[..1], if kind.ends_with("in") { "lt" } else { "gt" });
+                let cond =
+                    format!("{}{}", &kind[..1], if kind.ends_with("in") { "lt" } else { "gt" });
                 let test = s.compare(&cond, a, bits(1));
                 Value::Bits(s.ite(test, a, bits(1)))
             }
@@ -405,7 +419,8 @@ impl<'m> Machine<'m> {
             "sadd" | "ssub" | "uadd" | "usub" => {
                 let wide = a.width + 1;
                 let signed = kind.starts_with('s');
-                let extend = |s: &mut Smt, t| if signed { s.sext(t, wide) } else { s.zext(t, wide) };
+                let extend =
+                    |s: &mut Smt, t| if signed { s.sext(t, wide) } else { s.zext(t, wide) };
                 let (x, y) = (extend(s, a), extend(s, bits(1)));
                 let op = if kind.ends_with("add") { "bvadd" } else { "bvsub" };
                 let exact = s.binary(op, x, y);
@@ -422,7 +437,9 @@ impl<'m> Machine<'m> {
         let mut result: Option<Term> = None;
         for (cond, object, off) in list {
             let cell = |at: i64| {
-                *memory.get(&(*object, at)).unwrap_or_else(|| panic!("{object}+{at} is not initialised"))
+                *memory
+                    .get(&(*object, at))
+                    .unwrap_or_else(|| panic!("{object}+{at} is not initialised"))
             };
             assert_eq!(off % 4, 0, "cells have four bytes");
             let term = match width {
@@ -477,7 +494,10 @@ fn strip_flags(mut text: &str) -> &str {
 }
 
 fn width(ty: &str) -> u32 {
-    ty.trim().strip_prefix('i').and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("no width {ty}"))
+    ty.trim()
+        .strip_prefix('i')
+        .and_then(|n| n.parse().ok())
+        .unwrap_or_else(|| panic!("no width {ty}"))
 }
 
 fn label(text: &str) -> String {
@@ -496,7 +516,13 @@ fn order(f: &Function) -> Vec<usize> {
         }
         last.split("label ")
             .skip(1)
-            .map(|t| if t.starts_with("%\"") { t[2..].split('"').next().unwrap_or("") } else { t[1..].split([',', ' ']).next().unwrap_or("") })
+            .map(|t| {
+                if t.starts_with("%\"") {
+                    t[2..].split('"').next().unwrap_or("")
+                } else {
+                    t[1..].split([',', ' ']).next().unwrap_or("")
+                }
+            })
             .filter_map(|t| place.get(t).copied())
             .collect()
     };

@@ -21,8 +21,18 @@ use smt::{Smt, Term};
 type Functions = HashMap<String, Function>;
 
 /// Fields of `Flat`: offset and width, in order.
-const FIELDS: [(i64, u32); 10] =
-    [(0, 64), (8, 64), (16, 64), (24, 64), (32, 64), (40, 64), (48, 32), (52, 32), (56, 32), (60, 32)];
+const FIELDS: [(i64, u32); 10] = [
+    (0, 64),
+    (8, 64),
+    (16, 64),
+    (24, 64),
+    (32, 64),
+    (40, 64),
+    (48, 32),
+    (52, 32),
+    (56, 32),
+    (60, 32),
+];
 
 /// A claim ready for z3.
 struct Claim {
@@ -73,7 +83,12 @@ const KINDS: [Kind; 9] = [
 
 impl<'f> Proof<'f> {
     fn new(functions: &'f Functions) -> Proof<'f> {
-        Proof { machine: Machine::new(functions), memory: Memory::new(), given: Vec::new(), always: Vec::new() }
+        Proof {
+            machine: Machine::new(functions),
+            memory: Memory::new(),
+            given: Vec::new(),
+            always: Vec::new(),
+        }
     }
 
     fn smt(&mut self) -> &mut Smt {
@@ -271,21 +286,27 @@ fn multiplication_step(functions: &Functions) -> Claim {
 /// Bounds of products as the domain takes them, over the integers: the bit vectors of 64 bits
 /// are out of reach for products. `overflow` is what `checked_mul` refuses.
 fn product_models() -> Vec<Claim> {
-    let model = |name: &str, text: &str, wrong| Claim { name: name.into(), queries: vec![vec![text.into()]], wrong };
+    let model = |name: &str, text: &str, wrong| Claim {
+        name: name.into(),
+        queries: vec![vec![text.into()]],
+        wrong,
+    };
     vec![
         model("product of unsigned ranges (model)", UNSIGNED_PRODUCT, false),
         model("product of signed ranges (model)", SIGNED_PRODUCT, false),
     ]
 }
 
-const UNSIGNED_PRODUCT: &str = "(declare-const a Int)(declare-const b Int)(declare-const c Int)(declare-const d Int)
+const UNSIGNED_PRODUCT: &str =
+    "(declare-const a Int)(declare-const b Int)(declare-const c Int)(declare-const d Int)
 (declare-const x Int)(declare-const y Int)
 (assert (and (<= 0 a x b) (<= 0 c y d)))
 (assert (not (and (<= (* a c) (* x y)) (<= (* x y) (* b d)))))
 (check-sat)
 ";
 
-const SIGNED_PRODUCT: &str = "(declare-const a Int)(declare-const b Int)(declare-const c Int)(declare-const d Int)
+const SIGNED_PRODUCT: &str =
+    "(declare-const a Int)(declare-const b Int)(declare-const c Int)(declare-const d Int)
 (declare-const x Int)(declare-const y Int)
 (define-fun least ((p Int) (q Int)) Int (ite (< p q) p q))
 (define-fun most ((p Int) (q Int)) Int (ite (> p q) p q))

@@ -70,7 +70,9 @@ impl Smt {
     /// An unknown.
     pub fn unknown(&mut self, name: &str, width: u32) -> Term {
         let count = self.lines.len();
-        let text = format!("(declare-const {name} (_ BitVec {width}))\n(define-fun t{count} () (_ BitVec {width}) {name})\n");
+        let text = format!(
+            "(declare-const {name} (_ BitVec {width}))\n(define-fun t{count} () (_ BitVec {width}) {name})\n"
+        );
         self.lines.push(Line { text, uses: Vec::new() });
         Term { width, kind: Kind::Node(count as u32) }
     }
@@ -181,7 +183,9 @@ impl Smt {
         match a.value() {
             Some(value) => Term::constant(width, value),
             None if width == a.width => a,
-            None => self.define(width, format!("((_ zero_extend {}) {})", width - a.width, a.text())),
+            None => {
+                self.define(width, format!("((_ zero_extend {}) {})", width - a.width, a.text()))
+            }
         }
     }
 
@@ -189,7 +193,9 @@ impl Smt {
         match a.value() {
             Some(value) => Term::constant(width, signed(value, a.width) as u64),
             None if width == a.width => a,
-            None => self.define(width, format!("((_ sign_extend {}) {})", width - a.width, a.text())),
+            None => {
+                self.define(width, format!("((_ sign_extend {}) {})", width - a.width, a.text()))
+            }
         }
     }
 

@@ -6,8 +6,7 @@ use crate::install;
 use crate::run::cargo_in;
 
 /// What the proofs need besides Rust.
-const Z3: &[install::Package] =
-    &[("z3", "/usr/bin/z3"), ("libz3-dev", "/usr/include/z3.h")];
+const Z3: &[install::Package] = &[("z3", "/usr/bin/z3"), ("libz3-dev", "/usr/include/z3.h")];
 
 /// `[CLAIM]`: all claims, or those whose name holds the text.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
@@ -18,8 +17,18 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<(), String> {
     let emit = format!("--emit=llvm-ir={}", out.display());
     let target = target.display().to_string();
     let subject = [
-        "rustc", "--quiet", "--release", "--lib", "--target-dir", &target, "--", &emit,
-        "-C", "no-vectorize-loops", "-C", "no-vectorize-slp",
+        "rustc",
+        "--quiet",
+        "--release",
+        "--lib",
+        "--target-dir",
+        &target,
+        "--",
+        &emit,
+        "-C",
+        "no-vectorize-loops",
+        "-C",
+        "no-vectorize-slp",
     ];
     cargo_in(&prove.join("subject"), &subject)?;
     let ir = out.display().to_string();

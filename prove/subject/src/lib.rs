@@ -202,7 +202,8 @@ pub fn wrong_sub(a: &mut Flat, b: &Flat) {
     let (mut x, y) = (get(a), get(b));
     x.sub(&y);
     let (s, t) = (get(a).var_off, y.var_off);
-    x.var_off = Tnum { value: s.value.wrapping_sub(t.value) & !(s.mask | t.mask), mask: s.mask | t.mask };
+    x.var_off =
+        Tnum { value: s.value.wrapping_sub(t.value) & !(s.mask | t.mask), mask: s.mask | t.mask };
     *a = put(&x);
 }
 

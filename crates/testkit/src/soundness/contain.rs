@@ -225,3 +225,50 @@ impl Observer for Watch<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::soundness::{Source, subject_of};
+
+    /// `r0 = packet bytes & mask`, then 20 idle instructions' worth of comparisons.
+    fn masked(mask: i32) -> Subject {
+        let mut subject = subject_of(&Source::generated(false), 1).expect("a generated program");
+        subject.program.insns = [
+            Insn::new(0x61, 2, 1, 0, 0),
+            Insn::new(0x61, 3, 1, 4, 0),
+            Insn::new(0xb7, 0, 0, 0, 0),
+            Insn::new(0xbf, 4, 2, 0, 0),
+            Insn::new(0x07, 4, 0, 0, 1),
+            Insn::new(0x2d, 4, 3, 2, 0),
+            Insn::new(0x71, 0, 2, 0, 0),
+            Insn::new(0x57, 0, 0, 0, mask),
+            Insn::new(0x95, 0, 0, 0, 0),
+        ]
+        .to_vec();
+        subject
+    }
+
+    /// The states of one program do not hold another one's registers: the check can fail.
+    #[test]
+    fn finds_a_register_outside_its_states() {
+        let policy = Policy::default();
+        let (narrow, wide) = (masked(3), masked(255));
+        let states = verifier::states(&narrow.program, &narrow.world, &policy).expect("accepted");
+        let outcome = verifier::verify(&wide.program, &wide.world, &policy, &LogOptions::default());
+        let facts = outcome.verdict.expect("accepted");
+        let mut world = TestWorld::new();
+        let code = code(&wide, &facts.insns, &world).expect("runs here");
+        let mut vm = Vm::new();
+        let mut failures = 0;
+        for seed in 0..64 {
+            world.shuffle(seed);
+            let mut watch = Watch::new(&states, View::of(&world));
+            let ctx = world.ctx();
+            let end = vm.run_observed(&code, ctx, &mut world, Limits { fuel: FUEL }, &mut watch);
+            assert!(end.is_ok(), "{end:?}");
+            failures += u32::from(watch.failure.is_some());
+        }
+        assert!(failures > 0, "no run of the wider program left the narrow one's states");
+    }
+}

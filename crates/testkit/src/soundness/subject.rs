@@ -37,7 +37,8 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    const ACCEPTED: Verdict = Verdict { errno: None, message: String::new(), needs: None, processed: 0 };
+    const ACCEPTED: Verdict =
+        Verdict { errno: None, message: String::new(), needs: None, processed: 0 };
 
     /// Whether the program may run.
     pub fn accepts(&self) -> bool {
@@ -88,7 +89,10 @@ impl<'a> Kernel<'a> {
             }
             Err(error) => {
                 let message = last_message(&error.log).unwrap_or_default().to_owned();
-                (Verdict { errno: Some(error.errno), message, needs: None, processed: 0 }, error.log)
+                (
+                    Verdict { errno: Some(error.errno), message, needs: None, processed: 0 },
+                    error.log,
+                )
             }
         }
     }

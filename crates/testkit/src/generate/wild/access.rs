@@ -203,8 +203,11 @@ impl Wild {
     /// Fields of the context.
     fn context(&mut self) {
         let Some(ctx) = self.find(|t| t == T::Ctx) else { return };
-        let fields: &[i32] =
-            if self.prog_type == ProgType::Xdp { &[12, 16, 12] } else { &[0, 4, 8, 16, 48, 52, 60] };
+        let fields: &[i32] = if self.prog_type == ProgType::Xdp {
+            &[12, 16, 12]
+        } else {
+            &[0, 4, 8, 16, 48, 52, 60]
+        };
         let off = self.rng.pick(fields);
         if off >= 48 && self.rng.one_in(2) {
             let src = self.number();
@@ -225,7 +228,8 @@ impl Wild {
         let (behind, before) = self.room(self.kind(base)).unwrap_or((0, 0));
         let room = behind - bytes;
         let back = base == FP || before > 16 && self.rng.one_in(2);
-        let (start, room) = if back { (-before.min(64), before.min(64) - bytes) } else { (0, room) };
+        let (start, room) =
+            if back { (-before.min(64), before.min(64) - bytes) } else { (0, room) };
         if room < 0 {
             return;
         }

@@ -23,7 +23,8 @@ impl Wild {
 
     /// Puts a key on the stack, r1 = map, r2 = key.
     fn map_and_key(&mut self) {
-        let (fd, size) = if self.rng.one_in(2) { (self.maps.array, 0x62) } else { (self.maps.hash, 0x7a) };
+        let (fd, size) =
+            if self.rng.one_in(2) { (self.maps.array, 0x62) } else { (self.maps.hash, 0x7a) };
         let key = self.rng.below(10) as i32;
         if self.rng.one_in(3) {
             let src = self.number();
@@ -56,7 +57,10 @@ impl Wild {
         self.emit(0x85, 0, 0, 0, 1);
         self.clobber(T::OrNull(VALUE));
         let dst = 6 + self.rng.below(4) as u8;
-        if self.scene.locked & 1 << dst == 0 && self.kind(dst) != T::Ctx && !matches!(self.kind(dst), T::Record(_)) {
+        if self.scene.locked & 1 << dst == 0
+            && self.kind(dst) != T::Ctx
+            && !matches!(self.kind(dst), T::Record(_))
+        {
             self.emit(0xbf, dst, 0, 0, 0);
             self.set(dst, T::OrNull(VALUE));
         }
@@ -123,7 +127,9 @@ impl Wild {
 
     /// Memory and size: `csum_diff`, whose sizes may be variable or zero.
     fn checksum(&mut self) {
-        let memory = self.find(|t| matches!(t, T::Mem(behind, _) if behind >= 8) || matches!(t, T::Pkt(b) if b >= 8));
+        let memory = self.find(|t| {
+            matches!(t, T::Mem(behind, _) if behind >= 8) || matches!(t, T::Pkt(b) if b >= 8)
+        });
         let source = memory.filter(|r| *r > 5 || *r == 0);
         let room = source.map_or(VALUE, |r| match self.kind(r) {
             T::Mem(behind, _) | T::Pkt(behind) => behind,
@@ -241,7 +247,10 @@ impl Wild {
         if !self.may_call() || self.in_subprog && self.rng.one_in(2) {
             return;
         }
-        let reuse = self.pending.iter().position(|p| !p.callback && p.args.iter().all(|t| matches!(t, T::Num(_))));
+        let reuse = self
+            .pending
+            .iter()
+            .position(|p| !p.callback && p.args.iter().all(|t| matches!(t, T::Num(_))));
         let count = 1 + self.rng.below(4) as u8;
         if let Some(number) = reuse
             && self.rng.one_in(2)
