@@ -7,6 +7,9 @@ use uapi::{ArgKind, HelperProto};
 
 use crate::run::Run;
 
+/// Bytes of a dynamic pointer, on the stack.
+const DYNPTR: usize = 16;
+
 /// Traps if a memory argument does not lie in memory of the program.
 pub(crate) fn check_memory(
     run: &mut Run<'_>,
@@ -24,6 +27,7 @@ pub(crate) fn check_memory(
             ArgKind::MapKey => run.map(map.unwrap_or(0))?.key_size(),
             ArgKind::MapValue => run.map(map.unwrap_or(0))?.value_size(),
             ArgKind::Mem if arg.size != 0 => arg.size as usize,
+            ArgKind::Dynptr(_) => DYNPTR,
             ArgKind::Mem => args.get(i + 1).map_or(0, |size| *size as u32 as usize),
             _ => continue,
         };
@@ -35,7 +39,7 @@ pub(crate) fn check_memory(
     Ok(())
 }
 
-fn inside(
+pub(super) fn inside(
     run: &mut Run<'_>,
     vm: &dyn Callback,
     addr: u64,

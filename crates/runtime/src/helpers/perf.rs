@@ -42,3 +42,32 @@ pub(super) fn output(
     }
     Ok(status(map.record(PerfRecord { cpu, data: bytes })))
 }
+
+/// Counters are not kept here: what Linux answers where no event is in the array.
+fn counter(c: &Call<'_, '_>, map: u64, flags: u64) -> Result<Errno, Trap> {
+    let entries = c.run.map(map)?.map.def().max_entries;
+    let index = match flags {
+        CURRENT_CPU => c.run.cpu,
+        index => index as u32,
+    };
+    Ok(match (flags & !INDEX_MASK, index >= entries) {
+        (0, false) => Errno::ENOENT,
+        (0, true) => Errno::E2BIG,
+        _ => Errno::EINVAL,
+    })
+}
+
+pub(super) fn read(c: &mut Call<'_, '_>, [map, flags, ..]: [u64; 5]) -> Result<u64, Trap> {
+    Ok(counter(c, map, flags)?.as_ret())
+}
+
+pub(super) fn read_value(
+    c: &mut Call<'_, '_>,
+    [map, flags, buf, size, _]: [u64; 5],
+) -> Result<u64, Trap> {
+    /// Bytes of `struct bpf_perf_event_value`.
+    const VALUE: u32 = 24;
+    let why = if size as u32 == VALUE { counter(c, map, flags)? } else { Errno::EINVAL };
+    mem::zero(buf, size as u32 as usize);
+    Ok(why.as_ret())
+}

@@ -18,11 +18,24 @@ const IPV6: u64 = 1 << 7;
 /// What a UDP checksum of zero is sent as.
 const MANGLED_0: u16 = 0xffff;
 
-fn skb(c: &Call<'_, '_>) -> Result<SkBuff, Trap> {
+pub(super) fn skb(c: &Call<'_, '_>) -> Result<SkBuff, Trap> {
     match &c.run.ctx {
         Ctx::Skb(cell) => Ok(cell.get()),
         _ => Err(Trap::here(TrapKind::Helper("a packet helper was called without a packet"))),
     }
+}
+
+/// Changes the socket buffer, unless `change` fails; its answer is r0.
+pub(super) fn update(
+    c: &mut Call<'_, '_>,
+    change: impl FnOnce(&mut SkBuff) -> Result<u64, Errno>,
+) -> Result<u64, Trap> {
+    let mut now = skb(c)?;
+    let answer = change(&mut now);
+    if let (Ok(_), Ctx::Skb(cell)) = (answer, &c.run.ctx) {
+        cell.set(now);
+    }
+    Ok(count(answer))
 }
 
 /// The address of `len` bytes at `off` from `base`.

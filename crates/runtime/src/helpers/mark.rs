@@ -1,0 +1,147 @@
+//! Helpers on what goes with a socket buffer: its type, hash, checksum state and tunnel.
+
+use interp::Trap;
+use uapi::Errno;
+
+use super::skb::{skb, update};
+use super::{Call, mem};
+
+pub(super) fn change_type(c: &mut Call<'_, '_>, [_, to, ..]: [u64; 5]) -> Result<u64, Trap> {
+    const OTHERHOST: u32 = 3;
+    update(c, |skb| {
+        if skb.pkt_type > OTHERHOST || to as u32 > OTHERHOST {
+            return Err(Errno::EINVAL);
+        }
+        skb.pkt_type = to as u32;
+        Ok(0)
+    })
+}
+
+pub(super) fn set_hash(c: &mut Call<'_, '_>, [_, hash, ..]: [u64; 5]) -> Result<u64, Trap> {
+    update(c, |skb| {
+        skb.hash = hash as u32;
+        Ok(0)
+    })
+}
+
+pub(super) fn set_hash_invalid(c: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
+    update(c, |skb| {
+        skb.hash = 0;
+        Ok(0)
+    })
+}
+
+/// A packet without hash gets one from its flow; Linux's differs from boot to boot.
+pub(super) fn hash_recalc(c: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
+    update(c, |skb| {
+        if skb.hash == 0 {
+            let room = skb.data_end.saturating_sub(skb.network_header) as usize;
+            skb.hash = flow_hash(skb.protocol, &mem::copy(skb.network_header, room.min(64)));
+        }
+        Ok(skb.hash.into())
+    })
+}
+
+/// FNV-1a over protocol, addresses, and ports where there are some; never 0.
+fn flow_hash(protocol: u32, packet: &[u8]) -> u32 {
+    const IPV4: u32 = 0x0800u16.to_be() as u32;
+    const IPV6: u32 = 0x86ddu16.to_be() as u32;
+    let (addresses, l4, payload) = match (protocol, packet.len()) {
+        (IPV4, 20..) => (12..20, packet[9], usize::from(packet[0] & 15) * 4),
+        (IPV6, 40..) => (8..40, packet[6], 40),
+        _ => (0..0, 0, 0),
+    };
+    let ports = match l4 {
+        6 | 17 | 33 | 132 | 136 => packet.get(payload..payload + 4).unwrap_or_default(),
+        _ => &[],
+    };
+    let parts = [&protocol.to_ne_bytes()[..], &[l4], &packet[addresses], ports];
+    let mix = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+    parts.iter().flat_map(|part| part.iter()).fold(0x811c_9dc5, mix).max(1)
+}
+
+/// No checksum of the network card goes with packets here.
+pub(super) fn csum_update(c: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
+    skb(c)?;
+    Ok(Errno::ENOTSUPP.as_ret())
+}
+
+/// The same for its level: queries fail, changes have nothing to change.
+pub(super) fn csum_level(c: &mut Call<'_, '_>, [_, level, ..]: [u64; 5]) -> Result<u64, Trap> {
+    skb(c)?;
+    Ok(match level {
+        0 => Errno::EACCES.as_ret(),
+        1..=3 => 0,
+        _ => Errno::EINVAL.as_ret(),
+    })
+}
+
+/// Packets here came through no tunnel.
+pub(super) fn tunnel_key(c: &mut Call<'_, '_>, [_, to, size, ..]: [u64; 5]) -> Result<u64, Trap> {
+    nothing(c, to, size, Errno::EINVAL)
+}
+
+/// The same.
+pub(super) fn tunnel_opt(c: &mut Call<'_, '_>, [_, to, size, ..]: [u64; 5]) -> Result<u64, Trap> {
+    nothing(c, to, size, Errno::ENOENT)
+}
+
+/// Nor were they deciphered. The index comes before the buffer.
+pub(super) fn xfrm_state(
+    c: &mut Call<'_, '_>,
+    [_, _, to, size, _]: [u64; 5],
+) -> Result<u64, Trap> {
+    nothing(c, to, size, Errno::EINVAL)
+}
+
+fn nothing(c: &Call<'_, '_>, to: u64, size: u64, why: Errno) -> Result<u64, Trap> {
+    skb(c)?;
+    mem::zero(to, size as u32 as usize);
+    Ok(why.as_ret())
+}
+
+/// What takes a tunnel key set before, or a segment routing header, that no packet here has.
+pub(super) fn invalid(c: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
+    skb(c)?;
+    Ok(Errno::EINVAL.as_ret())
+}
+
+/// Identity of a packet without socket, route or class: 0.
+pub(super) fn none(c: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
+    skb(c)?;
+    Ok(0)
+}
+
+/// Copies go to interfaces, of which there are none.
+pub(super) fn clone_redirect(c: &mut Call<'_, '_>, args: [u64; 5]) -> Result<u64, Trap> {
+    invalid(c, args)
+}
+
+const TC_ACT_SHOT: u64 = 2;
+const TC_ACT_REDIRECT: u64 = 7;
+
+/// The verdict alone, as `bpf_redirect`.
+pub(super) fn redirect_peer(
+    c: &mut Call<'_, '_>,
+    [ifindex, flags, ..]: [u64; 5],
+) -> Result<u64, Trap> {
+    if flags != 0 {
+        return Ok(TC_ACT_SHOT);
+    }
+    c.run.redirect = Some(ifindex as u32);
+    Ok(TC_ACT_REDIRECT)
+}
+
+/// The verdict alone; the neighbour is the deliverer's to find.
+pub(super) fn redirect_neigh(
+    c: &mut Call<'_, '_>,
+    [ifindex, _, size, flags, _]: [u64; 5],
+) -> Result<u64, Trap> {
+    /// Bytes of `struct bpf_redir_neigh`.
+    const NEIGH: u32 = 20;
+    if flags != 0 || (1..NEIGH).contains(&(size as u32)) {
+        return Ok(TC_ACT_SHOT);
+    }
+    c.run.redirect = Some(ifindex as u32);
+    Ok(TC_ACT_REDIRECT)
+}

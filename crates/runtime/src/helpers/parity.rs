@@ -1,0 +1,95 @@
+//! The table of docs/parity/helpers.md, made from the bodies that there are.
+
+use super::body;
+
+/// Helpers without a body, and why; whoever runs programs may bring a body of his own.
+const WITHOUT: &[(&[u32], &str)] = &[
+    (&[21], "would set the metadata of a tunnel interface; there are no interfaces"),
+    (&[27, 67], "the run has no kernel stack to walk"),
+    (&[36], "writes to another process's memory"),
+    (&[141, 175, 180, 191], "needs a task structure, which no run has"),
+    (&[49, 57, 64, 59, 142, 143, 144], "socket programs are not run: there is no socket"),
+    (&[52, 53, 60, 61, 62, 63, 70, 71, 72, 82, 90, 91, 116], "no sockets are held or redirected"),
+    (&[56, 119], "perf event programs are not run on counters"),
+    (&[58], "changes what a probed kernel function returns"),
+    (&[73, 76], "needs the kernel's routes and segment routing"),
+    (&[77, 78, 92], "needs an infrared receiver"),
+    (&[81, 145, 146, 156, 157, 210, 211], "storage at kernel objects, of which there are none"),
+    (&[101, 102, 103, 104, 186, 187], "control group hooks are not run yet"),
+    (&[109, 117], "a run sends no signals"),
+    (&[111, 121], "needs a kernel packet structure by BTF"),
+    (&[126, 127, 150], "needs a kernel iterator's file"),
+    (&[147, 159, 161, 162, 193], "needs a kernel file, inode or program image"),
+    (&[149], "needs the types of a kernel"),
+    (&[153, 154, 158], "needs variables or structures of a kernel by BTF"),
+    (&[166, 167, 168], "system calls from programs"),
+    (&[169, 170, 171, 172], "timers run later, on no thread of the run"),
+    (&[173, 183, 184, 185], "probes of kernel functions are not run"),
+    (&[194], "kernel objects in map values"),
+    (&[204, 205, 206, 207], "cookies of the kernel's own secret"),
+    (&[209], "user ring buffers are not drained by programs"),
+];
+
+/// Answers that say that something is not there, and what.
+const NOT_THERE: &[(&[u32], &str)] = &[
+    (&[13], "no interface to copy to (EINVAL)"),
+    (&[17, 24, 79, 83, 151], "packets have no socket, class or route (0)"),
+    (&[20, 29, 30, 66], "packets came through no tunnel (errors as Linux)"),
+    (&[22, 55], "no counters in perf event arrays (ENOENT)"),
+    (&[33, 37], "arrays of control groups are empty (EAGAIN)"),
+    (&[34], "an own hash of the flow: Linux's has a random key; a hash set to 0 counts as none"),
+    (&[35], "a number for the thread that cannot be read through"),
+    (&[40, 135], "packets have no checksum of the network card"),
+    (&[46, 47, 84, 85, 86, 95, 96, 98, 99, 100, 107, 108, 110, 124, 128, 129], NO_SOCKET),
+    (&[136, 137, 138, 139, 140, 178, 196], NO_SOCKET),
+    (&[50], "the interface is loopback; a second encapsulation is not refused (Linux: EALREADY)"),
+    (&[18, 31, 38, 43], "within the head and tail room of the buffer, else ENOMEM"),
+    (&[69], "no interface, no route (ENODEV, EAFNOSUPPORT)"),
+    (&[74, 75], "no segment routing header (EINVAL)"),
+    (&[122], "one network namespace (1)"),
+    (&[152, 155], "the verdict; who runs the program delivers"),
+    (&[163], "only loopback is known, 65536 bytes (else ENODEV)"),
+    (&[174], "runs are of no link (0)"),
+    (&[176], "no branches are recorded (ENOENT)"),
+    (&[179], "no kernel symbols (ENOENT)"),
+];
+const NO_SOCKET: &str = "there are no sockets: nothing is found, what takes one is not reached";
+
+fn of(id: u32, table: &[(&[u32], &'static str)]) -> Option<&'static str> {
+    table.iter().find(|(ids, _)| ids.contains(&id)).map(|(_, why)| *why)
+}
+
+/// The document.
+fn document() -> String {
+    let bodies = uapi::HELPERS.iter().filter(|h| body(h.id).is_some()).count();
+    let mut out = format!(
+        "# Helpers\n\nLinux 6.18 has {} helpers; {bodies} have a body in `crates/runtime`. A program \
+         that calls another is refused at load\n(EINVAL), and the message names the helper, unless \
+         its host brings a body. Made by\n`BLESS=1 cargo test -p ring3-runtime parity`.\n\n\
+         | number | helper | here | note |\n|---|---|---|---|\n",
+        uapi::HELPERS.len(),
+    );
+    for helper in uapi::HELPERS {
+        let (here, note) = match body(helper.id) {
+            Some(_) => ("body", of(helper.id, NOT_THERE).unwrap_or_default()),
+            None => ("refused", of(helper.id, WITHOUT).unwrap_or("no reason given")),
+        };
+        out += &format!("| {} | `{}` | {here} | {note} |\n", helper.id, helper.name);
+    }
+    out
+}
+
+#[test]
+fn the_table_of_helpers_is_true() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/parity/helpers.md");
+    let now = document();
+    assert!(!now.contains("no reason given"), "a helper without body lacks its reason");
+    for (ids, _) in WITHOUT {
+        assert!(ids.iter().all(|id| body(*id).is_none()), "one of {ids:?} has a body");
+    }
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(path, &now).expect("the table can be written");
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(kept, now, "docs/parity/helpers.md: run with BLESS=1");
+}
