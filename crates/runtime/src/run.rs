@@ -117,7 +117,7 @@ impl Host for Run<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use isa::Insn;
     use maps::raw::Slab;
     use uapi::ProgType;
@@ -128,7 +128,7 @@ mod tests {
     use crate::native;
     use crate::runner::Ready;
 
-    fn run(insns: &[Insn]) -> Result<u64, Trap> {
+    pub(crate) fn run(insns: &[Insn]) -> Result<u64, Trap> {
         run_on(Engine::Interp, insns)
     }
 

@@ -2,17 +2,16 @@
 //!
 //! Laid out as Linux does: address, size with the kind above it, offset.
 
-use interp::{Region, Trap, TrapKind};
+use interp::Trap;
 use uapi::Errno;
 
-use super::{Call, guard, mem, ringbuf};
+use super::{Call, guard, mem};
 
 const BYTES: usize = 16;
 const SIZE_MAX: u32 = (1 << 24) - 1;
 const KIND_SHIFT: u32 = 28;
 const READ_ONLY: u32 = 1 << 31;
 const LOCAL: u32 = 1;
-const RINGBUF: u32 = 2;
 
 struct Dynptr {
     start: u64,
@@ -111,42 +110,67 @@ pub(super) fn data(c: &mut Call<'_, '_>, [ptr, off, len, ..]: [u64; 5]) -> Resul
     Ok(ptr.and_then(|ptr| ptr.range(off, len).ok()).unwrap_or(0))
 }
 
-pub(super) fn reserve(
-    c: &mut Call<'_, '_>,
-    [map, size, flags, out, _]: [u64; 5],
-) -> Result<u64, Trap> {
-    let size = size as u32;
-    if flags != 0 || size > SIZE_MAX {
-        let why = if flags != 0 { Errno::EINVAL } else { Errno::E2BIG };
-        return Ok(failed(out, why));
+#[cfg(test)]
+mod tests {
+    use interp::Trap;
+    use isa::Insn;
+
+    use crate::run::tests::run;
+
+    fn i(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> Insn {
+        Insn::new(code, dst, src, off, imm)
     }
-    let ring = c.run.map(map)?.clone();
-    let Some(ring) = ring.map.ops().ringbuf() else {
-        return Err(Trap::here(TrapKind::Helper("not a ring buffer")));
-    };
-    let Some(start) = ring.reserve(size.into()) else {
-        return Ok(failed(out, Errno::EINVAL));
-    };
-    let end = start + u64::from(size);
-    c.run.granted.push(Region { start, end, writable: true });
-    set(out, start, RINGBUF, size);
-    Ok(0)
-}
 
-pub(super) fn submit(c: &mut Call<'_, '_>, [ptr, flags, ..]: [u64; 5]) -> Result<u64, Trap> {
-    end(c, ptr, flags, ringbuf::submit)
-}
-
-pub(super) fn discard(c: &mut Call<'_, '_>, [ptr, flags, ..]: [u64; 5]) -> Result<u64, Trap> {
-    end(c, ptr, flags, ringbuf::discard)
-}
-
-/// Ends a record; one that could not be reserved is no more than forgotten.
-fn end(c: &mut Call<'_, '_>, ptr: u64, flags: u64, how: super::Body) -> Result<u64, Trap> {
-    let start = mem::view(ptr, BYTES).u64(0);
-    if start != 0 {
-        how(c, [start, flags, 0, 0, 0])?;
-        mem::zero(ptr, BYTES);
+    fn stack(reg: u8, at: i32) -> [Insn; 2] {
+        [i(0xbf, reg, 10, 0, 0), i(0x07, reg, 0, 0, at)]
     }
-    Ok(0)
+
+    /// A pointer to the 16 zeroed bytes at r10 - 32, then `rest`.
+    fn with_pointer(rest: &[Insn]) -> Result<u64, Trap> {
+        let mut insns = vec![i(0x7a, 10, 0, -32, 0), i(0x7a, 10, 0, -24, 0)];
+        insns.push(i(0x7a, 10, 0, -40, 0x4847_4645));
+        insns.extend(stack(1, -32));
+        insns.extend([i(0xb7, 2, 0, 0, 16), i(0xb7, 3, 0, 0, 0)]);
+        insns.extend(stack(4, -16));
+        insns.push(i(0x85, 0, 0, 0, 197));
+        insns.extend(rest);
+        insns.push(i(0x95, 0, 0, 0, 0));
+        run(&insns)
+    }
+
+    /// Eight bytes of r10 - 40 to offset `off`.
+    fn write(off: i32) -> Vec<Insn> {
+        let mut insns = stack(1, -16).to_vec();
+        insns.push(i(0xb7, 2, 0, 0, off));
+        insns.extend(stack(3, -40));
+        insns.extend([i(0xb7, 4, 0, 0, 8), i(0xb7, 5, 0, 0, 0), i(0x85, 0, 0, 0, 202)]);
+        insns
+    }
+
+    #[test]
+    fn bytes_land_where_the_offset_says() {
+        let mut insns = write(4);
+        insns.push(i(0x61, 0, 10, -28, 0));
+        assert_eq!(with_pointer(&insns), Ok(0x4847_4645));
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_sliced() {
+        let mut insns = write(8);
+        insns.extend(stack(1, -48));
+        insns.push(i(0xb7, 2, 0, 0, 8));
+        insns.extend(stack(3, -16));
+        insns.extend([i(0xb7, 4, 0, 0, 8), i(0xb7, 5, 0, 0, 0), i(0x85, 0, 0, 0, 201)]);
+        insns.extend(stack(1, -16));
+        insns.extend([i(0xb7, 2, 0, 0, 8), i(0xb7, 3, 0, 0, 8), i(0x85, 0, 0, 0, 203)]);
+        insns.extend([i(0x79, 0, 0, 0, 0), i(0x79, 1, 10, -48, 0), i(0x0f, 0, 1, 0, 0)]);
+        assert_eq!(with_pointer(&insns), Ok(2 * 0x4847_4645));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_e2big() {
+        assert_eq!(with_pointer(&write(8)), Ok(0));
+        assert_eq!(with_pointer(&write(9)), Ok(-7i64 as u64));
+        assert_eq!(with_pointer(&write(-1)), Ok(-7i64 as u64));
+    }
 }

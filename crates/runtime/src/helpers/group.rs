@@ -45,10 +45,7 @@ pub(super) fn under(c: &mut Call<'_, '_>, [map, index, ..]: [u64; 5]) -> Result<
 }
 
 /// The same for a packet's group.
-pub(super) fn skb_under(
-    c: &mut Call<'_, '_>,
-    [_, map, index, ..]: [u64; 5],
-) -> Result<u64, Trap> {
+pub(super) fn skb_under(c: &mut Call<'_, '_>, [_, map, index, ..]: [u64; 5]) -> Result<u64, Trap> {
     under(c, [map, index, 0, 0, 0])
 }
 
@@ -83,12 +80,8 @@ pub(super) fn attach_cookie(_: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Tr
 }
 
 /// Branches are not recorded.
-pub(super) fn branch_snapshot(
-    _: &mut Call<'_, '_>,
-    [_, _, flags, ..]: [u64; 5],
-) -> Result<u64, Trap> {
-    let why = if flags != 0 { Errno::EINVAL } else { Errno::ENOENT };
-    Ok(why.as_ret())
+pub(super) fn branch_snapshot(_: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
+    Ok(Errno::ENOENT.as_ret())
 }
 
 /// There are no kernel symbols.

@@ -87,10 +87,7 @@ pub(super) fn tunnel_opt(c: &mut Call<'_, '_>, [_, to, size, ..]: [u64; 5]) -> R
 }
 
 /// Nor were they deciphered. The index comes before the buffer.
-pub(super) fn xfrm_state(
-    c: &mut Call<'_, '_>,
-    [_, _, to, size, _]: [u64; 5],
-) -> Result<u64, Trap> {
+pub(super) fn xfrm_state(c: &mut Call<'_, '_>, [_, _, to, size, _]: [u64; 5]) -> Result<u64, Trap> {
     nothing(c, to, size, Errno::EINVAL)
 }
 

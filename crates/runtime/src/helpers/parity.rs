@@ -20,6 +20,7 @@ const WITHOUT: &[(&[u32], &str)] = &[
     (&[111, 121], "needs a kernel packet structure by BTF"),
     (&[126, 127, 150], "needs a kernel iterator's file"),
     (&[147, 159, 161, 162, 193], "needs a kernel file, inode or program image"),
+    (&[136, 137, 138, 139, 140, 178, 196], "needs socket structures of a kernel by BTF"),
     (&[149], "needs the types of a kernel"),
     (&[153, 154, 158], "needs variables or structures of a kernel by BTF"),
     (&[166, 167, 168], "system calls from programs"),
@@ -27,6 +28,7 @@ const WITHOUT: &[(&[u32], &str)] = &[
     (&[173, 183, 184, 185], "probes of kernel functions are not run"),
     (&[194], "kernel objects in map values"),
     (&[204, 205, 206, 207], "cookies of the kernel's own secret"),
+    (&[198, 199, 200], "the verifier does not model dynamic pointers"),
     (&[209], "user ring buffers are not drained by programs"),
 ];
 
@@ -41,16 +43,16 @@ const NOT_THERE: &[(&[u32], &str)] = &[
     (&[35], "a number for the thread that cannot be read through"),
     (&[40, 135], "packets have no checksum of the network card"),
     (&[46, 47, 84, 85, 86, 95, 96, 98, 99, 100, 107, 108, 110, 124, 128, 129], NO_SOCKET),
-    (&[136, 137, 138, 139, 140, 178, 196], NO_SOCKET),
     (&[50], "the interface is loopback; a second encapsulation is not refused (Linux: EALREADY)"),
     (&[18, 31, 38, 43], "within the head and tail room of the buffer, else ENOMEM"),
     (&[69], "no interface, no route (ENODEV, EAFNOSUPPORT)"),
     (&[74, 75], "no segment routing header (EINVAL)"),
-    (&[122], "one network namespace (1)"),
+    (&[122], "one network namespace, of cookie 1; Linux's first one has any number"),
     (&[152, 155], "the verdict; who runs the program delivers"),
     (&[163], "only loopback is known, 65536 bytes (else ENODEV)"),
+    (&[197, 201, 202, 203], "the verifier does not model dynamic pointers: refused by it"),
     (&[174], "runs are of no link (0)"),
-    (&[176], "no branches are recorded (ENOENT)"),
+    (&[176], "no branches are recorded (ENOENT, with flags too)"),
     (&[179], "no kernel symbols (ENOENT)"),
 ];
 const NO_SOCKET: &str = "there are no sockets: nothing is found, what takes one is not reached";

@@ -188,7 +188,11 @@ pub(super) fn adjust_room(
         if !fits || skb.gso_size != 0 {
             return Err(Errno::ENOTSUPP);
         }
-        if shrinks { shrink(skb, off, size, flags)? } else { grow(skb, off, size, flags)? }
+        if shrinks {
+            shrink(skb, off, size, flags)?
+        } else {
+            grow(skb, off, size, flags)?
+        }
         Ok(0)
     })
 }
@@ -242,7 +246,8 @@ pub(super) fn vlan_push(c: &mut Call<'_, '_>, [_, proto, tci, ..]: [u64; 5]) -> 
     update(c, |skb| {
         if skb.vlan_present != 0 {
             push(skb, ADDRESSES, VLAN_HLEN)?;
-            let bytes = [(skb.vlan_proto as u16).to_ne_bytes(), (skb.vlan_tci as u16).to_be_bytes()];
+            let bytes =
+                [(skb.vlan_proto as u16).to_ne_bytes(), (skb.vlan_tci as u16).to_be_bytes()];
             mem::write(skb.data + ADDRESSES, bytes.as_flattened());
             skb.protocol = skb.vlan_proto;
         }
@@ -289,16 +294,27 @@ fn take_tag(skb: &mut SkBuff) -> Result<u32, Errno> {
     Ok(u32::from(u16::from_be_bytes([header[2], header[3]])))
 }
 
+/// The protocol behind the tags within the packet.
+fn inner_protocol(skb: &SkBuff) -> u32 {
+    let (mut protocol, mut at) = (skb.protocol, skb.mac_header + ETH_HLEN);
+    while matches!(protocol, P_8021Q | P_8021AD) && at + VLAN_HLEN <= skb.data_end {
+        protocol = mem::view(at, 4).u32(0) >> 16;
+        at += VLAN_HLEN;
+    }
+    protocol
+}
+
 /// INET_ECN_set_ce: 1 where the packet says now that it met congestion.
 pub(super) fn ecn_set_ce(c: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
     let skb = skb(c)?;
     let at = skb.network_header;
-    let Ok(header) = base_len(skb.protocol) else { return Ok(0) };
+    let protocol = inner_protocol(&skb);
+    let Ok(header) = base_len(protocol) else { return Ok(0) };
     if len(&skb) < header || at + header > skb.data_end {
         return Ok(0);
     }
     let bytes = mem::copy(at, header as usize);
-    if skb.protocol == P_IPV6 {
+    if protocol == P_IPV6 {
         let ecn = bytes[1] >> 4 & 3;
         if ecn != 0 {
             mem::write(at + 1, &[bytes[1] | 0x30]);
@@ -311,7 +327,7 @@ pub(super) fn ecn_set_ce(c: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap>
     }
     // The header's checksum falls by what the field grows.
     let sum = u32::from(u16::from_be_bytes([bytes[10], bytes[11]])) + 0xffff - u32::from(3 - ecn);
-    let sum = (sum + u32::from(sum >= 0xffff)) as u16;
+    let sum = (sum + (sum >> 16)) as u16;
     mem::write(at + 10, &sum.to_be_bytes());
     mem::write(at + 1, &[bytes[1] | 3]);
     Ok(1)
