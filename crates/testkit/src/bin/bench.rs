@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 
 use serde_json::{Value, json};
 use syscall::Linux;
-use testkit::bench::{interp, packets, programs, verifier};
+use testkit::bench::{interp, loader, packets, programs, verifier};
 
 struct Args {
     name: Option<String>,
@@ -16,8 +16,12 @@ struct Args {
 /// A benchmark gives its figures as JSON and as a table.
 type Bench = fn(&Args) -> Result<(Value, String), String>;
 
-const BENCHES: &[(&str, Bench)] =
-    &[("interp", bench_interp), ("packets", bench_packets), ("verifier", bench_verifier)];
+const BENCHES: &[(&str, Bench)] = &[
+    ("interp", bench_interp),
+    ("loader", bench_loader),
+    ("packets", bench_packets),
+    ("verifier", bench_verifier),
+];
 
 fn parse() -> Result<Args, String> {
     let mut args = Args { name: None, dir: None, json: false };
@@ -82,6 +86,18 @@ fn bench_interp(args: &Args) -> Result<(Value, String), String> {
         );
     }
     Ok((json!({ "programs": rows }), table))
+}
+
+fn bench_loader(_args: &Args) -> Result<(Value, String), String> {
+    let work = std::env::temp_dir().join(format!("ring3-bench-loader-{}", std::process::id()));
+    std::fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
+    let result = loader::run(&work);
+    let _ = std::fs::remove_dir_all(&work);
+    let Some(f) = result? else {
+        let table = "skipped: no clang, or no BTF of the running kernel\n".into();
+        return Ok((Value::Null, table));
+    };
+    Ok((json!(f), f.table()))
 }
 
 fn bench_packets(_args: &Args) -> Result<(Value, String), String> {
