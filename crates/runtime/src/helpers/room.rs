@@ -25,7 +25,7 @@ fn len(skb: &SkBuff) -> u64 {
     skb.data_end - skb.data
 }
 
-/// Moves the first byte by `by` bytes; the length follows.
+/// Moves the first byte to `data`; the length follows.
 fn set_data(skb: &mut SkBuff, data: u64) {
     skb.data = data;
     skb.data_meta = data;
@@ -140,7 +140,7 @@ const ENCAP_ETH: u64 = 1 << 6;
 const DECAP_IPV4: u64 = 1 << 7;
 const DECAP_IPV6: u64 = 1 << 8;
 const INNER_MAC_SHIFT: u32 = 56;
-const ROOM_FLAGS: u64 = (DECAP_IPV6 << 1) - 1 | 0xff << INNER_MAC_SHIFT;
+const ROOM_FLAGS: u64 = ((DECAP_IPV6 << 1) - 1) | (0xff << INNER_MAC_SHIFT);
 /// Most bytes that one call changes.
 const ROOM_MAX: u64 = 0xfff;
 
