@@ -46,7 +46,7 @@ fn is_bpftool(args: &[OsString]) -> bool {
     };
     let ours = LowArgs::command();
     let own = ours.get_subcommands().any(|verb| verb.get_name().starts_with(&*word));
-    let own = own || matches!(&*word, "help" | "version");
+    let own = own || word == "help";
     // An object in full is bpftool's whatever ours are called.
     tool::is_object(&word) && (!own || tool::is_whole_object(&word))
 }

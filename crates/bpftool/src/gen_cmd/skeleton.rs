@@ -145,10 +145,14 @@ impl Skeleton<'_> {
                 name = format!("{name}_{count}");
             }
             let declared = declare(btf, var.type_id, &name, info.size);
-            writeln!(fields, "\t\t{declared} __attribute__((packed));")?;
+            writeln!(fields, "\t\t{declared};")?;
             end = info.offset.saturating_add(info.size);
         }
-        writeln!(out, "\tstruct {}__{member} {{\n{fields}\t}} *{member};", self.name)
+        writeln!(
+            out,
+            "\tstruct {}__{member} {{\n{fields}\t}} __attribute__((packed)) *{member};",
+            self.name
+        )
     }
 
     fn functions(&self, out: &mut String) -> fmt::Result {
@@ -256,7 +260,7 @@ impl Skeleton<'_> {
             if btf.own_types().any(|ty| named(&ty)) {
                 writeln!(
                     out,
-                    "\tif (skel->maps.{member})\n\t\tskel->{member} = \
+                    "\tif (skel->maps.{member})\n\t\tskel->{member} = (void *)\
                      bpf_map__initial_value(skel->maps.{member}, NULL);"
                 )?;
             }

@@ -30,7 +30,6 @@ pub(crate) const REASONS: &[(&str, &str)] = &[
     ("batch.file", "bpftool 7.8 fails to close standard input at the end of a batch"),
     ("err.show_pinned_notbpf", "a target in memory has no folders that are no BPF file system"),
     ("load.sockops", HELPER),
-    ("load.opensnoop_like", HELPER),
     ("load.tracepoint", HELPER),
     ("load.iter", HELPER),
     ("load.autoattach", HELPER),
