@@ -31,7 +31,11 @@ impl Kernel {
     /// A kernel whose BTF is in this file; nothing is read yet. Its configuration is looked for
     /// as libbpf does: in `/boot`, under the name of the running kernel, then `/proc/config.gz`.
     pub fn at(btf_file: impl Into<PathBuf>) -> Kernel {
-        Kernel { btf_file: Some(btf_file.into()), config_file: kconfig::running(), btf: OnceLock::new() }
+        Kernel {
+            btf_file: Some(btf_file.into()),
+            config_file: kconfig::running(),
+            btf: OnceLock::new(),
+        }
     }
 
     /// The same with the configuration in this file, as `CONFIG_NAME=value` lines, plain or gzip.
