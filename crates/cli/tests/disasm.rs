@@ -49,3 +49,23 @@ fn kernel_style_interleaves_the_source() {
     assert!(ours.contains("   0: (18) r6 = map[hello.bss][0]+0\n"), "{ours}");
     assert!(ours.contains("   6: (85) call bpf_trace_printk#6\n"), "{ours}");
 }
+
+#[test]
+fn machine_code_interleaves_the_source() {
+    if !can_compile() || !cfg!(target_arch = "x86_64") {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let object = dir.path().join("x.o");
+    let source = example("protocols.bpf.c");
+    ok(&ring3([Path::new("compile"), &source, Path::new("-o"), &object]));
+    let object = object.to_str().expect("UTF-8");
+    let plain = ok(&ring3(["disasm", "--jited", object]));
+    assert!(plain.lines().any(|line| line.starts_with("; ") && line.contains("protocols.bpf.c:")));
+    assert!(plain.lines().any(|line| line.trim_end().ends_with("\tretq")), "{plain}");
+    let with_bytes = ok(&ring3(["disasm", "--jited", "--opcodes", object]));
+    // A line of bytes below each instruction, the last of which is a return.
+    let insns = plain.lines().filter(|l| l.contains(":\t")).count();
+    assert_eq!(with_bytes.lines().filter(|l| l.starts_with('\t')).count(), insns);
+    assert!(with_bytes.lines().any(|line| line == "\tc3"));
+}

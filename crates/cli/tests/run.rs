@@ -260,3 +260,24 @@ fn a_reader_that_goes_away_ends_it_quietly() {
     assert!(out.status.success(), "{out:?}");
     assert_eq!(text(&out.stderr), "");
 }
+
+#[test]
+fn engines_report_the_same() {
+    if !common::can_compile() {
+        return;
+    }
+    let source = common::example("protocols.bpf.c");
+    let capture = common::example("captures/web.pcap");
+    let report = |engine: &str| {
+        let args = ["run", "--engine", engine, "--maps", "--pcap"].map(std::ffi::OsString::from);
+        let files = [capture.clone().into_os_string(), source.clone().into_os_string()];
+        let text = common::ok(&common::ring3(args.into_iter().chain(files)));
+        // The line with the time differs, and the order of a hash map's elements.
+        let lines = text.lines().filter(|line| !line.contains(" packets"));
+        let mut lines: Vec<_> = lines.map(|line| line.replace(',', "")).collect();
+        lines.sort();
+        lines
+    };
+    assert!(!report("jit").is_empty());
+    assert_eq!(report("jit"), report("interp"));
+}

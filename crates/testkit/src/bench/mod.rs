@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod interp;
+pub mod jit;
 pub mod loader;
 pub mod packets;
 pub mod programs;

@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 
 use serde_json::{Value, json};
 use syscall::Linux;
-use testkit::bench::{interp, loader, packets, programs, verifier};
+use testkit::bench::{interp, jit, loader, packets, programs, verifier};
 
 struct Args {
     name: Option<String>,
@@ -18,6 +18,7 @@ type Bench = fn(&Args) -> Result<(Value, String), String>;
 
 const BENCHES: &[(&str, Bench)] = &[
     ("interp", bench_interp),
+    ("jit", bench_jit),
     ("loader", bench_loader),
     ("packets", bench_packets),
     ("verifier", bench_verifier),
@@ -100,6 +101,21 @@ fn bench_loader(_args: &Args) -> Result<(Value, String), String> {
     Ok((json!(f), f.table()))
 }
 
+/// Writes the chart beside the table; with another folder of programs, only the table.
+fn bench_jit(args: &Args) -> Result<(Value, String), String> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let dir = args.dir.clone().unwrap_or_else(programs::folder);
+    let dir = dir.canonicalize().map_err(|e| format!("{}: {e}", dir.display()))?;
+    let figures = jit::run(&root, &dir)?;
+    if args.dir.is_none() {
+        let chart = root.join("docs/bench-jit.svg");
+        std::fs::write(&chart, jit::chart(&figures))
+            .map_err(|e| format!("{}: {e}", chart.display()))?;
+    }
+    let table = jit::table(&figures);
+    Ok((figures, table))
+}
+
 fn bench_packets(_args: &Args) -> Result<(Value, String), String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let ring3 = build_command(&root)?;
@@ -110,10 +126,14 @@ fn bench_packets(_args: &Args) -> Result<(Value, String), String> {
         .and_then(|()| packets::run(&ring3, &object, &work));
     let _ = std::fs::remove_dir_all(&work);
     let f = result?;
+    let million = |rate: f64| rate / 1e6;
     let table = format!(
-        "{} packets: {:.2} million packets a second; one packet from process start to end: {:.1} ms\n",
+        "{} packets: {:.2} million packets a second, {:.2} interpreted; from memory {:.2}; \
+         one packet from process start to end: {:.1} ms\n",
         f.packets,
-        f.packets_per_second / 1e6,
+        million(f.packets_per_second),
+        million(f.interpreted_per_second),
+        million(f.memory_packets_per_second),
         f.start_ms
     );
     Ok((json!(f), table))
