@@ -155,7 +155,7 @@ fn any_bytes_can_be_explained() {
             };
             let mut bytes = [0; 8];
             bytes[0] = code;
-            if !(code == 0x95) {
+            if code != 0x95 {
                 bytes[1] = (bits >> 8) as u8 & 0xbb;
                 bytes[2] = (bits >> 16) as u8 & 0xf8;
                 bytes[3] = if bits >> 60 & 3 == 0 { 0xff } else { 0 };

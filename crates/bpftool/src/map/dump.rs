@@ -66,9 +66,12 @@ fn contents(ctx: &Ctx<'_>, fd: Fd, shape: Shape) -> Result<(Contents, Option<Err
     Ok((Contents { shape, elements }, end))
 }
 
+/// A key, and its value or why it cannot be read.
+type Element = (Vec<u8>, Result<Vec<u8>, Errno>);
+
 struct Contents {
     shape: Shape,
-    elements: Vec<(Vec<u8>, Result<Vec<u8>, Errno>)>,
+    elements: Vec<Element>,
 }
 
 struct Dump {

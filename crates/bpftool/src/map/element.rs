@@ -170,10 +170,13 @@ fn bytes(words: &mut Words<'_>, name: &str, size: usize) -> Result<Vec<u8>, Fail
     Ok(bytes)
 }
 
+/// Reads how an object is named, and opens it.
+type Open = fn(&Ctx<'_>, &mut Words<'_>) -> Result<Fd, Fail>;
+
 /// Bytes, or the object that an element refers to.
 fn value(ctx: &Ctx<'_>, words: &mut Words<'_>, info: &MapInfo) -> Result<Vec<u8>, Fail> {
     let def = &info.def;
-    let object: Option<fn(&Ctx<'_>, &mut Words<'_>) -> Result<Fd, Fail>> = match def.map_type {
+    let object: Option<Open> = match def.map_type {
         map_type if holds_maps(map_type) => Some(handle::map),
         MapType::ProgArray => Some(handle::prog),
         _ => None,

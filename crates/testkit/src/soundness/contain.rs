@@ -96,7 +96,7 @@ fn code(subject: &Subject, facts: &[verifier::InsnFacts], world: &TestWorld) -> 
         let value = match isa::decode(&subject.program.insns, at).ok()? {
             Op::LdImm64 { imm: Imm64::MapFd(fd), .. } => MAP_HANDLE + index(fd)? as u64,
             Op::LdImm64 { imm: Imm64::MapValue { fd, off }, .. } => {
-                world.values(index(fd)?).0 + off as u32 as u64
+                world.values(index(fd)?).0 + u64::from(off)
             }
             Op::Load { .. } if facts[at].access == Access::Ctx => {
                 if insn.code != 0x61 || insn.off % 4 != 0 {

@@ -564,10 +564,7 @@ fn scrub_byte(byte: &mut SlotByte) {
 fn scrub_slot(frame: &mut FuncState, spi: usize) {
     let slot = frame.stack.slot_mut(spi);
     slot.spilled.kind = RegKind::NotInit;
-    let special = matches!(
-        slot.bytes[7],
-        SlotByte::Spill | SlotByte::Dynptr
-    );
+    let special = matches!(slot.bytes[7], SlotByte::Spill | SlotByte::Dynptr);
     if special {
         slot.bytes.iter_mut().for_each(scrub_byte);
     }

@@ -77,9 +77,6 @@ impl Wild {
         }
         let dst = self.free_but(src);
         let kind = self.kind(src);
-        if matches!(kind, T::Record(_)) {
-            return;
-        }
         self.emit(0xbf, dst, src, 0, 0);
         self.set(dst, kind);
     }
@@ -116,7 +113,6 @@ impl Wild {
         match kind {
             T::Mem(behind, before) => Some((behind, before)),
             T::Pkt(behind) => Some((behind, 0)),
-            T::Record(behind) => Some((behind, 0)),
             T::Stack(off) => Some((-off, 8 * WORDS as i32 + off)),
             _ => None,
         }
@@ -178,10 +174,9 @@ impl Wild {
             return self.context();
         }
         let fault = self.fault();
-        let Some(ptr) = self.find(|t| {
-            matches!(t, T::Mem(..) | T::Stack(_) | T::Pkt(_) | T::Record(_))
-                || fault && t != T::Unset
-        }) else {
+        let Some(ptr) = self
+            .find(|t| matches!(t, T::Mem(..) | T::Stack(_) | T::Pkt(_)) || fault && t != T::Unset)
+        else {
             return self.lookup();
         };
         let (size, bytes) = self.rng.pick(SIZES);

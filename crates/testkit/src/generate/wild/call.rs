@@ -38,9 +38,7 @@ impl Wild {
 
     /// Whether a call leaves everything dear alive.
     fn may_call(&mut self) -> bool {
-        let lost = |r: usize| {
-            matches!(self.scene.regs[r], T::Ctx | T::Record(_)) || self.scene.locked & 1 << r != 0
-        };
+        let lost = |r: usize| self.scene.regs[r] == T::Ctx || self.scene.locked & 1 << r != 0;
         let kept = (6..10).any(|r| self.scene.regs[r] == T::Ctx);
         if !(0..6).any(lost) {
             return true;
@@ -57,10 +55,7 @@ impl Wild {
         self.emit(0x85, 0, 0, 0, 1);
         self.clobber(T::OrNull(VALUE));
         let dst = 6 + self.rng.below(4) as u8;
-        if self.scene.locked & 1 << dst == 0
-            && self.kind(dst) != T::Ctx
-            && !matches!(self.kind(dst), T::Record(_))
-        {
+        if self.scene.locked & 1 << dst == 0 && self.kind(dst) != T::Ctx {
             self.emit(0xbf, dst, 0, 0, 0);
             self.set(dst, T::OrNull(VALUE));
         }
@@ -203,7 +198,7 @@ impl Wild {
 
     fn tail_call(&mut self) {
         let Some(ctx) = (6..10u8).find(|r| self.kind(*r) == T::Ctx) else { return };
-        if self.find(|t| matches!(t, T::Record(_))).is_some() || self.in_callback {
+        if self.in_callback {
             return;
         }
         self.emit(0xbf, 1, ctx, 0, 0);
@@ -266,7 +261,7 @@ impl Wild {
         for reg in 1..=count {
             let src = 6 + self.rng.below(5) as u8;
             match self.kind(src) {
-                T::Unset | T::Record(_) => {
+                T::Unset => {
                     let imm = self.rng.imm();
                     self.emit(0xb7, reg, 0, 0, imm);
                     args.push(ANY);

@@ -41,8 +41,6 @@ enum T {
     Mem(i32, i32),
     /// A map value or ring record, unchecked; how large.
     OrNull(i32),
-    /// A ring record that must be submitted; how large.
-    Record(i32),
     /// Stack of this frame.
     Stack(i32),
 }
@@ -182,16 +180,14 @@ impl Wild {
         for _ in 0..8 {
             let reg = self.rng.below(10) as u8;
             let kind = self.kind(reg);
-            let dear = matches!(kind, T::Ctx | T::End | T::Record(_));
+            let dear = matches!(kind, T::Ctx | T::End);
             let copies = (0..10).filter(|r| self.kind(*r) == kind).count();
             if self.scene.locked & 1 << reg == 0 && !(dear && copies == 1) {
                 return reg;
             }
         }
         let start = self.rng.below(10) as u8;
-        let open = |r: &u8| {
-            self.scene.locked & 1 << r == 0 && !matches!(self.kind(*r), T::Ctx | T::Record(_))
-        };
+        let open = |r: &u8| self.scene.locked & 1 << r == 0 && self.kind(*r) != T::Ctx;
         (0..10).map(|n| (start + n) % 10).find(open).unwrap_or(start)
     }
 
