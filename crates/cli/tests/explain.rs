@@ -217,7 +217,7 @@ fn what_is_named_is_what_the_kernel_names() {
 
 /// The line at fault is the last one in the kernel's log; `false` if there is none.
 fn same_line(name: &str, explanation: &Value, log: &str) -> bool {
-    let last = log.lines().filter(|l| l.starts_with("; ") && l.contains(" @ ")).next_back();
+    let last = log.lines().rfind(|l| l.starts_with("; ") && l.contains(" @ "));
     let (Some(last), Some(line)) = (last, explanation["place"]["source"]["line"].as_u64()) else {
         return false;
     };

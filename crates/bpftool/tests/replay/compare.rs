@@ -65,7 +65,7 @@ pub(crate) fn compare(case: Recorded<'_>, stdout: &str, stderr: &str, exit: i64)
     }
     let (mut want, mut got) = (lines(case.stdout), lines(stdout));
     if REFERENCES.iter().any(|name| case.id.contains(name)) {
-        want.iter_mut().chain(&mut got).for_each(|line| hide_value(line));
+        want.iter_mut().chain(&mut got).for_each(hide_value);
     }
     if case.id == "run.stdin" {
         // A random number of the program's.
@@ -293,10 +293,10 @@ impl Ids {
         let mut out = words.to_vec();
         for at in 1..out.len() {
             let Ok(id) = out[at].parse() else { continue };
-            if out[at - 1] == "id" {
-                if let Some(ours) = self.known.get(&(noun.clone(), id)) {
-                    out[at] = ours.to_string();
-                }
+            if out[at - 1] == "id"
+                && let Some(ours) = self.known.get(&(noun.clone(), id))
+            {
+                out[at] = ours.to_string();
             }
         }
         out

@@ -313,7 +313,7 @@ impl Wild {
             self.emit(0x63 | size, FP, src, at + shift, 0);
             return self.scene.words[word] = ANY;
         }
-        let Some(reg) = self.find(|t| !matches!(t, T::Unset | T::Record(_))) else { return };
+        let Some(reg) = self.find(|t| t != T::Unset) else { return };
         self.emit(0x7b, FP, reg, at, 0);
         self.scene.words[word] = self.kind(reg);
     }

@@ -69,7 +69,7 @@ impl Wild {
         let counter = self.free();
         let free_counter = self.scene.locked & 1 << counter == 0
             && (counter >= 6 || self.rng.one_in(3))
-            && !matches!(self.kind(counter), T::Ctx | T::Record(_));
+            && self.kind(counter) != T::Ctx;
         if !free_counter {
             return self.alu();
         }
