@@ -71,7 +71,7 @@ fn lines_agree(all: &[(&Case, Explanation)]) {
             continue;
         };
         let log = case.log.as_deref().unwrap_or("");
-        let last = log.lines().filter(|l| l.starts_with("; ") && l.contains(" @ ")).next_back();
+        let last = log.lines().rfind(|l| l.starts_with("; ") && l.contains(" @ "));
         let Some(last) = last else { continue };
         let file = source.file.rsplit('/').next().unwrap_or("");
         if last.ends_with(&format!(" @ {file}:{}", source.line)) {
