@@ -1,6 +1,6 @@
 //! bpftool's command line on any of ring3's doors.
 //!
-//! [`table`] lists objects and commands, [`words`] reads what was typed, a module for each object
+//! `table` lists objects and commands, `words` reads what was typed, a module for each object
 //! turns it into a request to the door and gives back data, [`print`] shows them as text or JSON in
 //! bpftool's layout. [`Session`] keeps one door for several commands; [`main`] is the command.
 //! Nothing here writes to a terminal but [`main`].

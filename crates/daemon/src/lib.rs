@@ -1,6 +1,6 @@
 //! A user's objects between commands: one process holds a [`runtime::Runtime`], others reach it.
 //!
-//! [`table`] lists the commands of the door once; [`Client`] speaks them and is a [`runtime::Bpf`],
+//! `table` lists the commands of the door once; [`Client`] speaks them and is a [`runtime::Bpf`],
 //! [`Server`] answers them, each connection with its own table of descriptors, as a process has
 //! one in Linux. [`Place`] is where the socket is, [`start`], [`stop`], [`status`] and
 //! [`connect_or_start`] look after the one daemon there.

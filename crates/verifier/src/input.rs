@@ -93,7 +93,7 @@ pub struct Policy {
     pub cap_net_admin: bool,
     /// The loader holds CAP_SYS_ADMIN, which implies the others.
     pub cap_sys_admin: bool,
-    /// Keep the facts of [`Facts`] (a little time and memory).
+    /// Keep the facts of [`crate::Facts`] (a little time and memory).
     pub collect_facts: bool,
 }
 

@@ -47,7 +47,7 @@ const ROUNDS: u32 = 7;
 /// Log level that prints statistics and nothing else.
 const STATISTICS: u32 = 4;
 
-/// Measures the [`LARGEST`] accepted programs, those of [`NAMED`], and [`SMALL`] others.
+/// Measures the largest accepted programs, those that the figures name, and small ones.
 pub fn run(dir: &Path, kernel: &dyn Bpf) -> Result<Figures, String> {
     let corpus = Corpus::open(dir).map_err(|e| e.to_string())?;
     let mut cases: Vec<&Case> =
