@@ -33,6 +33,7 @@ mod struct_ops;
 pub use error::LoadError;
 pub use kconfig::{KernelFacts, config_value};
 pub use link::link;
+pub use maps::takes_btf;
 pub use object::Object;
 pub use sanitise::{BtfFeatures, sanitised};
 pub use spec::{

@@ -253,7 +253,7 @@ pub(crate) fn kernel_name(name: &str) -> String {
 }
 
 /// Whether libbpf hands key and value types of such a map to the kernel, which refuses some.
-pub(crate) fn takes_btf(map_type: MapType) -> bool {
+pub fn takes_btf(map_type: MapType) -> bool {
     use MapType as T;
     !matches!(
         map_type,

@@ -122,7 +122,7 @@ impl Loading<'_> {
 
     fn create_map(&self, map: &MapSpec) -> Result<Fd, Error> {
         let mut def = creation(&map.def, self.door.possible_cpus());
-        let typed = has_btf(def.map_type) && def.btf_value_type_id != 0;
+        let typed = loader::takes_btf(def.map_type) && def.btf_value_type_id != 0;
         if !typed {
             (def.btf_key_type_id, def.btf_value_type_id) = (0, 0);
         }
@@ -307,26 +307,4 @@ fn silent(program: &ProgramSpec, rejection: &verifier::Rejection) -> String {
 fn last_line(log: &str) -> &str {
     let said = log.lines().rfind(|line| !line.starts_with("processed ") && !line.is_empty());
     said.unwrap_or_default()
-}
-
-/// Whether Linux lets a map of this type have types of keys and values.
-fn has_btf(map_type: MapType) -> bool {
-    use MapType as T;
-    !matches!(
-        map_type,
-        T::PerfEventArray
-            | T::CgroupArray
-            | T::StackTrace
-            | T::ArrayOfMaps
-            | T::HashOfMaps
-            | T::Devmap
-            | T::DevmapHash
-            | T::Cpumap
-            | T::Xskmap
-            | T::Sockmap
-            | T::Sockhash
-            | T::Queue
-            | T::Stack
-            | T::Arena
-    )
 }
