@@ -40,26 +40,39 @@ pub(crate) enum Verb {
     },
 }
 
-/// Run a program on the packets of a capture, or once on given bytes
+/// Run programs on a command, on the packets of a capture, or once on given bytes
 ///
 /// The program is compiled if it is C, loaded, verified and run. Its trace lines come first, in the
 /// format of trace_pipe; then how often it gave which verdict; then its maps, by their types.
+/// Programs on a COMMAND see that command and all that it starts, and nothing else.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   ring3 run hello.bpf.c --pcap web.pcap
   ring3 run firewall.bpf.o --pcap in.pcapng --write passed.pcap
   ring3 run hello.bpf.o --data-in packet.bin --repeat 1000000 --json
+  ring3 run opensnoop.bpf.c -- cat /etc/hostname
 
-Exit status: 0 if it ran, 1 if the program, the object or the capture was refused, 2 if it could
-not be tried (usage, a missing file, no clang).")]
+Exit status: COMMAND's own (128 and the signal's number if one ended it), or 0 if it ran; 1 if the
+program, the object or the capture was refused, 2 if it could not be tried (usage, a missing file,
+no clang); 126 and 127 for a COMMAND that cannot be run or is not there.")]
 pub(crate) struct RunArgs {
     /// BPF program: C source or ELF object
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
 
-    /// Run the program of this name; needed if the object has several
+    /// Run the program of this name; needed for captures if the object has several
+    ///
+    /// With COMMAND it may be given several times; without it all programs are attached.
     #[arg(long, value_name = "NAME")]
-    pub(crate) prog: Option<String>,
+    pub(crate) prog: Vec<String>,
+
+    /// Set a global variable before the programs are loaded: a number, true, false, or a text
+    #[arg(long, value_name = "VAR=VALUE", value_parser = pair)]
+    pub(crate) set: Vec<(String, String)>,
+
+    /// Attach a program elsewhere than its section says: NAME=uprobe//bin/bash:readline
+    #[arg(long, value_name = "NAME=SECTION", requires = "command", value_parser = pair)]
+    pub(crate) attach: Vec<(String, String)>,
 
     /// Read packets from this capture, pcap or pcapng; `-` for standard input
     #[arg(long, value_name = "IN", conflicts_with = "data_in", value_hint = ValueHint::FilePath)]
@@ -108,6 +121,22 @@ pub(crate) struct RunArgs {
     /// writes the machine code to standard error as Linux does with bpf_jit_enable at 2.
     #[arg(long, value_enum)]
     pub(crate) engine: Option<Engine>,
+
+    /// Write records to this file instead of standard output
+    #[arg(short, long, value_name = "FILE", requires = "command", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Take the types of records from this C source or object: its struct event, or NAME_event
+    #[arg(long, value_name = "FILE", requires = "command", value_hint = ValueHint::FilePath)]
+    pub(crate) types: Option<PathBuf>,
+
+    /// Run this command with the programs attached to it and to all that it starts
+    ///
+    /// Programs of tracepoint, raw_tp, tp_btf, kprobe, ksyscall, fentry, fexit and uprobe sections
+    /// fire on what it does. Each record that they send is printed, by its type.
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pcap", "data_in", "ctx_in"],
+          value_hint = ValueHint::CommandWithArguments)]
+    pub(crate) command: Vec<std::ffi::OsString>,
 
     /// Accept captures that are not of Ethernet: the program sees their packets as they are
     #[arg(long, requires = "pcap")]
@@ -323,4 +352,12 @@ pub(crate) enum Style {
     Kernel,
     /// As llvm-objdump
     Llvm,
+}
+
+/// `NAME=VALUE`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE".into()),
+    }
 }

@@ -4,6 +4,7 @@ mod compile;
 mod daemon;
 mod disasm;
 mod fs;
+mod live;
 mod run;
 mod verify;
 
@@ -68,18 +69,20 @@ fn run_verb(args: crate::args::RunArgs, out: &mut dyn Write) -> Result<u8, Failu
     let mut err = io::stderr();
     // Bytes on standard output leave no room for text there.
     let out: &mut dyn Write = if plan.bytes_to_stdout() { &mut err } else { out };
-    let mut printer = printer::run(plan.json, out);
     match &plan.work {
         plan::Work::Capture(work) => {
+            let mut printer = printer::run(plan.json, out);
             let (report, cut) = run::capture(&plan, work, &mut *printer)?;
             printer.report(&report)?;
             // What came before the damage was still run and shown.
             cut.map_or(Ok(0), Err)
         }
         plan::Work::Once(work) => {
+            let mut printer = printer::run(plan.json, out);
             let report = run::once(&plan, work, &mut *printer)?;
             printer.test(&report)?;
             Ok(0)
         }
+        plan::Work::Live(work) => live::live(&plan, work, out),
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use ring3::live::HookError;
 use ring3::packet::CaptureError;
 
 /// Input that was refused: a broken object, a rejected program, a damaged capture.
@@ -61,6 +62,16 @@ impl From<ring3::Error> for Failure {
             }
             _ if error.is_setup() => Failure::unusable(error),
             _ => Failure::refused(error),
+        }
+    }
+}
+
+impl From<HookError> for Failure {
+    fn from(error: HookError) -> Failure {
+        match error {
+            HookError::NoHook { .. } => Failure::refused(error),
+            HookError::Command { status, .. } => Failure { status, ..Failure::unusable(error) },
+            _ => Failure::unusable(error),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What was typed means this: files named, choices made, nothing left to decide.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ring3::Kernel;
@@ -14,7 +15,9 @@ const FEW: usize = 10;
 #[derive(Debug)]
 pub(crate) struct RunPlan {
     pub(crate) file: PathBuf,
-    pub(crate) prog: Option<String>,
+    pub(crate) prog: Vec<String>,
+    /// Global variables and their values.
+    pub(crate) set: Vec<(String, String)>,
     pub(crate) work: Work,
     /// Most elements shown of one map.
     pub(crate) elements: usize,
@@ -29,6 +32,7 @@ impl RunPlan {
         let files = match &self.work {
             Work::Capture(work) => [work.output.as_deref(), None],
             Work::Once(work) => [work.data_out.as_deref(), work.ctx_out.as_deref()],
+            Work::Live(_) => [None, None],
         };
         files.contains(&Some(Path::new("-")))
     }
@@ -61,6 +65,17 @@ impl KernelPlan {
 pub(crate) enum Work {
     Capture(CaptureWork),
     Once(OnceWork),
+    Live(LiveWork),
+}
+
+/// A command to attach to.
+#[derive(Debug)]
+pub(crate) struct LiveWork {
+    pub(crate) command: Vec<OsString>,
+    /// Programs and the sections they are attached by.
+    pub(crate) attach: Vec<(String, String)>,
+    pub(crate) output: Option<PathBuf>,
+    pub(crate) types: Option<PathBuf>,
 }
 
 /// Packets in, packets out.
@@ -120,6 +135,12 @@ pub(crate) fn run(args: RunArgs) -> Result<RunPlan, Failure> {
             }
             Work::Capture(CaptureWork { input, output, any_link_type: args.any_link_type })
         }
+        None if !args.command.is_empty() => Work::Live(LiveWork {
+            command: args.command,
+            attach: args.attach,
+            output: args.output,
+            types: args.types,
+        }),
         None => Work::Once(OnceWork {
             data_in: args.data_in,
             data_out: args.data_out,
@@ -131,6 +152,7 @@ pub(crate) fn run(args: RunArgs) -> Result<RunPlan, Failure> {
     Ok(RunPlan {
         file: args.file,
         prog: args.prog,
+        set: args.set,
         work,
         elements: if args.maps { usize::MAX } else { FEW },
         json: args.json,

@@ -2,12 +2,15 @@
 
 mod explain;
 mod json;
+mod live;
 mod plain;
 
 use std::io::{self, IsTerminal, Write};
 
 use crate::command::{Events, ProgramReport, RunReport, TestReport};
 use crate::failure::Failure;
+
+pub(crate) use live::Live;
 
 /// Shows a run.
 pub(crate) trait RunPrinter: Events {

@@ -47,6 +47,14 @@ pub enum Error {
         /// What is wrong, and in which line.
         message: String,
     },
+    /// A global variable cannot be set.
+    #[error("--set {variable}: {message}")]
+    Variable {
+        /// Its name.
+        variable: String,
+        /// Why, and what can be set.
+        message: String,
+    },
     /// The BTF of the target kernel cannot be used.
     #[error("{file}: the kernel's BTF: {message}")]
     KernelBtf {

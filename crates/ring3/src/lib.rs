@@ -49,6 +49,8 @@ mod host;
 mod kconfig;
 mod kernel;
 mod listing;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod live;
 pub mod load;
 mod machine;
 mod object;

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use btf::Btf;
+use loader::ProgramSpec;
 use runtime::door::{Bpf, Fd, TestRun, TestRunOut};
 use runtime::{Config, Runtime};
-use uapi::{Errno, ProgType};
+use uapi::{Errno, MapDef, ProgType};
 
 use crate::dump::{Contents, contents};
 use crate::host::{FIRST_HOST_HELPER, HostFn, HostHelper};
@@ -183,6 +184,12 @@ impl Loaded {
         self.object.spec().btf.as_deref()
     }
 
+    /// The programs that were loaded, with their descriptors.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = (&ProgramSpec, Fd)> {
+        let programs = self.object.spec().programs.iter().zip(&self.fds.programs);
+        programs.filter_map(|(program, fd)| Some((program, (*fd)?)))
+    }
+
     pub(crate) fn object(&self) -> &Object {
         &self.object
     }
@@ -222,6 +229,17 @@ impl<'a> Map<'a> {
     /// Its name in the object.
     pub fn name(&self) -> &'a str {
         self.name
+    }
+
+    /// Its descriptor at the machine's door.
+    pub(crate) fn fd(&self) -> Fd {
+        self.fd
+    }
+
+    /// Its attributes.
+    pub fn def(&self) -> Result<MapDef, Error> {
+        let info = (&*self.loaded.runtime as &dyn Bpf).map_info(self.fd);
+        Ok(info.map_err(|errno| self.error("its attributes", errno))?.def)
     }
 
     /// The value at `key`, if there is one; per-CPU values one after the other, padded to 8 bytes.

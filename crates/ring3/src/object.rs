@@ -89,6 +89,11 @@ impl Object {
         &self.spec
     }
 
+    /// The same, to be changed.
+    pub(crate) fn spec_mut(&mut self) -> &mut Spec {
+        &mut self.spec
+    }
+
     /// Loads every program as one of this type and attach type, whatever its section says.
     pub fn set_type(&mut self, prog_type: uapi::ProgType, attach_type: u32) {
         for program in &mut self.spec.programs {

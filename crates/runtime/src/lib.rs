@@ -11,6 +11,7 @@ mod core;
 mod cpus;
 pub mod door;
 mod engine;
+mod event;
 mod fds;
 mod format;
 mod helpers;
@@ -40,6 +41,7 @@ pub use door::{
     ProgInfo, ProgLoad, TestRun, TestRunOut,
 };
 pub use engine::Engine;
+pub use event::{Event, Process};
 pub use interp::{Trap, TrapKind};
 pub use limits::Limits;
 pub use machine_code::MachineInsn;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use interp::{Callback, Host, Region, Trap, TrapKind};
 
 use crate::core::Core;
+use crate::event::Event;
 use crate::helpers::{self, Call, Ctx};
 use crate::map_obj::MapObj;
 use crate::prog::Prog;
@@ -17,6 +18,8 @@ pub(crate) struct Run<'r> {
     pub(crate) prog: Arc<Prog>,
     pub(crate) cpu: u32,
     pub(crate) task: &'r Task,
+    /// The event that it runs on, if that is one of another process.
+    pub(crate) event: Option<Event<'r>>,
     pub(crate) ctx: Ctx<'r>,
     /// Maps reached through other maps.
     pub(crate) inner_maps: Vec<Arc<MapObj>>,
@@ -63,6 +66,11 @@ impl Run<'_> {
         handle
     }
 
+    fn kernel_region(&self, addr: u64) -> Option<Region> {
+        let (start, end) = self.event?.process.kernel(addr)?;
+        Some(Region { start, end, writable: false })
+    }
+
     fn map_region(&self, addr: u64) -> Option<Region> {
         let value = |m: &Arc<MapObj>| {
             let (start, end) = m.map.ops().value_at(addr)?;
@@ -82,6 +90,7 @@ impl Host for Run<'_> {
         let own = self.ctx.regions().into_iter().flatten().find(|r| holds(r, addr));
         own.or_else(|| self.map_region(addr))
             .or_else(|| self.granted.iter().find(|r| holds(r, addr)).copied())
+            .or_else(|| self.kernel_region(addr))
     }
 
     fn call(&mut self, id: u32, args: [u64; 5], vm: &mut dyn Callback) -> Result<u64, Trap> {

@@ -5,11 +5,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use interp::{Limits, Trap, Vm};
+use interp::{Limits, Region, Trap, TrapKind, Vm};
+use maps::View;
+use maps::raw::Slab;
 use translate::ctx::XdpBuff;
 
 use crate::core::Core;
 use crate::cpus::CpuGuard;
+use crate::event::Event;
 use crate::helpers::{Ctx, CtxCell};
 use crate::native;
 use crate::packet::PacketBuf;
@@ -21,11 +24,21 @@ use crate::task::Task;
 pub struct Runner {
     ready: Ready,
     xdp: CtxCell<XdpBuff>,
+    /// Contexts of events, behind one word.
+    record: Option<Slab>,
 }
+
+/// Bytes of the largest context of an event, with the word before it.
+const RECORD: usize = 4096;
+const WORD: usize = 8;
 
 impl Runner {
     pub(crate) fn new(core: Arc<Core>, prog: Arc<Prog>) -> Runner {
-        Runner { ready: Ready::new(core, prog), xdp: CtxCell::new(XdpBuff::default()) }
+        Runner {
+            ready: Ready::new(core, prog),
+            xdp: CtxCell::new(XdpBuff::default()),
+            record: None,
+        }
     }
 
     /// The logical CPU.
@@ -46,6 +59,27 @@ impl Runner {
     /// Instructions that the last run took in the interpreter; machine code counts none.
     pub fn fuel_used(&self) -> u64 {
         self.ready.vm.fuel_used()
+    }
+
+    /// Runs a program on an event, whose context is a copy of `record`, at most 4088 bytes.
+    pub fn run_event(&mut self, record: &[u8], event: &Event<'_>) -> Result<u64, Trap> {
+        let len = WORD + record.len();
+        if len > RECORD {
+            return Err(Trap::here(TrapKind::Helper("a context that is too long")));
+        }
+        let memory = match self.record.take() {
+            Some(memory) => memory,
+            None => Slab::new(RECORD)
+                .map_err(|_| Trap::here(TrapKind::Helper("no memory for a context")))?,
+        };
+        let memory = self.record.insert(memory);
+        memory.write(0, View::from(event.args.to_ne_bytes().as_slice()));
+        memory.write(WORD, View::from(record));
+        let start = memory.addr(0);
+        let region = Region { start, end: start + len as u64, writable: false };
+        self.ready.task.pid = event.pid;
+        self.ready.task.tgid = event.tgid;
+        self.ready.run_on(Ctx::Flat(region), start + WORD as u64, Some(event))
     }
 
     /// Runs an XDP program on a packet, which it may change; the value is its verdict.
@@ -107,12 +141,18 @@ impl Ready {
 
     /// Runs the program on a context at `addr`.
     pub(crate) fn run(&mut self, ctx: Ctx<'_>, addr: u64) -> Result<u64, Trap> {
+        self.run_on(ctx, addr, None)
+    }
+
+    /// The same on an event of another process.
+    fn run_on(&mut self, ctx: Ctx<'_>, addr: u64, event: Option<&Event<'_>>) -> Result<u64, Trap> {
         let started = self.core.stats_on().then(Instant::now);
         let mut run = Run {
             core: &self.core,
             prog: self.prog.clone(),
             cpu: self.cpu.id(),
             task: &self.task,
+            event: event.copied(),
             ctx,
             inner_maps: Vec::new(),
             granted: Vec::new(),

@@ -190,10 +190,18 @@ impl Ready {
         let kernel = plan.kernel.open();
         let mut object = Object::open_for(&plan.file, &kernel)?;
         crate::printer::warnings(object.warnings());
+        for (name, value) in &plan.set {
+            object.set_variable(name, value)?;
+        }
         object.resolve(&kernel)?;
-        let program = match &plan.prog {
-            Some(name) => object.program(name)?,
-            None => object.only_program()?,
+        let program = match plan.prog.as_slice() {
+            [name] => object.program(name)?,
+            [] => object.only_program()?,
+            _ => {
+                return Err(Failure::unusable(
+                    "--prog: one program at a time, unless a COMMAND is given",
+                ));
+            }
         };
         let name = program.name.clone();
         let kernel_btf = if object.needs_kernel_btf() { Some(kernel.types()?) } else { None };
@@ -311,7 +319,7 @@ impl Stream<'_> {
     }
 }
 
-fn map_reports(loaded: &Loaded, limit: usize) -> Result<Vec<MapReport>, Failure> {
+pub(super) fn map_reports(loaded: &Loaded, limit: usize) -> Result<Vec<MapReport>, Failure> {
     let reports = loaded.maps().map(|map| {
         let contents = map.contents(limit)?;
         let btf = loaded.btf();

@@ -75,7 +75,7 @@ impl RunPrinter for Run<'_> {
     }
 }
 
-fn maps(maps: &[MapReport]) -> Value {
+pub(super) fn maps(maps: &[MapReport]) -> Value {
     let maps = maps.iter().map(|map| {
         let def = &map.contents.def;
         json!({

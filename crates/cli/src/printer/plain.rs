@@ -16,7 +16,7 @@ impl<'a> Run<'a> {
         Run { out }
     }
 
-    fn maps(&mut self, maps: &[MapReport]) -> Result<(), Failure> {
+    pub(super) fn maps(&mut self, maps: &[MapReport]) -> Result<(), Failure> {
         for map in maps {
             let def = &map.contents.def;
             write!(self.out, "\n{}  name {}  flags {:#x}", map.kind, map.name, def.flags)?;

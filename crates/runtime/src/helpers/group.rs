@@ -67,16 +67,20 @@ pub(super) fn ns_pid_tgid(
 }
 
 /// Names the thread, as Linux's address does: the same number for the same thread, in the upper
-/// half of addresses, with nothing to read there.
+/// half of addresses, with nothing to read there. In events it is the synthetic kernel's.
 pub(super) fn task(c: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
     const BASE: u64 = 0xffff_8880_0000_0000;
     const APART: u64 = 1 << 14;
+    let known = c.run.event.map_or(0, |event| event.process.task());
+    if known != 0 {
+        return Ok(known);
+    }
     Ok(BASE + u64::from(c.run.task.pid) * APART)
 }
 
-/// Runs here are of no link, so that none has a cookie.
-pub(super) fn attach_cookie(_: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
-    Ok(0)
+/// Only events have a cookie; other runs are of no link.
+pub(super) fn attach_cookie(c: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
+    Ok(c.run.event.map_or(0, |event| event.cookie))
 }
 
 /// Branches are not recorded.

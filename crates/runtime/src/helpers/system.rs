@@ -50,13 +50,16 @@ pub(super) fn pid_tgid(c: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
 }
 
 pub(super) fn uid_gid(c: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
-    Ok(u64::from(c.run.task.gid) << 32 | u64::from(c.run.task.uid))
+    let task = c.run.task;
+    let (uid, gid) = c.run.event.map_or((task.uid, task.gid), |event| event.process.uid_gid());
+    Ok(u64::from(gid) << 32 | u64::from(uid))
 }
 
 pub(super) fn comm(c: &mut Call<'_, '_>, [buf, size, ..]: [u64; 5]) -> Result<u64, Trap> {
     let size = size as u32 as usize;
     let mut out = vec![0; size];
-    let name = c.run.task.comm.as_bytes();
+    let comm = c.run.event.map(|event| event.process.comm());
+    let name = comm.as_ref().map_or(c.run.task.comm.as_bytes(), |comm| comm);
     let n = name.len().min(size.saturating_sub(1));
     out[..n].copy_from_slice(&name[..n]);
     mem::write(buf, &out);

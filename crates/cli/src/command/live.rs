@@ -1,0 +1,120 @@
+//! `ring3 run PROGRAMS -- COMMAND`.
+
+use std::io::{self, BufWriter, Write};
+
+use ring3::live::{self, Command, Elsewhere, Ended, Live, Records, Watcher};
+use ring3::{Config, Machine, Object};
+
+use super::run::map_reports;
+use crate::failure::Failure;
+use crate::plan::{LiveWork, RunPlan};
+use crate::printer::{self, Live as Printer};
+
+/// Runs the command; its exit status.
+pub(crate) fn live(plan: &RunPlan, work: &LiveWork, out: &mut dyn Write) -> Result<u8, Failure> {
+    let elsewhere: Vec<Elsewhere> = work
+        .attach
+        .iter()
+        .map(|(program, section)| Elsewhere {
+            program: program.clone(),
+            section: section.clone(),
+            cookie: 0,
+        })
+        .collect();
+    let kernel = plan.kernel.open();
+    let mut object = Object::open_for(&plan.file, &kernel)?;
+    printer::warnings(object.warnings());
+    if !plan.prog.is_empty() {
+        object.keep_programs(&plan.prog)?;
+    }
+    for (name, value) in &plan.set {
+        object.set_variable(name, value)?;
+    }
+    live::check(&object, &elsewhere)?;
+    object.resolve(&kernel)?;
+    let types = kernel.types().ok();
+    let mut config = Config { kernel_btf: types, ..Config::default() };
+    config.engine = plan.engine.unwrap_or(config.engine);
+    let machine = Machine::with(config);
+    let loaded = machine.load(&object)?;
+    printer::warnings(&machine.take_jit_dump());
+    let mut live = Live::new(&loaded, &kernel, &elsewhere)?;
+    let mut records = live.records()?;
+    if let Some(path) = &work.types {
+        let named = Object::open_for(path, &kernel)?;
+        if let Some(btf) = &named.spec().btf {
+            records.set_types(btf);
+        }
+    }
+    let mut file = match &work.output {
+        Some(path) => {
+            let file = std::fs::File::create(path);
+            let wrong = |error| Failure::unusable(format!("{}: {error}", path.display()));
+            Some(BufWriter::new(file.map_err(wrong)?))
+        }
+        None => None,
+    };
+    let out: &mut dyn Write = match &mut file {
+        Some(file) => file,
+        None => out,
+    };
+    let mut show =
+        Show { records, machine: &machine, printer: Printer::new(plan.json, out), failed: None };
+    let command = Command { argv: work.command.clone() };
+    let ended = live.run(&command, &mut show);
+    if let Some(failure) = show.failed.take() {
+        return Err(failure);
+    }
+    let ended = ended?;
+    if plan.elements == usize::MAX {
+        show.printer.maps(&map_reports(&loaded, plan.elements)?)?;
+    }
+    show.printer.flush()?;
+    Ok(match ended {
+        Ended::Exited(status) => status,
+        // As shells tell it.
+        Ended::Killed(signal) => 128_u8.saturating_add(signal as u8),
+    })
+}
+
+/// Prints what comes while the command runs.
+struct Show<'a> {
+    records: Records<'a>,
+    machine: &'a Machine,
+    printer: Printer<'a>,
+    /// Why printing ended.
+    failed: Option<Failure>,
+}
+
+impl Show<'_> {
+    fn show(&mut self, idle: bool) -> Result<(), Failure> {
+        if self.machine.trace_len() > 0 {
+            self.printer.trace(&self.machine.take_trace())?;
+        }
+        let mut result = Ok(());
+        let Show { records, printer, .. } = self;
+        records.take(&mut |record| {
+            if result.is_ok() {
+                result = match records.fields(&record) {
+                    Some((structure, fields)) => printer.typed(&record.map, structure, fields),
+                    None => printer.bytes(&record.map, &record.data),
+                };
+            }
+        });
+        result?;
+        if idle { self.printer.flush() } else { Ok(()) }
+    }
+}
+
+impl Watcher for Show<'_> {
+    fn ran(&mut self, idle: bool) -> io::Result<()> {
+        self.show(idle).map_err(|failure| {
+            self.failed = Some(failure);
+            io::ErrorKind::BrokenPipe.into()
+        })
+    }
+
+    fn note(&mut self, text: &str) {
+        printer::warnings(&format!("ring3: {text}\n"));
+    }
+}

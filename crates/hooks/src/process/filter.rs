@@ -1,0 +1,81 @@
+//! The seccomp filter: which system calls stop, as classic BPF.
+
+use super::syscalls;
+
+/// One instruction of classic BPF, as `struct sock_filter`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Insn {
+    pub(crate) code: u16,
+    pub(crate) yes: u8,
+    pub(crate) no: u8,
+    pub(crate) k: u32,
+}
+
+/// What happens to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Goes on as if nobody watched.
+    Never,
+    /// Stops for the tracer.
+    Always,
+    /// Stops if an argument (by index) has all of these bits.
+    IfBits(u8, u32),
+}
+
+const LOAD: u16 = 0x20;
+const JUMP_EQUAL: u16 = 0x15;
+const JUMP_AT_LEAST: u16 = 0x35;
+const AND: u16 = 0x54;
+const RETURN: u16 = 0x06;
+const ALLOW: u32 = 0x7fff_0000;
+const TRACE: u32 = 0x7ff0_0000;
+const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+/// Numbers of the x32 ABI carry this bit.
+const X32: u32 = 0x4000_0000;
+/// Offsets in `struct seccomp_data`.
+const NUMBER: u32 = 0;
+const ARCH: u32 = 4;
+const ARGS: u32 = 16;
+
+const fn op(code: u16, k: u32) -> Insn {
+    Insn { code, yes: 0, no: 0, k }
+}
+
+const fn jump(code: u16, k: u32, yes: u8, no: u8) -> Insn {
+    Insn { code, yes, no, k }
+}
+
+/// The filter for these calls, by number; calls of other ABIs, and numbers that are not known,
+/// are let through.
+///
+/// Linux finds out which numbers are always allowed and then does not run the filter for them.
+pub(crate) fn filter(stops: &[Stop; syscalls::COUNT]) -> Vec<Insn> {
+    let mut out = vec![
+        op(LOAD, ARCH),
+        jump(JUMP_EQUAL, AUDIT_ARCH_X86_64, 1, 0),
+        op(RETURN, ALLOW),
+        op(LOAD, NUMBER),
+        jump(JUMP_AT_LEAST, X32, 0, 1),
+        op(RETURN, ALLOW),
+    ];
+    for (number, stop) in stops.iter().enumerate() {
+        let number = number as u32;
+        match *stop {
+            Stop::Never => {}
+            Stop::Always => {
+                out.extend([jump(JUMP_EQUAL, number, 0, 1), op(RETURN, TRACE)]);
+            }
+            Stop::IfBits(arg, bits) => out.extend([
+                jump(JUMP_EQUAL, number, 0, 5),
+                op(LOAD, ARGS + 8 * u32::from(arg)),
+                op(AND, bits),
+                jump(JUMP_EQUAL, bits, 0, 1),
+                op(RETURN, TRACE),
+                op(RETURN, ALLOW),
+            ]),
+        }
+    }
+    out.push(op(RETURN, ALLOW));
+    out
+}

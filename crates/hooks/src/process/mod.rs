@@ -1,0 +1,24 @@
+//! Events of a command and of everything that it starts: system calls, forks, execs, exits.
+//!
+//! [`Tracer::run`] starts the command under a seccomp filter that stops only the calls that some
+//! program asks for, follows all its processes and threads with ptrace, and runs the programs
+//! while the thread is stopped. Nothing is seen or touched that it did not start.
+
+mod command;
+mod context;
+mod error;
+mod filter;
+mod here;
+mod kernel;
+mod point;
+mod sys;
+pub mod syscalls;
+mod table;
+mod thread;
+mod tracer;
+mod types;
+
+pub use command::Command;
+pub use error::HookError;
+pub use point::{Form, Function, Place, Point};
+pub use tracer::{Attach, Ended, Tracer, Watcher};

@@ -1,0 +1,75 @@
+//! Which programs run when.
+
+use super::filter::Stop;
+use super::point::Point;
+use super::syscalls;
+
+/// Indexes of programs by moment, in the order of attachment.
+pub(crate) struct Table {
+    enter: Vec<Vec<usize>>,
+    leave: Vec<Vec<usize>>,
+    pub(crate) fork: Vec<usize>,
+    pub(crate) exec: Vec<usize>,
+    pub(crate) exit: Vec<usize>,
+}
+
+const EXECVE: [u32; 2] = [59, 322];
+/// Calls that change users or groups.
+const SET_IDS: [u32; 9] = [105, 106, 113, 114, 117, 119, 122, 123, 308];
+
+impl Table {
+    pub(crate) fn new<'p>(points: impl Iterator<Item = &'p Point>) -> Table {
+        let none = || vec![Vec::new(); syscalls::COUNT];
+        let (fork, exec, exit) = (Vec::new(), Vec::new(), Vec::new());
+        let mut table = Table { enter: none(), leave: none(), fork, exec, exit };
+        for (index, point) in points.enumerate() {
+            match point {
+                Point::Enter(which) => add(&mut table.enter, *which, index),
+                Point::Leave(which) => add(&mut table.leave, *which, index),
+                Point::Fork => table.fork.push(index),
+                Point::Exec => table.exec.push(index),
+                Point::Exit => table.exit.push(index),
+                Point::Function(_) | Point::Return(_) => {}
+            }
+        }
+        table
+    }
+
+    pub(crate) fn enter(&self, number: u32) -> &[usize] {
+        self.enter.get(number as usize).map_or(&[], |list| list)
+    }
+
+    pub(crate) fn leave(&self, number: u32) -> &[usize] {
+        self.leave.get(number as usize).map_or(&[], |list| list)
+    }
+
+    /// What stops: calls that programs ask for, and those that change what they are told.
+    pub(crate) fn stops(&self) -> [Stop; syscalls::COUNT] {
+        let mut stops = [Stop::Never; syscalls::COUNT];
+        for (number, stop) in stops.iter_mut().enumerate() {
+            let number = number as u32;
+            let asked = !self.enter(number).is_empty() || !self.leave(number).is_empty();
+            let exec = !self.exec.is_empty() && EXECVE.contains(&number);
+            if asked || exec || SET_IDS.contains(&number) {
+                *stop = Stop::Always;
+            }
+        }
+        stops
+    }
+
+    pub(crate) fn changes_ids(number: u32) -> bool {
+        SET_IDS.contains(&number)
+    }
+
+    /// The argument that is an exec's path, if the call is one.
+    pub(crate) fn exec_path(number: u32) -> Option<usize> {
+        EXECVE.iter().position(|known| *known == number)
+    }
+}
+
+fn add(lists: &mut [Vec<usize>], which: Option<u32>, index: usize) {
+    match which {
+        Some(number) => lists[number as usize].push(index),
+        None => lists.iter_mut().for_each(|list| list.push(index)),
+    }
+}

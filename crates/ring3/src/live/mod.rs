@@ -1,0 +1,114 @@
+//! Programs on the life of a command: attached where their sections say, fired while it runs.
+
+mod records;
+mod settings;
+
+use std::io;
+
+use hooks::process::{Attach, Place, Tracer};
+pub use hooks::process::{Command, Ended, HookError, Watcher};
+
+pub use records::{Record, Records};
+
+use crate::{Error, Kernel, Loaded, Object};
+
+/// Where a program is to be attached instead of where its section says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The program.
+    pub program: String,
+    /// As a section's name says it: `uprobe//bin/bash:readline`.
+    pub section: String,
+    /// What `bpf_get_attach_cookie` tells it.
+    pub cookie: u64,
+}
+
+/// Loaded programs, attached to a command that is not started yet.
+pub struct Live<'a> {
+    loaded: &'a Loaded,
+    tracer: Tracer,
+}
+
+/// The places of all programs of `object` that are loaded of themselves; the first program that
+/// has none is the error.
+pub fn check(object: &Object, elsewhere: &[Elsewhere]) -> Result<(), HookError> {
+    let programs = object.spec().programs.iter().filter(|program| program.autoload);
+    for program in programs {
+        place(&program.name, &program.section, elsewhere)?;
+    }
+    let unknown = elsewhere.iter().find(|other| object.spec().program(&other.program).is_none());
+    match unknown {
+        Some(other) => Err(HookError::NoHook {
+            program: other.program.clone(),
+            section: other.section.clone(),
+            why: "there is no program of this name".into(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn place(program: &str, section: &str, elsewhere: &[Elsewhere]) -> Result<(Place, u64), HookError> {
+    let other = elsewhere.iter().find(|other| other.program == program);
+    let (section, cookie) = other.map_or((section, 0), |other| (&*other.section, other.cookie));
+    match Place::parse(section) {
+        Ok(place) => Ok((place, cookie)),
+        Err(why) => {
+            let (program, section) = (program.to_owned(), section.to_owned());
+            Err(HookError::NoHook { program, section, why })
+        }
+    }
+}
+
+impl<'a> Live<'a> {
+    /// Attaches what was loaded. The kernel's types give programs their `task_struct`; where there
+    /// are none, programs see no task.
+    pub fn new(
+        loaded: &'a Loaded,
+        kernel: &Kernel,
+        elsewhere: &[Elsewhere],
+    ) -> Result<Live<'a>, HookError> {
+        let mut programs = Vec::new();
+        for (program, fd) in loaded.programs() {
+            let (place, cookie) = place(&program.name, &program.section, elsewhere)?;
+            let name = program.name.clone();
+            let runner = loaded.runtime().runner(fd);
+            let runner =
+                runner.map_err(|errno| HookError::Runner { program: name.clone(), errno })?;
+            programs.push(Attach { name, runner, place, cookie });
+        }
+        let types = kernel.types().ok();
+        Ok(Live { loaded, tracer: Tracer::new(programs, types.as_deref())? })
+    }
+
+    /// The records that programs send, to be taken while the command runs.
+    pub fn records(&self) -> Result<Records<'a>, Error> {
+        Records::new(self.loaded)
+    }
+
+    /// Runs the command until it and all that it started have ended.
+    pub fn run(
+        &mut self,
+        command: &Command,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Ended, HookError> {
+        self.tracer.run(command, watcher)
+    }
+}
+
+/// A watcher that only hands records on.
+pub struct Take<'r, F> {
+    /// Where they come from.
+    pub records: Records<'r>,
+    /// What is done with each.
+    pub each: F,
+}
+
+impl<F: FnMut(Record)> Watcher for Take<'_, F> {
+    fn ran(&mut self, _: bool) -> io::Result<()> {
+        let Take { records, each } = self;
+        records.take(each);
+        Ok(())
+    }
+
+    fn note(&mut self, _: &str) {}
+}
