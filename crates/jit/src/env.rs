@@ -32,6 +32,12 @@ pub trait Env {
         None
     }
 
+    /// The hash map at this address, if lookups in it (helper 1) may be done in place.
+    fn hash(&self, map: u64) -> Option<HashMap> {
+        let _ = map;
+        None
+    }
+
     /// What looks up elements of the map at this address, instead of helper 1.
     fn lookup(&self, map: u64) -> Option<Target> {
         let _ = map;
@@ -50,6 +56,38 @@ pub struct ArrayMap {
     pub len: u32,
     /// Bytes from one CPU's copy of a value to the next; 0 where there is one copy.
     pub cpu_stride: u32,
+}
+
+/// A hash map whose elements others may change meanwhile.
+///
+/// The key's words times the multipliers, summed up: the upper 32 bits are the hash, whose upper
+/// `bits` are the number of the bucket. The first link of bucket `b` is at `heads + 8 * b`. A link
+/// with bit 31 set leads to the slot in the other bits; another one ends the chain: 0, or the
+/// bucket's number + 1. The walk starts again where that is another bucket's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HashMap {
+    /// Address of the links of buckets.
+    pub heads: u64,
+    /// Address of slot 0.
+    pub slots: u64,
+    /// Bytes from one slot to the next.
+    pub slot_size: i32,
+    /// Offset in a slot of the link to the next one, 4 bytes.
+    pub next: i32,
+    /// Of the hash, 4 bytes.
+    pub hash: i32,
+    /// Of the key.
+    pub key: i32,
+    /// Of the value.
+    pub value: i32,
+    /// 4 or 8: one word. 16: four words of 4 bytes.
+    pub key_size: u32,
+    /// One for each word.
+    pub multipliers: [u64; 4],
+    /// Binary logarithm of the number of buckets, 1 to 31.
+    pub bits: u8,
+    /// Bytes from one CPU's copy of a value to the next; 0 where there is one copy.
+    pub cpu_stride: i32,
 }
 
 /// An environment without functions.

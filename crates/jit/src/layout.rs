@@ -97,6 +97,8 @@ pub(crate) struct Pieces {
     jumps: Vec<Jump>,
     lines: Vec<Line>,
     guards: Vec<Guard>,
+    /// Labels that are others' names.
+    aliases: Vec<(u32, u32)>,
     pool: Vec<u64>,
     stop: u32,
     /// The main program without saving registers.
@@ -113,6 +115,7 @@ pub(crate) struct Mark {
     jumps: usize,
     lines: usize,
     guards: usize,
+    aliases: usize,
 }
 
 /// Labels of what follows the functions.
@@ -145,6 +148,7 @@ impl Pieces {
             jumps: Vec::with_capacity(slots / 8),
             lines: Vec::with_capacity(slots),
             guards: Vec::new(),
+            aliases: Vec::new(),
             pool: Vec::new(),
             stop: labels,
             main: labels + 1,
@@ -160,6 +164,7 @@ impl Pieces {
             jumps: self.jumps.len(),
             lines: self.lines.len(),
             guards: self.guards.len(),
+            aliases: self.aliases.len(),
         }
     }
 
@@ -169,6 +174,7 @@ impl Pieces {
         self.jumps.truncate(mark.jumps);
         self.lines.truncate(mark.lines);
         self.guards.truncate(mark.guards);
+        self.aliases.truncate(mark.aliases);
         drop(mark.labels);
     }
 
@@ -184,6 +190,11 @@ impl Pieces {
     pub(crate) fn bind(&mut self, label: u32) {
         let label_at = Label { at: self.asm.len() as u32, jumps: self.jumps.len() as u32 };
         self.labels[label as usize] = label_at;
+    }
+
+    /// `label` is where `other` is or will be.
+    pub(crate) fn alias(&mut self, label: u32, other: u32) {
+        self.aliases.push((label, other));
     }
 
     /// Binds a block's label, aligned if it is a loop's.
@@ -394,6 +405,9 @@ impl Pieces {
     pub(crate) fn finish(mut self) -> Result<Finished, JitError> {
         if self.asm.len() + self.pool.len() * 8 > i32::MAX as usize {
             return Err(JitError::TooLarge);
+        }
+        for &(label, other) in &self.aliases {
+            self.labels[label as usize] = self.labels[other as usize];
         }
         let mut saved = Vec::with_capacity(self.jumps.len() + 1);
         self.shorten(&mut saved);

@@ -8,15 +8,16 @@ use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Orderin
 
 use uapi::{Errno, MapDef, MapType, map_flags};
 
-use crate::jhash::jhash;
 use crate::lru::Lru;
-use crate::ops::{BatchKind, EXIST, NOEXIST, Ops, check_flags};
+use crate::ops::{BatchKind, EXIST, HashLayout, NOEXIST, Ops, check_flags};
 use crate::pool::Pool;
 use crate::raw::{Slab, View};
+use crate::spread::Spread;
 use crate::{Env, is_per_cpu};
 
-/// Ends a chain, with the bucket's number in the other bits.
-const END: u32 = 1 << 31;
+/// A link to the slot in the other bits. Without it a link ends a chain: 0 in a bucket that was
+/// never used, else the bucket's number + 1.
+const SLOT: u32 = 1 << 31;
 /// Offsets within a slot; [`Pool::LINK`] is 4.
 const NEXT: usize = 0;
 const HASH: usize = 8;
@@ -28,7 +29,8 @@ pub(crate) struct Hash {
     /// Head and lock of each bucket.
     heads: Slab,
     mask: u32,
-    seed: u32,
+    spread: Spread,
+    shift: u32,
     max: u32,
     count: AtomicU32,
     pool: Pool,
@@ -74,12 +76,14 @@ impl Hash {
         let cap = def.max_entries + env.cpus;
         let buckets = def.max_entries.next_power_of_two();
         let lru = matches!(def.map_type, MapType::LruHash | MapType::LruPercpuHash);
-        let zero_seed = def.flags & map_flags::ZERO_SEED != 0;
+        let seeded = def.flags & map_flags::ZERO_SEED == 0;
+        let spread = Spread::new(key_size, seeded.then_some(env.seed));
         Ok(Hash {
             slots: env.slab(slot_size, cap as usize)?,
             heads: env.slab(8, buckets as usize)?,
             mask: buckets - 1,
-            seed: if zero_seed { 0 } else { env.seed },
+            shift: spread.shift(buckets.trailing_zeros()),
+            spread,
             max: def.max_entries,
             count: AtomicU32::new(0),
             pool: Pool::new(cap, slot_size),
@@ -130,7 +134,12 @@ impl Hash {
 
     /// The first slot of a chain that starts with `link`.
     fn slot(link: u32) -> Option<u32> {
-        if link & END != 0 { None } else { link.checked_sub(1) }
+        (link & SLOT != 0).then_some(link & !SLOT)
+    }
+
+    /// The bucket of what has this hash.
+    fn bucket_of(&self, hash: u32) -> u32 {
+        (u64::from(hash) >> self.shift) as u32 & self.mask
     }
 
     fn is_key(&self, slot: u32, hash: u32, key: View<'_>) -> bool {
@@ -139,7 +148,7 @@ impl Hash {
 
     /// The slot of `key`, without a lock.
     fn find(&self, hash: u32, key: View<'_>) -> Option<u32> {
-        let bucket = hash & self.mask;
+        let bucket = self.bucket_of(hash);
         loop {
             let mut link = self.head_cell(bucket).load(Acquire);
             while let Some(slot) = Self::slot(link) {
@@ -148,14 +157,14 @@ impl Hash {
                 }
                 link = self.next_cell(slot).load(Acquire);
             }
-            if link == 0 || link == END | bucket {
+            if link == 0 || link == bucket + 1 {
                 return None;
             }
         }
     }
 
     fn hash_of(&self, key: View<'_>) -> u32 {
-        jhash(key, self.seed)
+        self.spread.hash(key)
     }
 
     fn key<'k>(&self, key: View<'k>) -> View<'k> {
@@ -201,7 +210,7 @@ impl Hash {
         source: Source<'_>,
         flags: u64,
     ) -> Result<Placed, Errno> {
-        let locked = self.lock(hash & self.mask);
+        let locked = self.lock(self.bucket_of(hash));
         match locked.find(hash, key) {
             Some(_) if flags & NOEXIST != 0 => Err(Errno::EEXIST),
             None if flags & EXIST != 0 => Err(Errno::ENOENT),
@@ -282,7 +291,7 @@ impl Hash {
     fn evict(&self) -> bool {
         let Some(lru) = &self.lru else { return false };
         while let Some(victim) = lru.oldest() {
-            let locked = self.lock(self.hash_cell(victim).load(Relaxed) & self.mask);
+            let locked = self.lock(self.bucket_of(self.hash_cell(victim).load(Relaxed)));
             // Somebody else may have deleted it meanwhile.
             let Some(before) = locked.before(victim) else { continue };
             locked.unlink(victim, before);
@@ -296,7 +305,7 @@ impl Hash {
 
     fn remove(&self, key: View<'_>, out: Option<&mut [u8]>) -> Result<(), Errno> {
         let (key, hash) = (self.key(key), self.hash_of(self.key(key)));
-        let locked = self.lock(hash & self.mask);
+        let locked = self.lock(self.bucket_of(hash));
         let (slot, before) = locked.find(hash, key).ok_or(Errno::ENOENT)?;
         if let Some(out) = out {
             self.slots.read(self.value_off(slot, 0), out);
@@ -315,7 +324,7 @@ impl Hash {
     /// The element after `key`; the first if `key` is absent.
     fn after(&self, key: View<'_>) -> Option<u32> {
         let hash = self.hash_of(key);
-        let bucket = hash & self.mask;
+        let bucket = self.bucket_of(hash);
         let locked = self.lock(bucket);
         let Some((slot, _)) = locked.find(hash, key) else {
             drop(locked);
@@ -357,11 +366,11 @@ impl Locked<'_> {
     fn link(&self, slot: u32) {
         let head = self.hash.head_cell(self.bucket);
         let first = match head.load(Relaxed) {
-            0 => END | self.bucket,
+            0 => self.bucket + 1,
             link => link,
         };
         self.hash.next_cell(slot).store(first, Release);
-        head.store(slot + 1, Release);
+        head.store(SLOT | slot, Release);
     }
 
     /// Takes `slot` out; its own link stays for readers that stand on it.
@@ -415,10 +424,28 @@ impl Ops for Hash {
         Some((start, start + self.value_size as u64))
     }
 
+    fn hash_layout(&self) -> Option<HashLayout> {
+        // A use of an element of an LRU map is noted.
+        let multipliers = self.spread.multipliers().filter(|_| self.lru.is_none())?;
+        Some(HashLayout {
+            heads: self.heads.addr(0),
+            slots: self.slots.addr(0),
+            slot_size: self.slot_size,
+            next: NEXT,
+            hash: HASH,
+            key: KEY,
+            value: self.value_off(0, 0),
+            key_size: self.key_size,
+            multipliers,
+            bits: (self.mask + 1).trailing_zeros(),
+            cpu_stride: if self.per_cpu { self.stride } else { 0 },
+        })
+    }
+
     fn user_lookup(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
         let key = View::from(key);
         let hash = self.hash_of(key);
-        let locked = self.lock(hash & self.mask);
+        let locked = self.lock(self.bucket_of(hash));
         let (slot, _) = locked.find(hash, key).ok_or(Errno::ENOENT)?;
         self.slots.read(self.value_off(slot, 0), out);
         Ok(())

@@ -24,11 +24,12 @@ mod queue;
 pub mod raw;
 mod refs;
 mod ringbuf;
+mod spread;
 
 pub use batch::Batch;
 pub(crate) use map::MapDefExt;
 pub use map::{Env, Map, Perms};
-pub use ops::{ANY, BatchKind, EXIST, LOCK, Layout, NOEXIST, Ops};
+pub use ops::{ANY, BatchKind, EXIST, HashLayout, LOCK, Layout, NOEXIST, Ops};
 pub use raw::View;
 pub use refs::{Held, Refs};
 pub use ringbuf::Ringbuf;

@@ -43,6 +43,39 @@ pub struct Layout {
     pub cpu_stride: usize,
 }
 
+/// Where the elements of a hash map are, for code that looks them up itself.
+///
+/// The upper 32 bits of the sum of products of the key's words with the multipliers are its hash,
+/// whose upper `bits` name the bucket. A bucket's first link is the first 4 of its 8 bytes at
+/// `heads`. A link with bit 31 set leads to the slot in the other bits. Another one ends the
+/// chain: 0, or the bucket's number + 1; if it is another bucket's, the chain was changed under
+/// the reader, who starts again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HashLayout {
+    /// Address of the buckets.
+    pub heads: u64,
+    /// Address of slot 0.
+    pub slots: u64,
+    /// Bytes of a slot.
+    pub slot_size: usize,
+    /// Offset of the link in a slot, 4 bytes.
+    pub next: usize,
+    /// Of the hash, 4 bytes.
+    pub hash: usize,
+    /// Of the key.
+    pub key: usize,
+    /// Of the value, its first copy.
+    pub value: usize,
+    /// 4 or 8, one word; or 16, four words.
+    pub key_size: usize,
+    /// Multipliers of the key's words.
+    pub multipliers: [u64; 4],
+    /// Binary logarithm of the number of buckets.
+    pub bits: u32,
+    /// Bytes from one CPU's copy to the next; 0 where there is one copy.
+    pub cpu_stride: usize,
+}
+
 /// The elements of one map. `cpu` is the logical CPU of the caller, below the map's CPU count.
 pub trait Ops: Send + Sync {
     /// Program: address of the value, or none.
@@ -97,6 +130,11 @@ pub trait Ops: Send + Sync {
 
     /// Where the elements of an array are, for code that indexes them itself.
     fn layout(&self) -> Option<Layout> {
+        None
+    }
+
+    /// Where the elements of a hash map are, for code that looks them up itself.
+    fn hash_layout(&self) -> Option<HashLayout> {
         None
     }
 

@@ -1,13 +1,13 @@
 //! Calls, tail calls and returns.
 
-use super::{Cold, ColdWhat, Done, Gen};
+use super::{Done, Gen};
 use crate::{
     context,
-    env::{ArrayMap, Target},
+    env::Target,
     host::{CALLEE_SAVED_SET, Host, Mem, W},
     ins::{SCRATCH, args},
     state::{FP, REGS, Val},
-    x86::{Arith, Cc, Rm, Shift},
+    x86::{Arith, Cc, Rm},
 };
 
 /// Linux's -ENOENT, in r0 where a tail call finds no program.
@@ -41,7 +41,7 @@ impl Gen<'_> {
         self.state.set(0, Val::Reg(Host::RAX));
     }
 
-    fn load_context(&mut self, to: Host) -> Done {
+    pub(super) fn load_context(&mut self, to: Host) -> Done {
         let Some(mem) = self.frame.context() else {
             return Err(self.bug("the run's context was not kept"));
         };
@@ -75,66 +75,6 @@ impl Gen<'_> {
         if target.may_stop {
             self.look_at_stop()?;
         }
-        Ok(())
-    }
-
-    /// Looks up an element: in place if the map is a known array.
-    pub(super) fn lookup(&mut self, target: Target) -> Done {
-        let Val::Const(map) = self.state.val(1) else { return self.native_call(target) };
-        let env = self.unit.env;
-        match env.array(map) {
-            Some(array) if self.unit.options.blind.is_none() => self.index(array),
-            _ => self.native_call(env.lookup(map).unwrap_or(target)),
-        }
-    }
-
-    fn index(&mut self, array: ArrayMap) -> Done {
-        let key = self.address(2, 0)?;
-        // Nothing is called: r6 and up stay where they are, r1 to r5 are gone all the same.
-        for reg in 1..6 {
-            self.state.set(reg, Val::Dead);
-        }
-        self.release(0);
-        let h = self.pick(0)?;
-        self.pinned = h.bit();
-        self.asm().load(W::W32, h, key);
-        let (label, back) = (self.out.new_label(), self.out.new_label());
-        self.asm().arith_imm(W::W32, Arith::Cmp, Rm::Reg(h), array.len as i32);
-        self.out.jcc(Cc::AE, label);
-        self.colds.push(Cold { label, back, what: ColdWhat::NoElement { result: h }, pc: self.pc });
-        self.constant(Host::R11, array.values);
-        self.scaled(h, array.stride)?;
-        if array.cpu_stride != 0 {
-            // This CPU's copy.
-            let cpu = self.pick(FP)?;
-            self.load_context(cpu)?;
-            self.asm().load(W::W32, cpu, Mem::at(cpu, context::CPU));
-            self.asm().imul_imm(W::W64, cpu, cpu, array.cpu_stride as i32);
-            self.asm().arith(W::W64, Arith::Add, h, Rm::Reg(cpu));
-        }
-        self.out.bind(back);
-        self.result(0, h, false);
-        Ok(())
-    }
-
-    /// `h` = r11 + `h` * `stride`.
-    fn scaled(&mut self, h: Host, stride: u32) -> Done {
-        let mem = |scale: u8| Mem { base: Some(Host::R11), index: Some(h), scale, disp: 0 };
-        let scale = match stride {
-            1 | 2 | 4 | 8 => stride.trailing_zeros() as u8,
-            _ if stride.is_power_of_two() => {
-                self.asm().shift_imm(W::W64, Shift::Shl, h, stride.trailing_zeros() as u8);
-                0
-            }
-            _ => {
-                let Ok(stride) = i32::try_from(stride) else {
-                    return Err(self.bug("an array of elements of 2 GiB"));
-                };
-                self.asm().imul_imm(W::W64, h, h, stride);
-                0
-            }
-        };
-        self.asm().lea(W::W64, h, mem(scale));
         Ok(())
     }
 

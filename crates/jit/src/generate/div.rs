@@ -78,23 +78,8 @@ impl Gen<'_> {
     }
 
     /// What was put aside; follows the function.
-    pub(super) fn cold_code(&mut self) -> Done {
-        for cold in std::mem::take(&mut self.colds) {
-            self.out.bind(cold.label);
-            self.out.line(cold.pc);
-            match cold.what {
-                ColdWhat::NoElement { result } => self.asm().mov_imm(result, 0, false),
-                ColdWhat::Divisor { w, signed, modulo, divisor } => {
-                    self.special_divisor(w, signed, modulo, divisor);
-                }
-            }
-            self.out.jmp(cold.back);
-        }
-        Ok(())
-    }
-
     /// By 0: the quotient is 0, the remainder the dividend. By -1: negated, and 0.
-    fn special_divisor(&mut self, w: W, signed: bool, modulo: bool, divisor: Host) {
+    pub(super) fn special_divisor(&mut self, w: W, signed: bool, modulo: bool, divisor: Host) {
         let (rax, rdx) = (Host::RAX, Host::RDX);
         if !signed {
             let asm = &mut self.out.asm;

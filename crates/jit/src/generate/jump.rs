@@ -2,7 +2,7 @@
 
 use isa::{Cond, Src};
 
-use super::{Done, Gen};
+use super::{Done, Fail, Gen};
 use crate::{
     context,
     flow::NONE,
@@ -43,12 +43,12 @@ fn mirrored(cond: Cond) -> Cond {
 
 impl Gen<'_> {
     /// Whether block `to` takes over the state of the jump in block `from`, its only one.
-    fn inherits(&self, from: u32, to: u32) -> bool {
+    pub(super) fn inherits(&self, from: u32, to: u32) -> bool {
         to > from && self.unit.flow.blocks[to as usize].preds == 1 && !self.plain
     }
 
     /// Prepares the edge from `from` to `to`, another block than the next.
-    fn edge(&mut self, from: u32, to: u32) -> Done {
+    pub(super) fn edge(&mut self, from: u32, to: u32) -> Done {
         let live = self.unit.flow.blocks[to as usize].live_in;
         if self.inherits(from, to) {
             self.entry_states.put(to, &self.state);
@@ -144,6 +144,14 @@ impl Gen<'_> {
             let live = self.unit.flow.blocks[to as usize].live_in;
             self.settle(live & !(1 << dst))?;
             self.edge(here, to)?;
+        }
+        if let Some(asked) = self.asked.take() {
+            if self.out.asm.len() == asked.at {
+                return self.answer(asked, b, inherits);
+            }
+            if !self.comes_back(&asked) {
+                return Err(Fail::Hosts);
+            }
         }
         let cc = self.compare(w, cond, dst, src)?;
         if inherits {

@@ -10,6 +10,7 @@ mod call;
 mod div;
 mod frame;
 mod jump;
+mod lookup;
 mod mem;
 mod value;
 
@@ -25,6 +26,7 @@ use crate::{
     x86::Asm,
 };
 pub(crate) use frame::Frame;
+use lookup::{Asked, Chain};
 
 /// Why a function could not be compiled this way.
 pub(crate) enum Fail {
@@ -93,8 +95,10 @@ struct Cold {
 enum ColdWhat {
     /// The divisor is 0 or, signed, -1.
     Divisor { w: W, signed: bool, modulo: bool, divisor: Host },
-    /// The key is outside the array: no value.
+    /// The map has no such element.
     NoElement { result: Host },
+    /// The element is not the first of its hash chain.
+    Chain(Chain),
 }
 
 /// Everything about the program that code generation reads.
@@ -127,6 +131,8 @@ pub(crate) struct Gen<'a> {
     /// States that blocks with a single, earlier predecessor start in.
     entry_states: Saved,
     colds: Vec<Cold>,
+    /// What the last instruction looked up, if the next one asks whether it was there.
+    asked: Option<Asked>,
     key: u64,
 }
 
@@ -172,6 +178,7 @@ fn attempt(unit: Unit<'_>, f: usize, slots: usize, plain: bool, out: &mut Pieces
         flags: None,
         entry_states: Saved::new(&unit.flow.funcs[f]),
         colds: Vec::new(),
+        asked: None,
         key: unit.options.blind.unwrap_or(0) ^ (f as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15),
         out,
     };
@@ -223,6 +230,26 @@ impl Gen<'_> {
         self.cold_code()
     }
 
+    /// What was put off.
+    fn cold_code(&mut self) -> Done {
+        for cold in std::mem::take(&mut self.colds) {
+            self.out.bind(cold.label);
+            self.out.line(cold.pc);
+            match cold.what {
+                ColdWhat::NoElement { result } => self.asm().mov_imm(result, 0, false),
+                ColdWhat::Chain(chain) => {
+                    self.walk_on(&chain);
+                    continue;
+                }
+                ColdWhat::Divisor { w, signed, modulo, divisor } => {
+                    self.special_divisor(w, signed, modulo, divisor);
+                }
+            }
+            self.out.jmp(cold.back);
+        }
+        Ok(())
+    }
+
     fn asm(&mut self) -> &mut Asm {
         &mut self.out.asm
     }
@@ -246,7 +273,7 @@ impl Gen<'_> {
                 true
             }
             Ins::Lookup(target) => {
-                self.lookup(target)?;
+                self.lookup(b, target)?;
                 true
             }
             Ins::TailCall => {

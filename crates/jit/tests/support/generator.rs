@@ -2,6 +2,8 @@
 
 use isa::Insn;
 
+use super::maps;
+
 /// splitmix64.
 pub(crate) struct Rng(pub(crate) u64);
 
@@ -542,6 +544,75 @@ impl Function<'_> {
         self.push(code, base, src, off, op);
     }
 
+    /// A lookup, of a key that is there in about half of all cases, and often a test for null.
+    fn lookup(&mut self) {
+        let index = self.rng.below(maps::maps().len() as u64);
+        let size = maps::maps()[index as usize].key_size;
+        let slot = -8 * (2 + self.rng.below(6) as i16);
+        let reg = self.target();
+        match self.rng.below(3) {
+            0 => {
+                let key = 3 * self.rng.below(18) as i32 + self.rng.below(2) as i32;
+                self.push(0xb7, reg, 0, 0, key);
+            }
+            _ => self.push(0x57, reg, 0, 0, 0x1f),
+        }
+        self.push(if size == 4 { 0x63 } else { 0x7b }, 10, reg, slot, 0);
+        if size == 16 {
+            self.push(0x7b, 10, reg, slot + 8, 0);
+        }
+        self.push(0xbf, 2, 10, 0, 0);
+        self.push(0x07, 2, 0, 0, slot.into());
+        self.wide(1, maps::HANDLE + index);
+        self.push(0x85, 0, 0, 0, 1);
+        // Not the pointer itself: memory is in another place in another run.
+        let (value, other) = (self.after_lookup(), self.rng.below(100) as i32);
+        match self.rng.below(5) {
+            0 => {
+                self.push(0x15, 0, 0, 1, 0);
+                self.push(0x79, value, 0, 8, 0);
+            }
+            1 => {
+                self.push(0x15, 0, 0, 2, 0);
+                self.push(0x79, value, 0, 0, 0);
+                self.push(0x05, 0, 0, 1, 0);
+                self.push(0xb7, value, 0, 0, other);
+            }
+            2 => {
+                self.push(0x55, 0, 0, 2, 0);
+                self.push(0xb7, value, 0, 0, other);
+                self.push(0x05, 0, 0, 1, 0);
+                self.push(0x79, value, 0, 0, 0);
+            }
+            3 => {
+                self.push(0xb7, value, 0, 0, other);
+                self.push(0x55, 0, 0, 1, 0);
+                self.push(0x07, value, 0, 0, 1);
+            }
+            _ => {
+                self.push(0xb7, value, 0, 0, other);
+                self.push(0x1d, 0, value, 1, 0);
+                self.push(0x77, value, 0, 0, 3);
+            }
+        }
+        if self.rng.chance(50) {
+            self.constant(0);
+        } else {
+            self.push(0x15, 0, 0, 1, 0);
+            self.push(0xb7, 0, 0, 0, 7);
+        }
+    }
+
+    /// A register that may be written and is not lost in a call.
+    fn after_lookup(&mut self) -> u8 {
+        loop {
+            let reg = self.target();
+            if reg >= 6 {
+                return reg;
+            }
+        }
+    }
+
     fn call(&mut self) {
         let counters: Vec<u8> = self.reserved.iter().copied().filter(|r| *r < 6).collect();
         if !counters.is_empty() {
@@ -563,6 +634,8 @@ impl Function<'_> {
                 self.calls.push((self.out.len(), callee));
                 self.push(0x85, 0, 1, 0, 0);
             }
+        } else if self.shape.helpers && !self.shape.linux && self.rng.chance(60) {
+            self.lookup();
         } else if self.shape.helpers {
             let id = self.rng.pick(&[200, 201]);
             self.push(0x85, 0, 0, 0, id);

@@ -2,10 +2,11 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub(crate) mod generator;
+pub(crate) mod maps;
 
 use interp::{Callback, Host, Limits, Region, Trap, TrapKind, Vm};
 use isa::Insn;
-use jit::{Env, Input, Options, Program, RunContext, Target};
+use jit::{ArrayMap, Env, HashMap, Input, Options, Program, RunContext, Target};
 
 /// Bytes that programs read and write.
 pub(crate) const BUFFER: usize = 256;
@@ -56,6 +57,20 @@ pub(crate) extern "C" fn repeat(
     sum
 }
 
+/// Helper 1: lookups that are not done in place.
+pub(crate) extern "C" fn look_up(
+    map: u64,
+    key: u64,
+    _: u64,
+    _: u64,
+    _: u64,
+    _: *mut RunContext,
+) -> u64 {
+    let Some(map) = maps::find(map) else { return 0 };
+    // SAFETY: programs put a key of the map's size there.
+    map.value(unsafe { std::slice::from_raw_parts(key as *const u8, map.key_size) })
+}
+
 pub(crate) struct Helpers;
 
 impl Env for Helpers {
@@ -65,9 +80,18 @@ impl Env for Helpers {
             200 => (mix, 5),
             201 => (pair, 2),
             202 => (repeat, 3),
+            1 => (look_up, 2),
             _ => return None,
         };
         Some(Target { addr: function as usize, args, may_stop: id == 202, tag: None })
+    }
+
+    fn array(&self, map: u64) -> Option<ArrayMap> {
+        maps::find(map)?.array
+    }
+
+    fn hash(&self, map: u64) -> Option<HashMap> {
+        maps::find(map)?.hash
     }
 }
 
@@ -77,12 +101,15 @@ struct World {
 
 impl Host for World {
     fn region(&mut self, addr: u64) -> Option<Region> {
-        (self.region.start..self.region.end).contains(&addr).then_some(self.region)
+        let has = |region: &Region| (region.start..region.end).contains(&addr);
+        let maps = maps::maps().iter().map(|map| map.region());
+        [self.region].into_iter().chain(maps).find(has)
     }
 
     fn call(&mut self, id: u32, r: [u64; 5], vm: &mut dyn Callback) -> Result<u64, Trap> {
         let none = std::ptr::null_mut();
         match id {
+            1 => Ok(look_up(r[0], r[1], 0, 0, 0, none)),
             200 => Ok(mix(r[0], r[1], r[2], r[3], r[4], none)),
             201 => Ok(pair(r[0], r[1], 0, 0, 0, none)),
             202 => {
@@ -148,6 +175,7 @@ impl Bench {
             .map_err(|error| error.to_string())?;
         self.fill(memory);
         let mut context = RunContext::new();
+        context.cpu = maps::CPU;
         let start = self.buffer.as_mut_ptr() as u64;
         // SAFETY: the generator keeps accesses inside the buffer and the stack.
         let value = unsafe { program.run(start, &mut context) }.map_err(|e| e.to_string())?;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use interp::{Host, Limits, Trap, TrapKind, Vm};
 use isa::{Insn, Op};
-use jit::{ArrayMap, Back, Fault, Input, Machine, Options, RunContext, Target};
+use jit::{ArrayMap, Back, Fault, HashMap, Input, Machine, Options, RunContext, Target};
 
 use crate::core::{Core, HostHelper};
 use crate::helpers;
@@ -73,6 +73,24 @@ impl jit::Env for Doors<'_> {
             stride: u32::try_from(layout.stride).ok().filter(|n| i32::try_from(*n).is_ok())?,
             len: layout.len,
             cpu_stride: u32::try_from(layout.cpu_stride).ok()?,
+        })
+    }
+
+    fn hash(&self, map: u64) -> Option<HashMap> {
+        let layout = self.map(map)?.map.ops().hash_layout().filter(|l| l.bits > 0)?;
+        let small = |n: usize| i32::try_from(n).ok();
+        Some(HashMap {
+            heads: layout.heads,
+            slots: layout.slots,
+            slot_size: small(layout.slot_size)?,
+            next: small(layout.next)?,
+            hash: small(layout.hash)?,
+            key: small(layout.key)?,
+            value: small(layout.value)?,
+            key_size: layout.key_size as u32,
+            multipliers: layout.multipliers,
+            bits: layout.bits as u8,
+            cpu_stride: small(layout.cpu_stride)?,
         })
     }
 

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod interp;
 pub mod jit;
 pub mod loader;
+pub mod maps;
 pub mod packets;
 pub mod programs;
 pub mod verifier;

@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 
 use serde_json::{Value, json};
 use syscall::Linux;
-use testkit::bench::{interp, jit, loader, packets, programs, verifier};
+use testkit::bench::{interp, jit, loader, maps, packets, programs, verifier};
 
 struct Args {
     name: Option<String>,
@@ -20,6 +20,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("interp", bench_interp),
     ("jit", bench_jit),
     ("loader", bench_loader),
+    ("maps", bench_maps),
     ("packets", bench_packets),
     ("verifier", bench_verifier),
 ];
@@ -114,6 +115,19 @@ fn bench_jit(args: &Args) -> Result<(Value, String), String> {
     }
     let table = jit::table(&figures);
     Ok((figures, table))
+}
+
+fn bench_maps(args: &Args) -> Result<(Value, String), String> {
+    let linux = match Linux::probe() {
+        Ok(linux) => linux,
+        Err(errno) => return Ok((Value::Null, format!("skipped: no bpf(2) here ({errno})\n"))),
+    };
+    let rows = maps::run(&args.dir.clone().unwrap_or_else(programs::folder), &linux)?;
+    let mut table = format!("{:<12}{:>12}{:>12}{:>8}\n", "", "ring3 ns", "kernel ns", "ratio");
+    for r in &rows {
+        table += &format!("{:<12}{:>12.0}{:>12.0}{:>8.2}\n", r.name, r.ring3, r.kernel, r.ratio);
+    }
+    Ok((json!({ "programs": rows }), table))
 }
 
 fn bench_packets(_args: &Args) -> Result<(Value, String), String> {
