@@ -17,7 +17,7 @@ pub(crate) struct LowArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     Compile(CompileArgs),
     Verify(VerifyArgs),
     Disasm(DisasmArgs),

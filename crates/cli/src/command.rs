@@ -24,7 +24,7 @@ pub(crate) use verify::{ProgramReport, Verdict};
 pub(crate) fn dispatch(low: LowArgs) -> Result<u8, Failure> {
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
     let status = match low.verb {
-        Verb::Run(args) => run_verb(args, &mut out)?,
+        Verb::Run(args) => run_verb(*args, &mut out)?,
         Verb::Compile(args) => {
             let warnings = compile::compile(&plan::compile(args))?;
             printer::warnings(&warnings);

@@ -69,7 +69,7 @@ impl From<ring3::Error> for Failure {
 impl From<HookError> for Failure {
     fn from(error: HookError) -> Failure {
         match error {
-            HookError::NoHook { .. } => Failure::refused(error),
+            HookError::NoHook { .. } | HookError::NoPlace { .. } => Failure::refused(error),
             HookError::Command { status, .. } => Failure { status, ..Failure::unusable(error) },
             _ => Failure::unusable(error),
         }

@@ -18,6 +18,14 @@ pub enum HookError {
         /// What is missing, and what there is.
         why: String,
     },
+    /// The function that a program is to be attached to is not there.
+    #[error("program '{program}': {why}")]
+    NoPlace {
+        /// The program.
+        program: String,
+        /// What is missing.
+        why: String,
+    },
     /// A program cannot be made ready to run.
     #[error("program '{program}': {errno}: it cannot be made ready to run")]
     Runner {

@@ -17,6 +17,7 @@ mod table;
 mod thread;
 mod tracer;
 mod types;
+mod uprobe;
 
 pub use command::Command;
 pub use error::HookError;

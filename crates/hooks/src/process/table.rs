@@ -14,6 +14,10 @@ pub(crate) struct Table {
 }
 
 const EXECVE: [u32; 2] = [59, 322];
+/// The call that maps files, which of its arguments is the protection, and that of code.
+const MMAP: u32 = 9;
+const MMAP_PROT: u8 = 2;
+const PROT_EXEC: u32 = 4;
 /// Calls that change users or groups.
 const SET_IDS: [u32; 9] = [105, 106, 113, 114, 117, 119, 122, 123, 308];
 
@@ -44,17 +48,26 @@ impl Table {
     }
 
     /// What stops: calls that programs ask for, and those that change what they are told.
-    pub(crate) fn stops(&self) -> [Stop; syscalls::COUNT] {
+    ///
+    /// With breakpoints, also those that bring code into a process.
+    pub(crate) fn stops(&self, breakpoints: bool) -> [Stop; syscalls::COUNT] {
         let mut stops = [Stop::Never; syscalls::COUNT];
         for (number, stop) in stops.iter_mut().enumerate() {
             let number = number as u32;
             let asked = !self.enter(number).is_empty() || !self.leave(number).is_empty();
-            let exec = !self.exec.is_empty() && EXECVE.contains(&number);
+            let exec = (breakpoints || !self.exec.is_empty()) && EXECVE.contains(&number);
             if asked || exec || SET_IDS.contains(&number) {
                 *stop = Stop::Always;
+            } else if breakpoints && number == MMAP {
+                *stop = Stop::IfBits(MMAP_PROT, PROT_EXEC);
             }
         }
         stops
+    }
+
+    /// Whether a call may bring code into a process.
+    pub(crate) fn maps_code(number: u32) -> bool {
+        number == MMAP || EXECVE.contains(&number)
     }
 
     pub(crate) fn changes_ids(number: u32) -> bool {

@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use super::uprobe::Return;
+
 /// A traced thread.
 pub(crate) struct Thread {
     pub(crate) tid: i32,
@@ -25,6 +27,8 @@ pub(crate) struct Thread {
     pub(crate) slot: Cell<Option<usize>>,
     /// What is in that place is of the present program and user.
     pub(crate) filled: Cell<bool>,
+    /// Functions that it has entered and whose return is watched.
+    pub(crate) returns: Vec<Return>,
     cred: Cell<Option<(u32, u32)>>,
     comm_file: RefCell<Option<File>>,
     comm: Cell<[u8; 16]>,
@@ -44,6 +48,7 @@ impl Thread {
             arrived: false,
             slot: Cell::new(None),
             filled: Cell::new(false),
+            returns: Vec::new(),
             cred: Cell::new(None),
             comm_file: RefCell::new(None),
             comm: Cell::new([0; 16]),

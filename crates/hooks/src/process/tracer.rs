@@ -20,6 +20,7 @@ use super::sys::ptrace::{self, Regs, Status, reg};
 use super::sys::{memory, spawn};
 use super::table::Table;
 use super::thread::{self, Thread};
+use super::uprobe::Probes;
 
 /// A program and where it goes.
 pub struct Attach {
@@ -58,6 +59,7 @@ pub enum Ended {
 pub struct Tracer {
     programs: Vec<Attach>,
     table: Table,
+    probes: Probes,
     world: World,
     /// The command's first thread.
     root: i32,
@@ -73,9 +75,14 @@ impl Tracer {
     /// structure.
     pub fn new(programs: Vec<Attach>, types: Option<&Btf>) -> Result<Tracer, HookError> {
         let table = Table::new(programs.iter().map(|program| &program.place.point));
+        let probes = Probes::new(programs.iter().map(|program| &program.place.point));
+        let probes = probes.map_err(|(index, why)| HookError::NoPlace {
+            program: programs[index].name.clone(),
+            why,
+        })?;
         let kernel = Kernel::new(types)?;
         let world = World { threads: HashMap::new(), kernel };
-        Ok(Tracer { programs, table, world, root: 0, live: false, ended: None, ran: false })
+        Ok(Tracer { programs, table, probes, world, root: 0, live: false, ended: None, ran: false })
     }
 
     /// Runs the command until it and all that it started have ended.
@@ -123,7 +130,7 @@ impl Tracer {
     }
 
     fn stops(&self) -> [Stop; super::syscalls::COUNT] {
-        self.table.stops()
+        self.table.stops(!self.probes.is_empty())
     }
 
     /// Ends whatever is left, and waits for it.
@@ -196,13 +203,26 @@ impl Tracer {
         // A thread may be killed at any moment, also while it is stopped: its end comes then.
         let step = match status {
             Status::Event(ptrace::EVENT_SECCOMP) => self.entered(tid),
-            Status::SyscallExit => self.left(tid),
+            Status::SyscallExit => self.left(tid, watcher),
             Status::Event(ptrace::EVENT_FORK | ptrace::EVENT_VFORK | ptrace::EVENT_CLONE) => {
                 self.forked(tid)
             }
             Status::Event(ptrace::EVENT_EXEC) => self.execed(tid, watcher),
             Status::Event(ptrace::EVENT_EXIT) => self.exits(tid),
             Status::Stop(signal) => return self.stopped(tid, signal),
+            Status::Signal(libc::SIGTRAP) if !self.probes.is_empty() => {
+                let signal = match self.breakpoint(tid) {
+                    Ok(ours) => {
+                        if ours {
+                            0
+                        } else {
+                            libc::SIGTRAP
+                        }
+                    }
+                    Err(error) => return done(Err(error)),
+                };
+                return done(self.resume(tid, signal));
+            }
             Status::Signal(signal) => return done(self.resume(tid, signal)),
             _ => Ok(tid),
         };
@@ -281,7 +301,8 @@ impl Tracer {
             regs[reg::RAX] = value;
             ptrace::set_regs(tid, &regs)?;
         }
-        if !self.table.leave(number).is_empty()
+        let maps_code = !self.probes.is_empty() && Table::maps_code(number);
+        if (maps_code || !self.table.leave(number).is_empty())
             && let Some(thread) = self.world.threads.get_mut(&tid)
         {
             thread.in_call = Some(number);
@@ -290,11 +311,20 @@ impl Tracer {
     }
 
     /// A system call ends.
-    fn left(&mut self, tid: i32) -> io::Result<i32> {
+    fn left(&mut self, tid: i32, watcher: &mut dyn Watcher) -> io::Result<i32> {
         let thread = self.world.threads.get_mut(&tid);
         let Some(number) = thread.and_then(|thread| thread.in_call.take()) else { return Ok(tid) };
         let regs = ptrace::regs(tid)?;
         self.leave_programs(tid, number, &regs);
+        if !self.probes.is_empty()
+            && Table::maps_code(number)
+            && let Some(thread) = self.world.threads.get(&tid)
+        {
+            let execed = Table::exec_path(number).is_some();
+            for note in self.probes.mapped(thread, execed)? {
+                watcher.note(&note);
+            }
+        }
         Ok(tid)
     }
 
@@ -306,6 +336,23 @@ impl Tracer {
             Some(context::leave(form, tid, number, regs, pt_regs))
         });
         self.ran |= !ids.is_empty();
+    }
+
+    /// A thread has run into an `int3`; whether it is one of ours.
+    fn breakpoint(&mut self, tid: i32) -> io::Result<bool> {
+        let mut regs = ptrace::regs(tid)?;
+        let Some(thread) = self.world.threads.get_mut(&tid) else { return Ok(false) };
+        let Some(hit) = self.probes.hit(thread, &mut regs) else { return Ok(false) };
+        let ids = hit.programs.as_slice();
+        fire(&mut self.programs, ids, &self.world, tid, &regs, hit.func_ip, &|_, _, _| {
+            Some(context::user(&regs))
+        });
+        self.ran |= !ids.is_empty();
+        if let Some(thread) = self.world.threads.get_mut(&tid) {
+            self.probes.step(thread, &mut regs)?;
+        }
+        ptrace::set_regs(tid, &regs)?;
+        Ok(true)
     }
 
     fn string(&self, tid: i32, addr: u64) -> Vec<u8> {
@@ -326,6 +373,13 @@ impl Tracer {
         thread.announced = true;
         (thread.tgid, thread.ppid, thread.born) = (tgid, parent, now());
         let arrived = thread.arrived;
+        let returns = self.world.threads.get(&tid).map(|parent| parent.returns.clone());
+        if let (Some(child), Some(returns)) = (self.world.threads.get_mut(&child), returns)
+            && child.tgid != parent
+        {
+            child.returns = returns;
+        }
+        self.probes.forked(parent, tgid);
         if self.live && !self.table.fork.is_empty() {
             let regs = ptrace::regs(tid)?;
             let ids = self.table.fork.as_slice();
@@ -366,6 +420,8 @@ impl Tracer {
         }
         let Some(thread) = self.world.threads.get_mut(&tid) else { return Ok(tid) };
         thread.forget_cred();
+        thread.returns.clear();
+        self.probes.execed(tid);
         let path = std::mem::take(&mut thread.exec_path);
         check_image(tid, watcher);
         if !self.table.exec.is_empty() {
@@ -424,6 +480,9 @@ impl Tracer {
         self.tell_exit(tid, code, &Regs::default());
         if let Some(thread) = self.world.threads.remove(&tid) {
             self.world.kernel.forget(&thread);
+            if tid == thread.tgid {
+                self.probes.gone(tid);
+            }
         }
         if tid == self.root {
             self.ended = Some(how);

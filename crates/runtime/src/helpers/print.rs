@@ -5,7 +5,9 @@ use uapi::Errno;
 
 use super::{Call, count, mem};
 use crate::clock::ClockKind;
+use crate::event::Process;
 use crate::format::{Memory, format};
+use crate::task::Task;
 use crate::trace;
 
 /// Bytes of a printed line, its closing zero included.
@@ -75,6 +77,15 @@ fn trace(c: &mut Call<'_, '_>, fmt: u64, size: u32, args: &[u64]) -> Result<u64,
     let run = &*c.run;
     let now = run.core.clock.ns(ClockKind::Monotonic);
     let text = String::from_utf8_lossy(&text);
-    run.core.trace.write(trace::line(run.task, run.cpu, run.trace_flags, now, &text));
+    let of_event = run.event.map(|event| Task { comm: name(event.process), ..run.task.clone() });
+    let task = of_event.as_ref().unwrap_or(run.task);
+    run.core.trace.write(trace::line(task, run.cpu, run.trace_flags, now, &text));
     Ok(len)
+}
+
+/// The name of the thread that an event happened in.
+fn name(process: &dyn Process) -> String {
+    let comm = process.comm();
+    let end = comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len());
+    String::from_utf8_lossy(&comm[..end]).into_owned()
 }

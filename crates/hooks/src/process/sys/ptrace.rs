@@ -13,18 +13,15 @@ pub(crate) struct Regs(pub(crate) [u64; 27]);
 /// Indexes of registers.
 pub(crate) mod reg {
     pub(crate) const RBP: usize = 4;
-    pub(crate) const RBX: usize = 5;
     pub(crate) const R10: usize = 7;
     pub(crate) const R9: usize = 8;
     pub(crate) const R8: usize = 9;
     pub(crate) const RAX: usize = 10;
-    pub(crate) const RCX: usize = 11;
     pub(crate) const RDX: usize = 12;
     pub(crate) const RSI: usize = 13;
     pub(crate) const RDI: usize = 14;
     pub(crate) const ORIG_RAX: usize = 15;
     pub(crate) const RIP: usize = 16;
-    pub(crate) const CS: usize = 17;
     pub(crate) const EFLAGS: usize = 18;
     pub(crate) const RSP: usize = 19;
     /// Words that `struct pt_regs` has too.

@@ -1,0 +1,167 @@
+//! One process's breakpoints, and the memory that it was made to map for them.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use super::insn::{COPY, Step};
+use super::{Target, inject};
+use crate::process::thread::Thread;
+
+/// Breakpoints of a process, by address.
+#[derive(Clone, Default)]
+pub(super) struct Space {
+    breakpoints: Vec<Breakpoint>,
+    pages: Vec<Page>,
+}
+
+#[derive(Clone, Copy)]
+struct Breakpoint {
+    at: u64,
+    target: usize,
+    copy: Option<u64>,
+}
+
+/// Memory of ours in the process: an `int3`, then copies of instructions.
+#[derive(Clone, Copy)]
+struct Page {
+    start: u64,
+    used: usize,
+}
+
+const PAGE: usize = 4096;
+const INT3: u8 = 0xcc;
+
+/// A piece of a process's memory that holds code.
+struct Mapping {
+    start: u64,
+    end: u64,
+    offset: u64,
+    device: u64,
+    inode: u64,
+    path: String,
+}
+
+impl Space {
+    pub(super) fn target_at(&self, at: u64) -> Option<usize> {
+        let found = self.breakpoints.binary_search_by_key(&at, |known| known.at).ok()?;
+        Some(self.breakpoints[found].target)
+    }
+
+    pub(super) fn copy_of(&self, target: usize) -> Option<u64> {
+        self.breakpoints.iter().find(|known| known.target == target)?.copy
+    }
+
+    /// Whether this is where watched functions return to.
+    pub(super) fn is_way_back(&self, at: u64) -> bool {
+        self.pages.iter().any(|page| page.start == at)
+    }
+
+    pub(super) fn way_back(&self) -> Option<u64> {
+        self.pages.first().map(|page| page.start)
+    }
+
+    /// Sets the breakpoints of files that are mapped now; notes about those that cannot be set.
+    pub(super) fn update(
+        &mut self,
+        thread: &Thread,
+        targets: &[Target],
+        execed: bool,
+    ) -> io::Result<Vec<String>> {
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", thread.tid))?;
+        let mappings: Vec<Mapping> = maps.lines().filter_map(code).collect();
+        let mut notes = Vec::new();
+        let mut memory = None;
+        for (index, target) in targets.iter().enumerate() {
+            let file = &target.file;
+            let of_file = mappings.iter().filter(|m| file.is(m.device, m.inode, &m.path));
+            for mapping in of_file {
+                let Some(into) = target.offset.checked_sub(mapping.offset) else { continue };
+                let at = mapping.start + into;
+                if at >= mapping.end || self.target_at(at).is_some() {
+                    continue;
+                }
+                let memory = match &mut memory {
+                    Some(memory) => memory,
+                    None => memory.insert(open(thread.tid)?),
+                };
+                if let Err(why) =
+                    self.set(thread, memory, (at, mapping.start), (index, target), execed)
+                {
+                    notes.push(format!("{}: no breakpoint at {at:#x}: {why}", file.path.display()));
+                }
+            }
+        }
+        Ok(notes)
+    }
+
+    fn set(
+        &mut self,
+        thread: &Thread,
+        memory: &File,
+        (at, near): (u64, u64),
+        (index, target): (usize, &Target),
+        execed: bool,
+    ) -> io::Result<()> {
+        let mut copy = None;
+        if let Step::Copy(moved) = &target.step {
+            let fits = |page: &Page| page.used + COPY <= PAGE;
+            let place = |page: &Page| page.start + page.used as u64;
+            let found = self
+                .pages
+                .iter()
+                .position(|page| fits(page) && moved.copy(at, place(page)).is_some());
+            let found = match found {
+                Some(found) => found,
+                None => self.new_page(thread, memory, near, execed)?,
+            };
+            let to = place(&self.pages[found]);
+            let Some(code) = moved.copy(at, to) else {
+                return Err(io::Error::other("there is no memory near enough"));
+            };
+            memory.write_all_at(&code, to)?;
+            self.pages[found].used += COPY;
+            copy = Some(to);
+        }
+        if !target.back.is_empty() && self.pages.is_empty() {
+            self.new_page(thread, memory, near, execed)?;
+        }
+        memory.write_all_at(&[INT3], at)?;
+        let after = self.breakpoints.partition_point(|known| known.at < at);
+        self.breakpoints.insert(after, Breakpoint { at, target: index, copy });
+        Ok(())
+    }
+
+    /// A page of executable memory below `near`.
+    fn new_page(
+        &mut self,
+        thread: &Thread,
+        memory: &File,
+        near: u64,
+        execed: bool,
+    ) -> io::Result<usize> {
+        let start = inject::map(thread, memory, near, PAGE as u64, execed)?;
+        memory.write_all_at(&[INT3], start)?;
+        self.pages.push(Page { start, used: COPY });
+        Ok(self.pages.len() - 1)
+    }
+}
+
+fn open(tid: i32) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(format!("/proc/{tid}/mem"))
+}
+
+/// A line of `/proc/PID/maps`, if it is of a file's code.
+fn code(line: &str) -> Option<Mapping> {
+    let mut words = line.splitn(6, ' ');
+    let (start, end) = words.next()?.split_once('-')?;
+    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
+    let code = words.next()?.as_bytes().get(2) == Some(&b'x');
+    let offset = hex(words.next()?)?;
+    let (major, minor) = words.next()?.split_once(':')?;
+    let device = rustix::fs::makedev(hex(major)? as u32, hex(minor)? as u32);
+    let inode = words.next()?.parse().ok()?;
+    let path = words.next().unwrap_or("").trim_start().to_owned();
+    let (start, end) = (hex(start)?, hex(end)?);
+    (code && inode != 0).then_some(Mapping { start, end, offset, device, inode, path })
+}
