@@ -32,7 +32,10 @@ pub enum Fault {
     },
     /// [`RunContext::stop`] was set.
     #[error("the run was stopped")]
-    Stopped,
+    Stopped {
+        /// Where the code is whose call set it ([`Program::slot_at`]); 0 if it was not a call.
+        ip: u64,
+    },
 }
 
 /// The context of the innermost run on this thread; null outside runs.
@@ -82,9 +85,10 @@ impl Program {
     #[cold]
     fn why(&self, context: &mut RunContext) -> Fault {
         let ip = mem::take(&mut context.fault_ip);
+        let stopped_at = mem::take(&mut context.stop_ip);
         let address = context.fault_address;
         match ip {
-            0 => Fault::Stopped,
+            0 => Fault::Stopped { ip: stopped_at },
             _ => match self.slot_at(ip) {
                 Some(pc) => Fault::Memory { pc, address },
                 None => Fault::Elsewhere { ip, address },

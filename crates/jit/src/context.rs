@@ -37,6 +37,8 @@ pub struct RunContext {
     pub tag: u32,
     /// The logical CPU of the run.
     pub cpu: u32,
+    /// Where the code is that found [`RunContext::stop`] set after a call, 0 if elsewhere.
+    pub(crate) stop_ip: u64,
     /// Address in generated code that faulted.
     pub(crate) fault_ip: u64,
     /// Address whose access faulted.
@@ -52,6 +54,7 @@ pub(crate) const ENTRY_RSP: i32 = std::mem::offset_of!(RunContext, entry_rsp) as
 pub(crate) const ENTER: i32 = std::mem::offset_of!(RunContext, enter) as i32;
 pub(crate) const TARGET: i32 = std::mem::offset_of!(RunContext, target) as i32;
 pub(crate) const STOP: i32 = std::mem::offset_of!(RunContext, stop) as i32;
+pub(crate) const STOP_IP: i32 = std::mem::offset_of!(RunContext, stop_ip) as i32;
 pub(crate) const TAIL_CALLS: i32 = std::mem::offset_of!(RunContext, tail_calls) as i32;
 pub(crate) const TAIL_CONTEXT: i32 = std::mem::offset_of!(RunContext, tail_context) as i32;
 pub(crate) const TAG: i32 = std::mem::offset_of!(RunContext, tag) as i32;
@@ -70,6 +73,7 @@ impl RunContext {
             resolve_tail: None,
             tag: 0,
             cpu: 0,
+            stop_ip: 0,
             fault_ip: 0,
             fault_address: 0,
             user: std::ptr::null_mut(),

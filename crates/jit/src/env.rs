@@ -38,9 +38,10 @@ pub trait Env {
         None
     }
 
-    /// What looks up elements of the map at this address, instead of helper 1.
-    fn lookup(&self, map: u64) -> Option<Target> {
-        let _ = map;
+    /// What does on the map at this address what helper `id` (1 to 3) does on any; it takes as many
+    /// arguments.
+    fn on_map(&self, id: i32, map: u64) -> Option<Target> {
+        let _ = (id, map);
         None
     }
 }

@@ -16,6 +16,9 @@ const MEMSX: u8 = 0x80;
 /// Registers r0 to r10, then stack slots kept in registers: up to 16 in a set.
 pub(crate) type Set = u16;
 
+/// `bpf_map_lookup_elem`.
+pub(crate) const LOOKUP: i32 = 1;
+
 /// r0 to r5: what a call does not preserve.
 pub(crate) const SCRATCH: Set = 0x3f;
 /// r1 to r5.
@@ -28,8 +31,8 @@ pub(crate) enum Ins {
     Op { op: Op, guarded: bool },
     /// A call of machine code outside the program.
     Native(Target),
-    /// `bpf_map_lookup_elem`.
-    Lookup(Target),
+    /// A helper whose first argument is a map: its number, and where it is for any map.
+    OnMap(i32, Target),
     /// `bpf_tail_call`.
     TailCall,
     /// Number of bits set, found by its idiom.
@@ -85,11 +88,11 @@ fn one(insns: &[Insn], pc: usize, env: &dyn Env) -> Result<Ins, JitError> {
 }
 
 fn plain(op: Op, pc: usize, env: &dyn Env) -> Result<Ins, JitError> {
-    const LOOKUP: i32 = 1;
+    const ON_MAPS: [i32; 3] = [LOOKUP, 2, 3];
     const TAIL_CALL: i32 = 12;
     match op {
-        Op::Call(Callee::Helper(LOOKUP)) => {
-            env.helper(LOOKUP).map(Ins::Lookup).ok_or(JitError::Helper { pc, id: LOOKUP })
+        Op::Call(Callee::Helper(id)) if ON_MAPS.contains(&id) => {
+            env.helper(id).map(|target| Ins::OnMap(id, target)).ok_or(JitError::Helper { pc, id })
         }
         Op::Call(Callee::Helper(TAIL_CALL)) => Ok(Ins::TailCall),
         Op::Call(Callee::Helper(id)) => {
@@ -131,8 +134,7 @@ impl Ins {
     pub(crate) fn effect(&self) -> Effect {
         let (reads, writes) = match self {
             Ins::Op { op, .. } => effect(op),
-            Ins::Native(target) => (args(target.args), SCRATCH),
-            Ins::Lookup(_) => (args(2), SCRATCH),
+            Ins::Native(target) | Ins::OnMap(_, target) => (args(target.args), SCRATCH),
             Ins::TailCall => (args(3), SCRATCH),
             Ins::CountBits { dst, src, .. } => (bit(*src), bit(*dst)),
             Ins::Second => (0, 0),
@@ -149,7 +151,7 @@ impl Ins {
                 Op::LoadAcquire { .. } | Op::StoreRelease { .. } | Op::Atomic { .. } => false,
                 _ => true,
             },
-            Ins::Native(_) | Ins::Lookup(_) | Ins::TailCall => false,
+            Ins::Native(_) | Ins::OnMap(..) | Ins::TailCall => false,
             Ins::CountBits { .. } | Ins::Second => true,
         }
     }

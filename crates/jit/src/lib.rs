@@ -23,8 +23,9 @@
 //!
 //! # Faults
 //! The first program installs handlers for SIGSEGV and SIGBUS once. A fault in generated code either
-//! yields zero (guarded loads) or ends the run with the slot of the instruction. Faults elsewhere
-//! go to whoever had the signal before.
+//! yields zero (guarded loads) or ends the run with the slot of the instruction. Helpers ask
+//! [`missing`] before they use a program's address. Faults elsewhere go to whoever had the signal
+//! before.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("code memory and faults are written for Linux");
@@ -47,6 +48,7 @@ mod machine;
 mod program;
 mod slots;
 mod state;
+mod touch;
 mod x86;
 
 #[cfg(feature = "dump")]
@@ -59,3 +61,4 @@ pub use error::JitError;
 pub use layout::Line;
 pub use machine::{Back, Machine, helper, kfunc};
 pub use program::{Input, Program, machine_code};
+pub use touch::missing;

@@ -164,7 +164,7 @@ fn needs_context(code: &[Ins], flow: &Flow, options: &Options) -> Vec<bool> {
     let own = |func: &crate::flow::Func| {
         let slots = &code[func.start as usize..func.end as usize];
         let outside =
-            slots.iter().any(|i| matches!(i, Ins::Native(_) | Ins::Lookup(_) | Ins::TailCall));
+            slots.iter().any(|i| matches!(i, Ins::Native(_) | Ins::OnMap(..) | Ins::TailCall));
         let blocks = &flow.blocks[func.first_block as usize..func.last_block as usize];
         outside || options.interruptible && blocks.iter().any(|b| b.is_loop)
     };

@@ -89,7 +89,11 @@ fn callbacks_call_helpers_too() {
 fn a_helper_ends_the_run() {
     let insns = assemble("r1 = 1\n call 9\n r1 = 2\n call 5\n exit").unwrap();
     let mut counter = Counter::default();
-    assert_eq!(run(&compile(&insns, &[0]), &mut counter), Err(Fault::Stopped));
+    let program = compile(&insns, &[0]);
+    match run(&program, &mut counter) {
+        Err(Fault::Stopped { ip }) => assert_eq!(program.slot_at(ip), Some(1)),
+        other => panic!("{other:?}"),
+    }
     assert_eq!(counter.calls.len(), 1);
 }
 

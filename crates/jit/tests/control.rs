@@ -121,7 +121,7 @@ fn a_stopped_loop_ends() {
         // SAFETY: the program touches no memory.
         unsafe { program.run(0, &mut context) }
     });
-    assert_eq!(result, Err(Fault::Stopped));
+    assert_eq!(result, Err(Fault::Stopped { ip: 0 }));
 }
 
 #[test]

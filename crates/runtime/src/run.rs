@@ -95,18 +95,16 @@ impl Host for Run<'_> {
 
     fn call(&mut self, id: u32, args: [u64; 5], vm: &mut dyn Callback) -> Result<u64, Trap> {
         if let Some(body) = helpers::body(id) {
-            if vm.checks()
-                && let Some(proto) = uapi::helper(id)
-            {
+            if let Some(proto) = uapi::helper(id) {
                 helpers::check_memory(self, vm, proto, &args)?;
             }
             return body(&mut Call { run: self, vm }, args);
         }
         let progs = std::iter::once(&self.prog).chain(&self.waiting);
-        match progs.flat_map(|p| &p.host_helpers).find(|h| h.proto.id == id) {
-            Some(host) => Ok((host.body)(args)),
-            None => Err(Trap::here(TrapKind::NoHelper(id))),
-        }
+        let found = progs.flat_map(|p| &p.host_helpers).find(|h| h.proto.id == id).cloned();
+        let Some(host) = found else { return Err(Trap::here(TrapKind::NoHelper(id))) };
+        helpers::check_memory(self, vm, &host.proto, &args)?;
+        Ok((host.body)(args))
     }
 
     fn program(&mut self, _: u64) -> Option<Arc<interp::Program>> {
@@ -129,7 +127,7 @@ impl Host for Run<'_> {
 pub(crate) mod tests {
     use isa::Insn;
     use maps::raw::Slab;
-    use uapi::ProgType;
+    use uapi::{MapDef, MapType, ProgType};
 
     use super::*;
     use crate::core::Config;
@@ -144,12 +142,31 @@ pub(crate) mod tests {
     #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
     /// Runs slots that no verifier has seen.
     fn run_on(engine: Engine, insns: &[Insn]) -> Result<u64, Trap> {
+        run_with(engine, insns, &[])
+    }
+
+    #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    /// Slots that load one of `maps` name its position.
+    fn run_with(engine: Engine, insns: &[Insn], maps: &[MapDef]) -> Result<u64, Trap> {
         let core = Arc::new(Core::new(Config::default()));
+        let maps: Vec<Arc<MapObj>> = maps.iter().map(|def| map_object(&core, def)).collect();
+        let mut insns = insns.to_vec();
+        for pc in 0..insns.len() {
+            if insns[pc].code == 0x18 {
+                let handle = maps[insns[pc].imm as usize].handle();
+                insns[pc].imm = handle as u32 as i32;
+                insns[pc + 1].imm = (handle >> 32) as i32;
+            }
+        }
+        let insns = &insns[..];
         let code = Arc::new(interp::Program::new(insns).unwrap());
         let origin = (0..insns.len() as u32).collect();
         let translated = translate::Translated { insns: insns.to_vec(), origin, starts: vec![0] };
         let native = match engine {
-            Engine::Jit => native::compile(&core, &translated, &[], &[]),
+            Engine::Jit => {
+                let named: Vec<_> = maps.iter().map(|map| (0, map.clone())).collect();
+                native::compile(&core, &translated, &named, &[])
+            }
             Engine::Interp => Err(String::new()),
         };
         let prog = core.progs.add(|id| Prog {
@@ -165,7 +182,7 @@ pub(crate) mod tests {
             translated,
             code,
             native,
-            maps: Vec::new(),
+            maps,
             bound: Default::default(),
             btf: None,
             func_info: Vec::new(),
@@ -178,6 +195,13 @@ pub(crate) mod tests {
         let start = memory.addr(0);
         let ctx = Ctx::Flat(Region { start, end: start + 64, writable: false });
         Ready::new(core, prog).run(ctx, start)
+    }
+
+    #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    fn map_object(core: &Core, def: &MapDef) -> Arc<MapObj> {
+        let map = maps::Map::create(def, &core.env).unwrap();
+        let charge = core.map_bytes.charge(0, def, u64::MAX).unwrap();
+        core.maps.add(|id| MapObj::new(id, map, None, charge))
     }
 
     /// bpf_get_current_comm(r10 - at, size), or into the context.
@@ -233,5 +257,70 @@ pub(crate) mod tests {
         }
         // The process goes on.
         assert_eq!(run_on(Engine::Jit, &[Insn::new(0xb7, 0, 0, 0, 3), at(0x61)[3]]), Ok(3));
+    }
+
+    /// Addresses where nothing is, or that cannot be written, given to helpers by machine code.
+    #[test]
+    fn bad_addresses_of_helpers_stop_machine_code() {
+        if Engine::best() == Engine::Interp {
+            return;
+        }
+        let memory = |r: Result<u64, Trap>| match r {
+            Err(Trap { pc, kind: TrapKind::Memory { addr, write, .. } }) => Some((pc, addr, write)),
+            other => panic!("{other:?}"),
+        };
+        // bpf_get_current_comm, and bpf_csum_diff of two addresses.
+        let comm = |addr: i32| {
+            let insns = [
+                Insn::new(0xb7, 1, 0, 0, addr),
+                Insn::new(0xb7, 2, 0, 0, 16),
+                Insn::new(0x85, 0, 0, 0, 16),
+                Insn::new(0x95, 0, 0, 0, 0),
+            ];
+            memory(run_on(Engine::Jit, &insns))
+        };
+        assert_eq!(comm(0x1000), Some((2, 0x1000, true)));
+        assert_eq!(comm(-4096), Some((2, -4096_i64 as u64, true)));
+        let sum = [
+            Insn::new(0xbf, 1, 10, 0, 0),
+            Insn::new(0x07, 1, 0, 0, -8),
+            Insn::new(0xb7, 2, 0, 0, 8),
+            Insn::new(0xb7, 3, 0, 0, 0x2000),
+            Insn::new(0xb7, 4, 0, 0, 8),
+            Insn::new(0xb7, 5, 0, 0, 0),
+            Insn::new(0x85, 0, 0, 0, 28),
+            Insn::new(0x95, 0, 0, 0, 0),
+        ];
+        assert_eq!(memory(run_on(Engine::Jit, &sum)), Some((6, 0x2000, false)));
+    }
+
+    #[test]
+    fn bad_keys_stop_machine_code() {
+        if Engine::best() == Engine::Interp {
+            return;
+        }
+        // Looked up in place, and not.
+        let kinds = [(MapType::Array, 4), (MapType::Hash, 4), (MapType::Hash, 16)];
+        for (map_type, key_size) in kinds.into_iter().chain([(MapType::LruHash, 12)]) {
+            for helper in [1, 2, 3] {
+                let insns = [
+                    Insn::new(0x18, 1, 0, 0, 0),
+                    Insn::new(0, 0, 0, 0, 0),
+                    Insn::new(0xb7, 2, 0, 0, 0x1008),
+                    Insn::new(0xbf, 3, 10, 0, 0),
+                    Insn::new(0x07, 3, 0, 0, -8),
+                    Insn::new(0xb7, 4, 0, 0, 0),
+                    Insn::new(0x85, 0, 0, 0, helper),
+                    Insn::new(0x95, 0, 0, 0, 0),
+                ];
+                let def = MapDef::new(map_type, key_size, 8, 8);
+                match run_with(Engine::Jit, &insns, &[def]) {
+                    Err(Trap { pc: 6, kind: TrapKind::Memory { addr, .. } }) => {
+                        assert!((0x1008..0x1018).contains(&addr), "{addr:#x}");
+                    }
+                    other => panic!("{map_type:?} {helper}: {other:?}"),
+                }
+            }
+        }
     }
 }

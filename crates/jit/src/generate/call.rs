@@ -1,6 +1,6 @@
 //! Calls, tail calls and returns.
 
-use super::{Done, Gen};
+use super::{Cold, ColdWhat, Done, Gen};
 use crate::{
     context,
     env::Target,
@@ -73,9 +73,24 @@ impl Gen<'_> {
         self.out.call_native(target.addr as u64);
         self.after_call();
         if target.may_stop {
-            self.look_at_stop()?;
+            let (label, what) = (self.out.new_label(), ColdWhat::Stopped);
+            self.look_at_stop(label)?;
+            self.colds.push(Cold { label, back: label, what, pc: self.pc });
         }
         Ok(())
+    }
+
+    /// Ends the run for the helper called last, unless a helper below has ended it. r11 is the
+    /// run's context.
+    pub(super) fn leave_from(&mut self) {
+        let place = Mem::at(Host::R11, context::STOP_IP);
+        let (stop, here) = (self.out.stop_label(), self.out.new_label());
+        self.asm().arith_imm(W::W64, Arith::Cmp, Rm::Mem(place), 0);
+        self.out.jcc(Cc::NE, stop);
+        self.out.bind(here);
+        self.out.lea_label(Host::RAX, here);
+        self.asm().store(3, place, Host::RAX);
+        self.out.jmp(stop);
     }
 
     /// Asks for the program's address and goes there, or goes on.

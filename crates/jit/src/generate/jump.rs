@@ -56,20 +56,20 @@ impl Gen<'_> {
         }
         self.settle(live)?;
         if self.unit.options.interruptible && to <= from {
-            self.look_at_stop()?;
+            let label = self.out.stop_label();
+            self.look_at_stop(label)?;
         }
         Ok(())
     }
 
-    /// Ends the run if it was told to stop.
-    pub(super) fn look_at_stop(&mut self) -> Done {
+    /// Goes to `label`, with the run's context in r11, if the run was told to stop.
+    pub(super) fn look_at_stop(&mut self, label: u32) -> Done {
         let Some(mem) = self.frame.context() else {
             return Err(self.bug("the run's context was not kept"));
         };
         let asm = &mut self.out.asm;
         asm.load(W::W64, Host::R11, mem);
         asm.arith_imm(W::W32, Arith::Cmp, Rm::Mem(Mem::at(Host::R11, context::STOP)), 0);
-        let label = self.out.stop_label();
         self.out.jcc(Cc::NE, label);
         Ok(())
     }

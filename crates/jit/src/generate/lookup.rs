@@ -11,7 +11,7 @@ use crate::{
     env::{ArrayMap, HashMap, Target},
     flow::NONE,
     host::{Host, Mem, W},
-    ins::{Ins, SCRATCH},
+    ins::{Ins, LOOKUP, SCRATCH},
     state::{FP, Val},
     x86::{Arith, Cc, Rm, Shift},
 };
@@ -63,11 +63,12 @@ pub(super) struct Chain {
 const SLOT: u64 = 1 << 31;
 
 impl Gen<'_> {
-    /// Looks up an element: in place if the map is a known array or hash map.
-    pub(super) fn lookup(&mut self, b: u32, target: Target) -> Done {
+    /// A helper on a map: if the map is known, by what is made for it. Lookups in arrays and hash
+    /// maps are done in place.
+    pub(super) fn on_map(&mut self, b: u32, id: i32, target: Target) -> Done {
         let Val::Const(map) = self.state.val(1) else { return self.native_call(target) };
         let env = self.unit.env;
-        if self.unit.options.blind.is_none() {
+        if id == LOOKUP && self.unit.options.blind.is_none() {
             if let Some(array) = env.array(map) {
                 return self.look_up_with(b, |this, miss| this.index(array, miss));
             }
@@ -75,7 +76,7 @@ impl Gen<'_> {
                 return self.look_up_with(b, |this, miss| this.find(hash, miss));
             }
         }
-        self.native_call(env.lookup(map).unwrap_or(target))
+        self.native_call(env.on_map(id, map).unwrap_or(target))
     }
 
     /// Whether a walk finds its registers: those of r0 to r5 are free, unless copies of others

@@ -97,6 +97,8 @@ enum ColdWhat {
     Divisor { w: W, signed: bool, modulo: bool, divisor: Host },
     /// The map has no such element.
     NoElement { result: Host },
+    /// A helper has ended the run.
+    Stopped,
     /// The element is not the first of its hash chain.
     Chain(Chain),
 }
@@ -237,6 +239,10 @@ impl Gen<'_> {
             self.out.line(cold.pc);
             match cold.what {
                 ColdWhat::NoElement { result } => self.asm().mov_imm(result, 0, false),
+                ColdWhat::Stopped => {
+                    self.leave_from();
+                    continue;
+                }
                 ColdWhat::Chain(chain) => {
                     self.walk_on(&chain);
                     continue;
@@ -272,8 +278,8 @@ impl Gen<'_> {
                 self.native_call(target)?;
                 true
             }
-            Ins::Lookup(target) => {
-                self.lookup(b, target)?;
+            Ins::OnMap(id, target) => {
+                self.on_map(b, id, target)?;
                 true
             }
             Ins::TailCall => {

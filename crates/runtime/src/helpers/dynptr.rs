@@ -32,8 +32,8 @@ impl Dynptr {
         if start == 0 {
             return Ok(None);
         }
-        if c.vm.checks() && kept.size != 0 {
-            guard::inside(c.run, &*c.vm, kept.start, kept.size as usize, !kept.read_only)?;
+        if kept.size != 0 {
+            guard::usable(c.run, &*c.vm, kept.start, kept.size as usize, !kept.read_only)?;
         }
         Ok(Some(kept))
     }

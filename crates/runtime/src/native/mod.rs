@@ -2,7 +2,8 @@
 //!
 //! Whatever calls back into this runtime does so through [`Run`], whose address the code carries.
 //! Machine code checks no access: it is as safe as the verifier is right. What faults all the same
-//! ends the run with a [`Trap`]; only a fault inside a helper would end the process.
+//! ends the run with a [`Trap`]. Helpers touch what they are to use before they begin, so that a
+//! bad address ends the run too.
 #![allow(unsafe_code, reason = "a named unsafe module of this crate")]
 
 mod back;
@@ -94,8 +95,8 @@ impl jit::Env for Doors<'_> {
         })
     }
 
-    fn lookup(&self, map: u64) -> Option<Target> {
-        self.map(map)?.map.ops().refs().is_none().then(leaf::lookup)
+    fn on_map(&self, id: i32, map: u64) -> Option<Target> {
+        self.map(map)?.map.ops().refs().is_none().then(|| leaf::on_map(id))?
     }
 }
 
@@ -117,7 +118,16 @@ pub(crate) fn run(code: &jit::Program, ctx: u64, run: &mut Run<'_>) -> Result<u6
 #[cold]
 fn trap(run: &mut Run<'_>, code: &jit::Program, fault: Fault) -> Trap {
     match fault {
-        Fault::Stopped => run.trap.take().unwrap_or(STOPPED),
+        Fault::Stopped { ip } => {
+            let trap = run.trap.take().unwrap_or(STOPPED);
+            let pc = code
+                .slot_at(ip)
+                .or_else(|| programs(run).find_map(|p| p.native.as_ref().ok()?.slot_at(ip)));
+            match pc {
+                Some(pc) if trap.pc == Trap::NO_PC => Trap { pc: pc as usize, ..trap },
+                _ => trap,
+            }
+        }
         Fault::Memory { pc, address } => {
             let first = run.waiting.first().unwrap_or(&run.prog);
             debug_assert!(first.native.as_ref().is_ok_and(|n| n.base() == code.base()));
@@ -129,9 +139,14 @@ fn trap(run: &mut Run<'_>, code: &jit::Program, fault: Fault) -> Trap {
                 Some(memory(prog, pc, address))
             };
             let unknown = Trap::here(TrapKind::Memory { addr: address, size: 0, write: false });
-            run.waiting.iter().chain([&run.prog]).find_map(slot).unwrap_or(unknown)
+            programs(run).find_map(slot).unwrap_or(unknown)
         }
     }
+}
+
+/// What has run machine code: those that called others first.
+fn programs<'a>(run: &'a Run<'_>) -> impl Iterator<Item = &'a Arc<Prog>> {
+    run.waiting.iter().chain([&run.prog])
 }
 
 /// A helper or callback ended the run without saying why.
