@@ -46,7 +46,7 @@ use read as write;
 /// been compiled before.
 pub fn missing(addr: u64, len: u64, writes: bool) -> Option<u64> {
     let touch = if writes { write } else { read };
-    let Some(last) = len.checked_sub(1) else { return None };
+    let last = len.checked_sub(1)?;
     let Some(last) = addr.checked_add(last) else { return Some(addr) };
     let mut at = addr;
     loop {
