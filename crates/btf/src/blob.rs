@@ -217,8 +217,14 @@ impl Btf {
         }
         let strings = owner.data.get(owner.layout.strings.clone())?;
         let rest = strings.get((offset - owner.first_str) as usize..)?;
-        let end = rest.iter().position(|&byte| byte == 0)?;
+        let end = memchr::memchr(0, rest)?;
         rest.get(..end)
+    }
+
+    /// The name of own type number `own`, unchecked.
+    pub(crate) fn own_name_bytes(&self, own: u32) -> Option<&[u8]> {
+        let at = *self.offsets.get(own as usize)? as usize;
+        self.string_bytes(word(&self.data, at)?)
     }
 
     /// The string at this offset; `None` outside the section or if it is not UTF-8.

@@ -13,12 +13,21 @@ use crate::ty::TypeId;
 /// The suffix is the last `___` that has something other than `_` on both sides.
 #[must_use]
 pub fn essential_name(name: &str) -> &str {
-    let bytes = name.as_bytes();
-    let separator = bytes.windows(5).rposition(|window| {
-        matches!(window, [before, b'_', b'_', b'_', after] if *before != b'_' && *after != b'_')
-    });
-    // The byte after the separator's first is an ASCII '_', so this is a character boundary.
-    separator.and_then(|at| name.get(..=at)).unwrap_or(name)
+    // An ASCII '_' follows, so this is a character boundary.
+    name.get(..essential(name.as_bytes()).len()).unwrap_or(name)
+}
+
+/// [`essential_name`] of bytes; most names have no suffix, which a look for one `_` tells.
+fn essential(name: &[u8]) -> &[u8] {
+    let is_separator = |window: &[u8]| matches!(window, [before, b'_', b'_', b'_', after] if *before != b'_' && *after != b'_');
+    for at in memchr::memrchr_iter(b'_', name) {
+        // The last `_` of a separator: two before it, one name's byte on either side.
+        let Some(start) = at.checked_sub(3) else { break };
+        if name.get(start..at + 2).is_some_and(is_separator) {
+            return &name[..=start];
+        }
+    }
+    name
 }
 
 /// Own types of one BTF object chained by the hash of their essential name, lowest id first.
@@ -36,27 +45,27 @@ impl NameIndex {
         let buckets = (count as usize).next_power_of_two().max(16);
         let mut index = NameIndex { heads: vec![0; buckets], next: vec![0; count as usize] };
         for own in (0..count).rev() {
-            let name = btf.name_of(TypeId(first + own));
+            let name = btf.own_name_bytes(own).unwrap_or_default();
             if name.is_empty() {
                 continue;
             }
-            let bucket = index.bucket(essential_name(name));
+            let bucket = index.bucket(essential(name));
             index.next[own as usize] = index.heads[bucket];
             index.heads[bucket] = own + 1;
         }
         index
     }
 
-    fn bucket(&self, essential: &str) -> usize {
+    fn bucket(&self, essential: &[u8]) -> usize {
         let mut hasher = FxHasher::default();
-        hasher.write(essential.as_bytes());
+        hasher.write(essential);
         // The upper half mixes better than the lower in a multiplicative hash.
         let hash = hasher.finish();
         ((hash >> 32) ^ hash) as usize & (self.heads.len() - 1)
     }
 
     fn chain(&self, essential: &str) -> impl Iterator<Item = u32> {
-        let head = self.heads[self.bucket(essential)].checked_sub(1);
+        let head = self.heads[self.bucket(essential.as_bytes())].checked_sub(1);
         std::iter::successors(head, |&at| self.next[at as usize].checked_sub(1))
     }
 }

@@ -24,7 +24,8 @@ pub(crate) fn attach_info(
     functions: &mut Functions,
     budget: &mut Budget,
 ) -> Result<(), LoadError> {
-    let (funcs, lines) = (by_section(elf, &ext.funcs), by_section(elf, &ext.lines));
+    let funcs = by_section(elf, &ext.funcs, |record| record.insn_off);
+    let lines = by_section(elf, &ext.lines, |record| record.insn_off);
     for function in &mut functions.all {
         let start = function.section_off as u32;
         if let Some(records) = funcs.get(&function.section_index) {
@@ -54,20 +55,42 @@ pub(crate) fn attach_info(
     attach_core_relos(elf, ext, functions)
 }
 
-fn by_section<'x, T>(elf: &Elf<'_>, sections: &'x [ExtSection<T>]) -> FxHashMap<usize, &'x [T]> {
+fn by_section<'x, T>(
+    elf: &Elf<'_>,
+    sections: &'x [ExtSection<T>],
+    at: impl Fn(&T) -> u32,
+) -> FxHashMap<usize, Records<'x, T>> {
     let mut by_section = FxHashMap::default();
     for section in sections {
         if let Some((index, _)) = elf.section_named(&section.name) {
-            by_section.entry(index).or_insert(section.records.as_slice());
+            let records = section.records.as_slice();
+            let is_sorted = records.is_sorted_by_key(&at);
+            by_section.entry(index).or_insert(Records { records, is_sorted });
         }
     }
     by_section
 }
 
+/// What .BTF.ext says of one section.
+struct Records<'x, T> {
+    records: &'x [T],
+    is_sorted: bool,
+}
+
 /// The run of records from the first inside the function to the last, as libbpf cuts it.
-fn own_records<'x, T>(function: &Function, records: &'x [T], at: impl Fn(&T) -> u32) -> &'x [T] {
+fn own_records<'x, T>(
+    function: &Function,
+    section: &Records<'x, T>,
+    at: impl Fn(&T) -> u32,
+) -> &'x [T] {
     let start = function.section_off;
     let end = start + function.insns.len();
+    let records = section.records;
+    if section.is_sorted {
+        let before =
+            |slot| records.partition_point(|record| (at(record) as usize / Insn::SIZE) < slot);
+        return &records[before(start)..before(end)];
+    }
     let mut own = None;
     for (index, record) in records.iter().enumerate() {
         let slot = at(record) as usize / Insn::SIZE;

@@ -55,6 +55,7 @@ impl Spec {
             local: &local,
             targets,
             candidates: FxHashMap::default(),
+            answers: FxHashMap::default(),
             steps: Steps::new(),
         };
         for function in &mut functions.all {
@@ -113,10 +114,13 @@ struct Session<'l, 't> {
     targets: &'t [&'t Btf],
     /// By local type; those that one relocation rules out are not asked again.
     candidates: FxHashMap<TypeId, Vec<Candidate<'t>>>,
+    /// What was answered, by kind, local type and path (offset of its text). Ruling out more
+    /// candidates later changes no answer: those left gave the same one.
+    answers: FxHashMap<(CoreKind, TypeId, u32), (Access<'l>, Patch)>,
     steps: Steps,
 }
 
-impl Session<'_, '_> {
+impl<'l> Session<'l, '_> {
     /// Patches one instruction; gives the text of a relocation that made it unusable.
     fn relocate(
         &mut self,
@@ -124,11 +128,21 @@ impl Session<'_, '_> {
         insns: &mut [Insn],
     ) -> Result<Option<String>, String> {
         let relo = &record.relo;
+        let question = (relo.kind, relo.type_id, relo.access_str_off);
+        if !self.answers.contains_key(&question) {
+            let answer = self.answer(relo)?;
+            self.answers.insert(question, answer);
+        }
+        let (local, patch) = &self.answers[&question];
+        let applied = value_to(insns, record.insn, patch, local)?;
+        Ok((!applied).then(|| local.describe()))
+    }
+
+    fn answer(&mut self, relo: &CoreRelo) -> Result<(Access<'l>, Patch), String> {
         let text = relo.access(self.local).ok_or("access path is not a string")?;
         let local = Access::parse(self.local, relo.kind, relo.type_id, text)?;
         let patch = self.resolve(&local)?;
-        let applied = value_to(insns, record.insn, &patch, &local)?;
-        Ok((!applied).then(|| local.describe()))
+        Ok((local, patch))
     }
 
     fn resolve(&mut self, local: &Access<'_>) -> Result<Patch, String> {
