@@ -5,6 +5,7 @@ mod settings;
 
 use std::io;
 
+pub use hooks::process::syscalls::name as syscall_name;
 use hooks::process::{Attach, Place, Tracer};
 pub use hooks::process::{Command, Ended, HookError, Watcher};
 
