@@ -312,6 +312,11 @@ impl Flow {
         if block.solved { block.live_in & ARGS } else { ARGS }
     }
 
+    /// Slots of calls with the function called.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.calls.iter().map(|&(pc, callee)| (pc as usize, callee as usize))
+    }
+
     /// Pairs of caller and callee.
     pub(crate) fn call_pairs(&self) -> Vec<(usize, usize)> {
         let mut pairs = Vec::new();

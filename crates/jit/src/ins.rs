@@ -35,6 +35,8 @@ pub(crate) enum Ins {
     OnMap(i32, Target),
     /// `bpf_tail_call`.
     TailCall,
+    /// A call of a subprogram that is this block alone and uses these registers.
+    Inlined { block: u32, regs: Set },
     /// Number of bits set, found by its idiom.
     CountBits { width: Width, dst: Reg, src: Reg },
     /// Nothing to do: the second slot of a 64-bit immediate, or a part of what became one
@@ -136,6 +138,7 @@ impl Ins {
             Ins::Op { op, .. } => effect(op),
             Ins::Native(target) | Ins::OnMap(_, target) => (args(target.args), SCRATCH),
             Ins::TailCall => (args(3), SCRATCH),
+            Ins::Inlined { .. } => (ARGS, SCRATCH),
             Ins::CountBits { dst, src, .. } => (bit(*src), bit(*dst)),
             Ins::Second => (0, 0),
         };
@@ -152,7 +155,7 @@ impl Ins {
                 _ => true,
             },
             Ins::Native(_) | Ins::OnMap(..) | Ins::TailCall => false,
-            Ins::CountBits { .. } | Ins::Second => true,
+            Ins::Inlined { .. } | Ins::CountBits { .. } | Ins::Second => true,
         }
     }
 

@@ -7,7 +7,7 @@
 //! # How it is done
 //! Decode (`ins`), split into blocks and find what is live (`flow`), move stack slots that
 //! nobody can point at into registers (`slots`), rewrite a few shapes that compilers leave
-//! (`choice`, `idiom`), walk each function once (`generate`) with values kept symbolic until
+//! (`choice`, `idiom`), mark calls of small functions (`inline`), walk each function once (`generate`) with values kept symbolic until
 //! something needs them (`state`), then put the pieces together (`layout`). All of it is linear
 //! in the size of the program.
 //!
@@ -42,6 +42,7 @@ mod fold;
 mod generate;
 mod host;
 mod idiom;
+mod inline;
 mod ins;
 mod layout;
 mod machine;

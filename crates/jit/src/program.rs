@@ -7,7 +7,7 @@ use crate::{
     code_memory::CodeMemory,
     flow::Flow,
     generate::{self, Unit},
-    idiom,
+    idiom, inline,
     ins::{self, Ins},
     layout::{Finished, Guard, Pieces, Stubs},
     slots,
@@ -141,6 +141,7 @@ fn compile(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Compile
     if options.bmi {
         idiom::rewrite(&mut code, &flow);
     }
+    inline::rewrite(&mut code, &flow);
     let needs_context = needs_context(&code.slots, &flow, options);
     let unit = Unit { code: &code, flow: &flow, env, options, needs_context: &needs_context };
     let labels = flow.blocks.len() as u32 + flow.funcs.len() as u32;

@@ -268,3 +268,44 @@ fn helpers_find_their_owner_in_the_context() {
     // SAFETY: the helper reads the number.
     assert_eq!(unsafe { program.run(0, &mut context) }, Ok(42));
 }
+
+/// The end of a loop that a jump back takes along is also where two constants meet: what is
+/// computed with them there may not go to where they are loaded, for the third way in has neither.
+#[test]
+fn constants_that_meet_in_a_copied_block_stay_what_they_are() {
+    let text = "
+        r0 = 0
+        r3 = 10
+        r4 = *(u64 *)(r1 + 0)
+        r1 = 1
+        if r4 != 0 goto join
+        r1 = 0
+    join:
+        r1 <<= 4
+        r0 += r1
+        r3 += -1
+        if r3 == 0 goto out
+        r1 = r0
+        r1 &= 3
+        r1 += r3
+        goto join
+    out:
+        exit";
+    let insns = assemble(text).unwrap();
+    for first in [0, 1_u64] {
+        let (mut sum, mut part) = (0_u64, first);
+        for left in (0..10).rev() {
+            part <<= 4;
+            sum += part;
+            part = (sum & 3) + left;
+        }
+        for (plain, scarce) in [(false, false), (true, false), (false, true)] {
+            let options = Options { plain, scarce, ..Options::default() };
+            let input = Input { insns: &insns, starts: &[0] };
+            let program = Program::new(input, &Helpers, &options).unwrap();
+            // SAFETY: the program reads the eight bytes at its context.
+            let got = unsafe { program.run(&raw const first as u64, &mut RunContext::new()) };
+            assert_eq!(got, Ok(sum), "{first} {options:?}");
+        }
+    }
+}

@@ -62,6 +62,21 @@ impl Gen<'_> {
         Ok(())
     }
 
+    /// A subprogram that is this block, here.
+    pub(super) fn inlined(&mut self, b: u32) -> Done {
+        let (pc, live) = (self.pc, self.live);
+        let block = self.unit.flow.blocks[b as usize];
+        let mut live_after = Vec::new();
+        self.unit.flow.live_after(self.unit.code, &block, &mut live_after);
+        // All but the exit.
+        for (at, after) in (block.start..block.end - 1).zip(live_after) {
+            (self.pc, self.live) = (at, after | live & !SCRATCH);
+            self.slot(b)?;
+        }
+        (self.pc, self.live) = (pc, live);
+        Ok(())
+    }
+
     /// Machine code outside the program.
     pub(super) fn native_call(&mut self, target: Target) -> Done {
         self.before_call(args(target.args))?;

@@ -60,9 +60,13 @@ impl Census {
         census.slots = func.end - func.start;
         for pc in func.start as usize..func.end as usize {
             let effect = unit.code.effects[pc];
-            let call = effect.writes == SCRATCH;
-            census.calls |= call;
-            census.regs |= effect.reads | if call { 1 } else { effect.writes };
+            let scratches = effect.writes == SCRATCH;
+            if let (true, Ins::Inlined { regs, .. }) = (scratches, &unit.code.slots[pc]) {
+                census.regs |= effect.reads | regs | 1;
+                continue;
+            }
+            census.calls |= scratches;
+            census.regs |= effect.reads | if scratches { 1 } else { effect.writes };
             if effect.reads & 1 << FP != 0
                 && let Ins::Op { op, .. } = &unit.code.slots[pc]
             {

@@ -286,6 +286,10 @@ impl Gen<'_> {
                 self.tail_call()?;
                 true
             }
+            Ins::Inlined { block, .. } => {
+                self.inlined(block)?;
+                true
+            }
             Ins::CountBits { width: w, dst, src } => {
                 self.count_bits(width(w), dst.0, src.0)?;
                 true

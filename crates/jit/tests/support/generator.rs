@@ -112,7 +112,11 @@ pub(crate) fn program(rng: &mut Rng, shape: Shape) -> Generated {
             functions,
             depth: 0,
         };
-        function.whole();
+        if index > 0 && function.rng.chance(40) {
+            function.small();
+        } else {
+            function.whole();
+        }
         parts.push((function.out, function.calls, function.addresses));
     }
     let mut starts = Vec::new();
@@ -167,6 +171,33 @@ impl Function<'_> {
                 return reg;
             }
         }
+    }
+
+    /// A few instructions on the arguments, as compilers make them of short functions.
+    fn small(&mut self) {
+        const BUFFER: u8 = 3;
+        const REGS: [u8; 5] = [0, 1, 2, 4, 5];
+        for reg in [0, 4, 5] {
+            self.constant(reg);
+        }
+        for _ in 0..self.rng.below(9) {
+            let (dst, src) = (self.rng.pick(&REGS), self.rng.pick(&REGS));
+            let off = 8 * self.rng.below(15) as i16;
+            let class = self.rng.pick(&[0x04, 0x07]);
+            let op = self.rng.pick(&[0x00, 0x01, 0xe1, 0xf1]);
+            match self.rng.below(8) {
+                0 => self.push(0x79, dst, BUFFER, off, 0),
+                1 => self.push(0x7b, BUFFER, src, off, 0),
+                2 if !self.shape.linux => self.push(0xdb, BUFFER, src, off, op),
+                3 => self.push(0x64 | class, dst, 0, 0, 7),
+                4 => self.push(0xb8 | class, dst, src, 0, 0),
+                _ => {
+                    let op = self.rng.pick(&[0x00, 0x10, 0x20, 0x40, 0x50, 0xa0]);
+                    self.push(op | 8 | class, dst, src, 0, 0);
+                }
+            }
+        }
+        self.push(0x95, 0, 0, 0, 0);
     }
 
     fn whole(&mut self) {
