@@ -18,6 +18,7 @@ pub(crate) struct LowArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Run(Box<RunArgs>),
+    Trace(Box<TraceArgs>),
     Compile(CompileArgs),
     Verify(VerifyArgs),
     Disasm(DisasmArgs),
@@ -144,6 +145,63 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) target: TargetArgs,
+}
+
+/// Watch a command with one of ring3's own tools
+///
+/// opensnoop: files that it opens. execsnoop: programs that it runs. syscount: its system calls, how
+/// many and how long. funclatency PATH:FUNC: how long a function takes. All that the command starts
+/// is watched too, and nothing else.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  ring3 trace opensnoop -- cat /etc/hostname
+  ring3 trace execsnoop --json -- make
+  ring3 trace syscount -- ls /
+  ring3 trace funclatency libc.so.6:malloc -- ls /
+
+Exit status: COMMAND's own, 128 and the signal's number if one ended it; 1 if the tool was refused,
+2 if it could not be tried (no clang); 126 and 127 for a COMMAND that cannot be run or is not there.")]
+pub(crate) struct TraceArgs {
+    /// The tool
+    #[arg(value_enum)]
+    pub(crate) tool: Tool,
+
+    /// The function, for funclatency: PATH:FUNC, PATH:FUNC+OFFSET or PATH:OFFSET
+    #[arg(value_name = "FUNCTION", required_if_eq("tool", "funclatency"))]
+    pub(crate) function: Option<String>,
+
+    /// Set a global variable of the tool
+    #[arg(long, value_name = "VAR=VALUE", value_parser = pair)]
+    pub(crate) set: Vec<(String, String)>,
+
+    /// Print JSON, a document a line, instead of columns
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND",
+          value_hint = ValueHint::CommandWithArguments)]
+    pub(crate) command: Vec<std::ffi::OsString>,
+
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+}
+
+/// Tools of `ring3 trace`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tool {
+    /// Files that are opened
+    Opensnoop,
+    /// Programs that are run
+    Execsnoop,
+    /// System calls, counted and timed
+    Syscount,
+    /// A histogram of how long a function takes
+    Funclatency,
 }
 
 /// Compile C source to a BPF object

@@ -6,6 +6,7 @@ mod disasm;
 mod fs;
 mod live;
 mod run;
+mod trace;
 mod verify;
 
 use std::io::{self, BufWriter, Write};
@@ -25,6 +26,7 @@ pub(crate) fn dispatch(low: LowArgs) -> Result<u8, Failure> {
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
     let status = match low.verb {
         Verb::Run(args) => run_verb(*args, &mut out)?,
+        Verb::Trace(args) => trace::trace(*args, &mut out)?,
         Verb::Compile(args) => {
             let warnings = compile::compile(&plan::compile(args))?;
             printer::warnings(&warnings);
@@ -83,6 +85,6 @@ fn run_verb(args: crate::args::RunArgs, out: &mut dyn Write) -> Result<u8, Failu
             printer.test(&report)?;
             Ok(0)
         }
-        plan::Work::Live(work) => live::live(&plan, work, out),
+        plan::Work::Live(work) => live::live(&plan, work, out, &live::maps),
     }
 }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use ring3::Kernel;
 
-use crate::args::{CompileArgs, DisasmArgs, Engine, RunArgs, Style, TargetArgs, VerifyArgs};
+use crate::args::{
+    CompileArgs, DisasmArgs, Engine, RunArgs, Style, TargetArgs, Tool, TraceArgs, VerifyArgs,
+};
 use crate::failure::Failure;
 
 /// Elements of a map that are shown without `--maps`.
@@ -160,6 +162,34 @@ pub(crate) fn run(args: RunArgs) -> Result<RunPlan, Failure> {
             Engine::Interp => ring3::Engine::Interp,
             Engine::Jit => ring3::Engine::Jit,
         }),
+        kernel: KernelPlan::new(args.target),
+    })
+}
+
+/// Programs of a tool and where a function's entry and return are.
+const ON_FUNCTION: [(&str, &str); 2] = [("entry", "uprobe"), ("back", "uretprobe")];
+
+/// One of our own tools, whose source is here, on a command.
+pub(crate) fn trace(args: TraceArgs, source: PathBuf) -> Result<RunPlan, Failure> {
+    let attach = match (args.tool, &args.function) {
+        (Tool::Funclatency, Some(function)) => ON_FUNCTION
+            .map(|(program, section)| (program.to_owned(), format!("{section}/{function}")))
+            .to_vec(),
+        (_, None) => Vec::new(),
+        (_, Some(function)) => {
+            let message = "only funclatency takes a function; the command stands behind --";
+            return Err(Failure::unusable(format!("{function}: {message}")));
+        }
+    };
+    let work = LiveWork { command: args.command, attach, output: args.output, types: None };
+    Ok(RunPlan {
+        file: source,
+        prog: Vec::new(),
+        set: args.set,
+        work: Work::Live(work),
+        elements: FEW,
+        json: args.json,
+        engine: None,
         kernel: KernelPlan::new(args.target),
     })
 }

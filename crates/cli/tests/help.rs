@@ -4,7 +4,7 @@ mod common;
 
 use common::{ok, refused, ring3};
 
-const VERBS: [&str; 6] = ["run", "compile", "verify", "disasm", "completions", "man"];
+const VERBS: [&str; 7] = ["run", "trace", "compile", "verify", "disasm", "completions", "man"];
 
 #[test]
 fn every_verb_has_help_with_an_example() {

@@ -3,15 +3,20 @@
 use std::io::{self, BufWriter, Write};
 
 use ring3::live::{self, Command, Elsewhere, Ended, Live, Records, Watcher};
-use ring3::{Config, Machine, Object};
+use ring3::{Config, Loaded, Machine, Object};
 
 use super::run::map_reports;
 use crate::failure::Failure;
 use crate::plan::{LiveWork, RunPlan};
 use crate::printer::{self, Live as Printer};
 
-/// Runs the command; its exit status.
-pub(crate) fn live(plan: &RunPlan, work: &LiveWork, out: &mut dyn Write) -> Result<u8, Failure> {
+/// Runs the command, then `end`; its exit status.
+pub(crate) fn live(
+    plan: &RunPlan,
+    work: &LiveWork,
+    out: &mut dyn Write,
+    end: &dyn Fn(&RunPlan, &Loaded, &mut Printer<'_>) -> Result<(), Failure>,
+) -> Result<u8, Failure> {
     let elsewhere: Vec<Elsewhere> = work
         .attach
         .iter()
@@ -58,17 +63,20 @@ pub(crate) fn live(plan: &RunPlan, work: &LiveWork, out: &mut dyn Write) -> Resu
         Some(file) => file,
         None => out,
     };
-    let mut show =
-        Show { records, machine: &machine, printer: Printer::new(plan.json, out), failed: None };
+    let mut show = Show {
+        records,
+        machine: &machine,
+        printer: Printer::new(plan.json, out),
+        unshown: false,
+        failed: None,
+    };
     let command = Command { argv: work.command.clone() };
     let ended = live.run(&command, &mut show);
     if let Some(failure) = show.failed.take() {
         return Err(failure);
     }
     let ended = ended?;
-    if plan.elements == usize::MAX {
-        show.printer.maps(&map_reports(&loaded, plan.elements)?)?;
-    }
+    end(plan, &loaded, &mut show.printer)?;
     show.printer.flush()?;
     Ok(match ended {
         Ended::Exited(status) => status,
@@ -77,23 +85,39 @@ pub(crate) fn live(plan: &RunPlan, work: &LiveWork, out: &mut dyn Write) -> Resu
     })
 }
 
+/// Shows the maps at the end, if they were asked for.
+pub(crate) fn maps(
+    plan: &RunPlan,
+    loaded: &Loaded,
+    printer: &mut Printer<'_>,
+) -> Result<(), Failure> {
+    if plan.elements < usize::MAX {
+        return Ok(());
+    }
+    printer.maps(&map_reports(loaded, plan.elements)?)
+}
+
 /// Prints what comes while the command runs.
 struct Show<'a> {
     records: Records<'a>,
     machine: &'a Machine,
     printer: Printer<'a>,
+    /// Something is written that the user does not see yet.
+    unshown: bool,
     /// Why printing ended.
     failed: Option<Failure>,
 }
 
 impl Show<'_> {
-    fn show(&mut self, idle: bool) -> Result<(), Failure> {
+    fn show(&mut self, idle: bool) -> Result<bool, Failure> {
         if self.machine.trace_len() > 0 {
             self.printer.trace(&self.machine.take_trace())?;
+            self.unshown = true;
         }
         let mut result = Ok(());
-        let Show { records, printer, .. } = self;
+        let Show { records, printer, unshown, .. } = self;
         records.take(&mut |record| {
+            *unshown = true;
             if result.is_ok() {
                 result = match records.fields(&record) {
                     Some((structure, fields)) => printer.typed(&record.map, structure, fields),
@@ -102,12 +126,16 @@ impl Show<'_> {
             }
         });
         result?;
-        if idle { self.printer.flush() } else { Ok(()) }
+        if idle {
+            self.printer.flush()?;
+            self.unshown = false;
+        }
+        Ok(self.unshown)
     }
 }
 
 impl Watcher for Show<'_> {
-    fn ran(&mut self, idle: bool) -> io::Result<()> {
+    fn ran(&mut self, idle: bool) -> io::Result<bool> {
         self.show(idle).map_err(|failure| {
             self.failed = Some(failure);
             io::ErrorKind::BrokenPipe.into()

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
-use std::time::{Duration, Instant};
 
 use btf::Btf;
 use runtime::{Event, Runner};
@@ -16,6 +15,7 @@ use super::filter::{Stop, filter};
 use super::here::{Here, World};
 use super::kernel::{Kernel, Sched, Values};
 use super::point::{Form, Place};
+use super::sys::interrupt::Interrupts;
 use super::sys::ptrace::{self, Regs, Status, reg};
 use super::sys::{memory, spawn};
 use super::table::Table;
@@ -36,15 +36,15 @@ pub struct Attach {
 
 /// Told while the command runs.
 pub trait Watcher {
-    /// Programs have run; `idle` if nothing else is waiting. An error ends the command.
-    fn ran(&mut self, idle: bool) -> io::Result<()>;
+    /// Programs have run; `idle` if nothing else is waiting. Whether there is something that can
+    /// wait until then; an error ends the command.
+    fn ran(&mut self, idle: bool) -> io::Result<bool>;
     /// Something that the user should know, one line.
     fn note(&mut self, text: &str);
-    /// Whether the command and all its processes are to be ended now.
-    fn ended(&self) -> bool {
-        false
-    }
 }
+
+/// Interrupts of the terminal that a command may ignore.
+const INTERRUPTS: u32 = 3;
 
 /// How the command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl Tracer {
             });
         }
         followed.map_err(system("following the command"))?;
-        Ok(self.ended.unwrap_or(Ended::Exited(0)))
+        Ok(self.ended.unwrap_or(Ended::Killed(libc::SIGKILL)))
     }
 
     fn stops(&self) -> [Stop; super::syscalls::COUNT] {
@@ -148,44 +148,45 @@ impl Tracer {
     }
 
     fn follow(&mut self, watcher: &mut dyn Watcher) -> io::Result<()> {
-        let mut asked = Instant::now();
+        let interrupts = Interrupts::watch();
+        let mut waits = false;
         let mut lingering = false;
         loop {
-            let news = match ptrace::wait(-1, !self.ran) {
+            match ptrace::wait(-1, !waits) {
+                Ok(Some((tid, status))) => self.news(tid, status, watcher)?,
+                Ok(None) => waits = watcher.ran(true)?,
                 Err(error) if error.raw_os_error() == Some(libc::ECHILD) => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => None,
-                other => other?,
-            };
-            match news {
-                Some((tid, status)) => self.news(tid, status, watcher)?,
-                None => {
-                    self.ran = false;
-                    watcher.ran(true)?;
-                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
-            if asked.elapsed() > Duration::from_millis(10) || news.is_none() {
-                asked = Instant::now();
-                if watcher.ended() {
-                    self.kill_all();
-                    break;
-                }
-                if self.ran {
-                    watcher.ran(false)?;
-                }
+            if std::mem::take(&mut self.ran) {
+                waits = watcher.ran(false)?;
             }
-            if self.ended.is_some() && !self.world.threads.is_empty() && !lingering {
+            // The command gets interrupts of the terminal itself; one that takes no notice of
+            // several is ended, and so is what it left behind.
+            let count = interrupts.count();
+            if count >= INTERRUPTS || (count > 0 && self.ended.is_some()) {
+                self.kill_all();
+                break;
+            }
+            if self.ended.is_some() && !lingering {
                 lingering = true;
-                let left = self.world.threads.values().filter(|t| t.tid == t.tgid).count();
-                if left > 0 {
-                    let s = if left == 1 { " goes" } else { "es go" };
-                    watcher.note(&format!(
-                        "the command has ended, {left} process{s} on in the background: waiting for \
-                         them (Ctrl-C ends them)"
-                    ));
-                }
+                self.tell_left(watcher);
             }
         }
-        watcher.ran(true)
+        watcher.ran(true).map(drop)
+    }
+
+    fn tell_left(&self, watcher: &mut dyn Watcher) {
+        let threads = self.world.threads.values();
+        let left = threads.filter(|thread| thread.tid == thread.tgid).count();
+        if left > 0 {
+            let s = if left == 1 { " goes" } else { "es go" };
+            watcher.note(&format!(
+                "the command has ended, {left} process{s} on in the background: waiting for them \
+                 (Ctrl-C ends them)"
+            ));
+        }
     }
 
     fn news(&mut self, tid: i32, status: Status, watcher: &mut dyn Watcher) -> io::Result<()> {

@@ -105,10 +105,10 @@ pub struct Take<'r, F> {
 }
 
 impl<F: FnMut(Record)> Watcher for Take<'_, F> {
-    fn ran(&mut self, _: bool) -> io::Result<()> {
+    fn ran(&mut self, _: bool) -> io::Result<bool> {
         let Take { records, each } = self;
         records.take(each);
-        Ok(())
+        Ok(false)
     }
 
     fn note(&mut self, _: &str) {}
