@@ -261,6 +261,7 @@ fn broken(why: &str) -> LoadError {
     let message = why.to_owned();
     let rejection = Rejection {
         errno: Errno::EINVAL,
+        id: String::new(),
         message: message.clone(),
         reason: message.clone(),
         insn: None,

@@ -272,7 +272,7 @@ impl<'a> Env<'a> {
 
     /// Spreads what is known of the stack's use along the current frames.
     pub(crate) fn update_live_stack(&mut self) {
-        let log = self.log.all_paths().then_some(&mut self.log.text);
+        let log = self.log.all_paths().then_some(&mut self.log);
         self.store.live.update(
             &self.state,
             &self.subprogs,

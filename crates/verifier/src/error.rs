@@ -1,8 +1,10 @@
-//! Why the walk stops: an errno and Linux's text.
+//! Why the walk stops: an errno and what is wrong, as events.
 
 use std::fmt;
 
 use uapi::Errno;
+
+use crate::event::{Needs, Reason};
 
 /// A rejection on its way out. Boxed: results of checks stay one word.
 #[derive(Clone, Debug)]
@@ -11,32 +13,36 @@ pub(crate) struct Reject(Box<Inner>);
 #[derive(Clone, Debug)]
 struct Inner {
     errno: Errno,
-    lines: Vec<String>,
+    reasons: Vec<Reason>,
     needs: Option<&'static str>,
     insn: Option<usize>,
 }
 
 impl Reject {
-    /// A rejection with one line of text (no newline at its end); empty where Linux is silent.
+    /// A rejection for this reason.
     #[cold]
-    pub(crate) fn new(errno: Errno, text: impl Into<String>) -> Reject {
-        let text = text.into();
-        let lines = if text.is_empty() { Vec::new() } else { vec![text] };
-        Reject(Box::new(Inner { errno, lines, needs: None, insn: None }))
+    pub(crate) fn new(errno: Errno, reason: impl Into<Reason>) -> Reject {
+        Reject::silent(errno).then(reason)
+    }
+
+    /// A rejection of which Linux says nothing.
+    #[cold]
+    pub(crate) fn silent(errno: Errno) -> Reject {
+        Reject(Box::new(Inner { errno, reasons: Vec::new(), needs: None, insn: None }))
     }
 
     /// The program uses a feature whose rules are not modelled.
     #[cold]
     pub(crate) fn needs(feature: &'static str) -> Reject {
-        let mut reject = Reject::new(Errno::EOPNOTSUPP, format!("ring3 does not model {feature}"));
+        let mut reject = Reject::new(Errno::EOPNOTSUPP, Needs::Rules { feature });
         reject.0.needs = Some(feature);
         reject
     }
 
-    /// The same with one more line of text.
+    /// The same with one more thing to say.
     #[cold]
-    pub(crate) fn then(mut self, text: impl Into<String>) -> Reject {
-        self.0.lines.push(text.into());
+    pub(crate) fn then(mut self, reason: impl Into<Reason>) -> Reject {
+        self.0.reasons.push(reason.into());
         self
     }
 
@@ -58,8 +64,9 @@ impl Reject {
         self.0.errno
     }
 
-    pub(crate) fn lines(&self) -> &[String] {
-        &self.0.lines
+    /// What is wrong, in the order that Linux tells it.
+    pub(crate) fn reasons(&self) -> &[Reason] {
+        &self.0.reasons
     }
 
     pub(crate) fn feature(&self) -> Option<&'static str> {
@@ -73,20 +80,21 @@ impl Reject {
 
 impl fmt::Display for Reject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.0.errno, self.0.lines.join(" / "))
+        write!(f, "{:?}", self.0.errno)?;
+        self.0.reasons.iter().try_for_each(|reason| write!(f, " / {reason}"))
     }
 }
 
 /// Result of a check.
 pub(crate) type Checked<T = ()> = Result<T, Reject>;
 
-/// `reject!(EACCES, "R{} !read_ok", 1)`: an `Err` with Linux's text.
+/// `reject!(EACCES, BadReg::NotReadable { reg })`: an `Err`; without a reason Linux is silent.
 macro_rules! reject {
     ($errno:ident) => {
-        Err($crate::error::Reject::new(uapi::Errno::$errno, String::new()))
+        Err($crate::error::Reject::silent(uapi::Errno::$errno))
     };
-    ($errno:ident, $($text:tt)+) => {
-        Err($crate::error::Reject::new(uapi::Errno::$errno, format!($($text)+)))
+    ($errno:ident, $reason:expr) => {
+        Err($crate::error::Reject::new(uapi::Errno::$errno, $reason))
     };
 }
 pub(crate) use reject;

@@ -5,6 +5,7 @@ use isa::{Callee, Op};
 use crate::calls;
 use crate::env::Env;
 use crate::error::{Checked, reject};
+use crate::event::{BadExit, BadFunc, BadStack, Bug, Known, Note, Reg};
 use crate::log::say;
 use crate::prune::IdMap;
 use crate::state::{Callback, FuncState, RegState, VerifierState};
@@ -19,7 +20,7 @@ impl Env<'_> {
         let at = self.insn_idx;
         let target = (at as i64 + i64::from(rel) + 1) as usize;
         let Some(subprog) = self.subprog_starting(target) else {
-            return reject!(EFAULT, "verifier bug: invalid func entry: {target}");
+            return reject!(EFAULT, Bug::FuncEntry { target });
         };
         let args = self.check_subprog_call(subprog);
         if let Err(reject) = &args
@@ -38,9 +39,9 @@ impl Env<'_> {
         self.insn_idx = self.subprogs[subprog].start.wrapping_sub(1);
         if self.log.on() {
             let current = self.state.curframe();
-            say!(self, "caller:\n");
+            self.log.say(&Note::Caller);
             self.print_frame(current - 1, true);
-            say!(self, "callee:\n");
+            self.log.say(&Note::Callee);
             self.print_frame(current, true);
         }
         Ok(())
@@ -50,10 +51,7 @@ impl Env<'_> {
     fn call_global(&mut self, subprog: usize, args: Checked) -> Checked {
         let name = self.subprogs[subprog].name.clone();
         if self.state.active_locks != 0 {
-            return reject!(
-                EINVAL,
-                "global function calls are not allowed while holding a lock,\nuse static function instead"
-            );
+            return reject!(EINVAL, BadFunc::UnderLock);
         }
         let state = &self.state;
         let atomic = state.active_rcu_lock
@@ -61,19 +59,12 @@ impl Env<'_> {
             || state.active_irq_id != 0
             || !self.in_sleepable();
         if self.subprogs[subprog].might_sleep && atomic {
-            return reject!(
-                EINVAL,
-                "global functions that may sleep are not allowed in non-sleepable context,\n\
-                 i.e., in a RCU/IRQ/preempt-disabled section, or in\n\
-                 a non-sleepable BPF program context"
-            );
+            return reject!(EINVAL, BadFunc::MaySleep);
         }
         if let Err(reject) = args {
-            return Err(
-                reject.then(format!("Caller passes invalid args into func#{subprog} ('{name}')"))
-            );
+            return Err(reject.then(BadFunc::Arguments { func: subprog, name: name.into() }));
         }
-        say!(self, "Func#{subprog} ('{name}') is global and assumed valid.\n");
+        say!(self, Note::AssumedValid { func: subprog, name: &name });
         if self.subprogs[subprog].changes_pkt_data {
             self.clear_packet_pointers();
         }
@@ -98,7 +89,7 @@ impl Env<'_> {
     fn new_frame(&mut self, subprog: usize, callsite: usize) -> Checked<FuncState> {
         let depth = self.state.frames.len();
         if depth >= uapi::MAX_CALL_FRAMES {
-            return reject!(E2BIG, "the call stack of {} frames is too deep", depth + 1);
+            return reject!(E2BIG, BadStack::FrameDepth { frames: depth + 1 });
         }
         self.log.scratch_all();
         Ok(FuncState::new(callsite as i32, depth as u8, subprog as u32))
@@ -110,17 +101,18 @@ impl Env<'_> {
         let callee = self.state.frames[self.state.curframe()].clone();
         let r0 = callee.regs[0];
         if r0.is_kind(crate::state::RegKind::Stack) {
-            return reject!(EINVAL, "cannot return stack pointer to the caller");
+            return reject!(EINVAL, BadExit::StackPointer);
         }
         if callee.in_callback() {
             if !r0.is_scalar() {
-                return reject!(EACCES, "R0 not a scalar value");
+                return reject!(EACCES, BadExit::CallbackNotScalar);
             }
             self.mark_chain_precision(0)?;
             let (min, max) = callee.callback_ret;
             if r0.v.smin < min.into() || r0.v.smax > max.into() {
-                let text = self.invalid_scalar_text(&r0, (min, max), "At callback return", "R0");
-                return reject!(EINVAL, "{text}");
+                let (reg, known) = (Reg(0), Known::of(&r0));
+                let place = "At callback return";
+                return reject!(EINVAL, BadExit::OutOfRange { place, reg, known, min, max });
             }
         } else {
             let caller = self.state.curframe() - 1;
@@ -130,9 +122,9 @@ impl Env<'_> {
         self.insn_idx = back;
         if self.log.on() {
             let current = self.state.curframe();
-            say!(self, "returning from callee:\n");
+            self.log.say(&Note::Returning);
             self.print_frame(current, true);
-            say!(self, "to caller at {back}:\n");
+            self.log.say(&Note::BackAt { insn: back });
             self.print_frame(current - 1, true);
         }
         self.state.frames.pop();
@@ -155,30 +147,6 @@ impl Env<'_> {
         self.check_func_exit()?;
         self.insn_idx -= 1;
         Ok(())
-    }
-
-    /// `R0 has smin=… smax=… should have been in […]`.
-    pub(crate) fn invalid_scalar_text(
-        &self,
-        reg: &RegState,
-        range: (i32, i32),
-        context: &str,
-        name: &str,
-    ) -> String {
-        let mut text = format!("{context} the register {name} has");
-        let mut known = false;
-        if reg.v.smin > i64::MIN {
-            text += &format!(" smin={}", reg.v.smin);
-            known = true;
-        }
-        if reg.v.smax < i64::MAX {
-            text += &format!(" smax={}", reg.v.smax);
-            known = true;
-        }
-        if !known {
-            text += " unknown scalar value";
-        }
-        text + &format!(" should have been in [{}, {}]", range.0, range.1)
     }
 
     /// Loops over callbacks and `may_goto` converge: numbers that changed since the last round on
@@ -268,7 +236,7 @@ impl Env<'_> {
             self.check_func_exit()?;
             return Ok(false);
         }
-        calls::check_return_code(self, 0, "R0")?;
+        calls::check_return_code(self, 0)?;
         Ok(true)
     }
 

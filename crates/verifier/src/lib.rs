@@ -11,6 +11,7 @@ mod check;
 mod domain;
 mod env;
 mod error;
+mod event;
 mod explain;
 mod frames;
 mod input;

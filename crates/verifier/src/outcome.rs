@@ -20,6 +20,9 @@ pub struct Outcome {
 pub struct Rejection {
     /// What BPF_PROG_LOAD returns.
     pub errno: Errno,
+    /// The kind of fault, stable and for programs: `mem-max-outside`; empty where Linux says
+    /// nothing.
+    pub id: String,
     /// Linux's last message line; empty where Linux says nothing.
     pub message: String,
     /// Linux's first message line of the fault: the same, or what the following ones explain

@@ -2,6 +2,7 @@
 
 use crate::env::Env;
 use crate::error::{Checked, Reject};
+use crate::event::{Note, Reason};
 use crate::input::{LogOptions, Policy, Program, World};
 use crate::log::{Log, say};
 use crate::outcome::{Facts, InsnFacts, Outcome, Rejection, SubprogFacts};
@@ -22,9 +23,7 @@ pub fn verify(program: &Program, world: &World, policy: &Policy, log: &LogOption
         Ok(()) => Ok(if policy.collect_facts { env.facts() } else { Facts::default() }),
         Err(reject) => {
             if env.log.level != 0 {
-                for line in reject.lines() {
-                    env.log.put(format_args!("{line}\n"));
-                }
+                env.log.say_reject(&reject);
             }
             Err(rejection(&reject))
         }
@@ -35,12 +34,13 @@ pub fn verify(program: &Program, world: &World, policy: &Policy, log: &LogOption
 }
 
 fn rejection(reject: &Reject) -> Rejection {
-    let last = reject.lines().last().map_or("", |line| line.rsplit('\n').next().unwrap_or(""));
-    let first = reject.lines().first().map_or("", |line| line.lines().next().unwrap_or(""));
+    let text = |reason: Option<&Reason>| reason.map(Reason::to_string).unwrap_or_default();
+    let (first, last) = (reject.reasons().first(), reject.reasons().last());
     Rejection {
         errno: reject.errno(),
-        message: last.to_owned(),
-        reason: first.to_owned(),
+        id: first.map(Reason::id).unwrap_or_default(),
+        message: text(last).lines().last().unwrap_or_default().to_owned(),
+        reason: text(first).lines().next().unwrap_or_default().to_owned(),
         insn: reject.insn(),
         needs: reject.feature(),
     }
@@ -87,7 +87,7 @@ impl Env<'_> {
                 let (name, start) = (sub.name.clone(), sub.start);
                 let frame = self.entry_frame(n)?;
                 self.walk_subprog(frame, start)?;
-                say!(self, "Func#{n} ('{name}') is safe for any args that match its prototype\n");
+                say!(self, Note::SafeForAnyArgs { func: n, name: &name });
                 *done = true;
                 any = true;
             }

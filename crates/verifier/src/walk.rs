@@ -6,6 +6,7 @@ use isa::{Callee, Imm64, Op};
 use crate::calls;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
+use crate::event::{BadFlow, BadFunc, BadLoad, Bug, Note};
 use crate::log::say;
 use crate::state::{FuncState, HistEntry, HistFlags, RegKind, RegState, VerifierState};
 
@@ -65,14 +66,16 @@ impl<'a> Env<'a> {
             self.prev_insn_idx = previous;
             let at = self.insn_idx;
             if at >= self.prog.insns.len() {
-                return reject!(EFAULT, "invalid insn idx {at} insn_cnt {}", self.prog.insns.len());
+                return reject!(
+                    EFAULT,
+                    BadFlow::InsnIndex { insn: at, count: self.prog.insns.len() }
+                );
             }
             self.stats.processed_insns += 1;
             if self.stats.processed_insns > MAX_PROCESSED {
                 return reject!(
                     E2BIG,
-                    "BPF program is too large. Processed {} insn",
-                    self.stats.processed_insns
+                    BadFlow::TooManyInsns { processed: self.stats.processed_insns }
                 );
             }
             self.state.last_insn_idx = previous as u32;
@@ -138,9 +141,7 @@ impl<'a> Env<'a> {
                 Ok(step)
             }
             Err(reject) if self.state.speculative && recoverable(&reject) => {
-                for line in reject.lines() {
-                    say!(self, "{line}\n");
-                }
+                reject.reasons().iter().for_each(|reason| say!(self, Note::Refused(reason)));
                 self.store.live.end_insn();
                 self.aux[at].nospec = true;
                 self.aux[at].alu_state = 0;
@@ -175,9 +176,9 @@ impl<'a> Env<'a> {
         }
         if print_state {
             let text = self.origin_text();
-            say!(self, "{text} safe\n");
+            self.log.say(&Note::Safe { insn: self.insn_idx, from: Some(&text) });
         } else {
-            say!(self, "{}: safe\n", self.insn_idx);
+            self.log.say(&Note::Safe { insn: self.insn_idx, from: None });
         }
     }
 
@@ -239,15 +240,17 @@ impl<'a> Env<'a> {
     #[cold]
     fn malformed(&mut self, at: usize) -> Checked<Step> {
         match isa::decode(&self.prog.insns, at) {
-            Ok(_) => reject!(EINVAL, "unknown opcode {:02x}", self.prog.insns[at].code),
-            Err(error) => reject!(EINVAL, "{}", error.kernel_message()),
+            Ok(_) => reject!(EINVAL, BadLoad::Opcode { code: self.prog.insns[at].code }),
+            Err(error) => {
+                reject!(EINVAL, BadLoad::Malformed { text: error.kernel_message().into() })
+            }
         }
     }
 
     fn check_call(&mut self, at: usize, callee: Callee) -> Checked {
         if self.state.active_locks != 0 && matches!(callee, Callee::Helper(id) if id != SPIN_UNLOCK)
         {
-            return reject!(EINVAL, "function calls are not allowed while holding a lock");
+            return reject!(EINVAL, BadFunc::CallsUnderLock);
         }
         match callee {
             Callee::Subprog(rel) => self.check_func_call(rel),
@@ -272,13 +275,13 @@ impl<'a> Env<'a> {
                 let target = (at as i64 + i64::from(rel) + 1) as usize;
                 let subprog = self.subprog_starting(target);
                 if self.prog.func_info.is_empty() {
-                    return reject!(EINVAL, "missing btf func_info");
+                    return reject!(EINVAL, BadFunc::NoFuncInfo);
                 }
                 match subprog {
                     Some(n) if !self.subprogs[n].is_global => {
                         RegState { data: n as u32, ..RegState::pointer(RegKind::Func) }
                     }
-                    _ => return reject!(EINVAL, "callback function not static"),
+                    _ => return reject!(EINVAL, BadFunc::CallbackNotStatic),
                 }
             }
             Imm64::MapFd(_) | Imm64::MapIdx(_) => {
@@ -301,7 +304,7 @@ impl<'a> Env<'a> {
     fn ld_map(&self, at: usize) -> Checked<u32> {
         match self.aux[at].map {
             Some(map) => Ok(map),
-            None => reject!(EFAULT, "verifier bug: unresolved map at insn {at}"),
+            None => reject!(EFAULT, Bug::UnresolvedMap { insn: at }),
         }
     }
 
@@ -309,16 +312,13 @@ impl<'a> Env<'a> {
     fn check_ld_abs(&mut self, op: Op) -> Checked {
         use uapi::ProgType as P;
         if !matches!(self.prog.prog_type, Some(P::SocketFilter | P::SchedCls | P::SchedAct)) {
-            return reject!(
-                EINVAL,
-                "BPF_LD_[ABS|IND] instructions not allowed for this program type"
-            );
+            return reject!(EINVAL, BadLoad::LdAbsType);
         }
         self.check_reg_read(6)?;
         self.check_resource_leak(false, true, "BPF_LD_[ABS|IND]")?;
         let ctx = *self.reg(6);
         if !ctx.is_kind(RegKind::Ctx) {
-            return reject!(EINVAL, "at the time of BPF_LD_ABS|IND R6 != pointer to skb");
+            return reject!(EINVAL, BadLoad::LdAbsCtx);
         }
         if let Op::LdInd { src, .. } = op {
             self.check_reg_read(src.index())?;
@@ -370,11 +370,7 @@ impl<'a> Env<'a> {
         if self.pending.len() > MAX_PENDING {
             let tail = if is_async { " for async cb" } else { "" };
             // EFAULT, odd as it is: what Linux answers where a branch cannot be kept.
-            return reject!(
-                EFAULT,
-                "The sequence of {} jumps is too complex{tail}.",
-                self.pending.len()
-            );
+            return reject!(EFAULT, BadFlow::TooManyBranches { pending: self.pending.len(), tail });
         }
         Ok(())
     }

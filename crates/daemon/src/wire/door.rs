@@ -201,8 +201,9 @@ const MAX_DEPTH: u32 = 4;
 impl Wire<'_> for Rejection {
     const MIN: usize = 10;
     fn put(&self, out: &mut Vec<u8>) {
-        let Rejection { errno, message, reason, insn, needs } = self;
+        let Rejection { errno, id, message, reason, insn, needs } = self;
         errno.put(out);
+        id.put(out);
         message.put(out);
         reason.put(out);
         insn.map(|i| i as u64).put(out);
@@ -211,6 +212,7 @@ impl Wire<'_> for Rejection {
     fn take(from: &mut Reader<'_>) -> Result<Rejection, Bad> {
         Ok(Rejection {
             errno: from.take()?,
+            id: from.take()?,
             message: from.take()?,
             reason: from.take()?,
             insn: from.take::<Option<u64>>()?.map(|i| i as usize),

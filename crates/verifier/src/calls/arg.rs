@@ -8,6 +8,7 @@ use super::{btf_ids, special};
 use crate::check::AccessKind;
 use crate::env::Env;
 use crate::error::{Checked, reject};
+use crate::event::{BadArg, Reg, RegType};
 use crate::state::{RegFlags, RegKind, SlotByte, slot_of};
 
 /// The argument in register `n + 1`.
@@ -23,12 +24,12 @@ pub(super) fn check(
     let mut arg = proto.args[n];
     if arg.kind == ArgKind::Anything {
         if env.is_pointer_value(regno) {
-            return reject!(EACCES, "R{regno} leaks addr into helper function");
+            return reject!(EACCES, BadArg::AddrLeak { reg: Reg(regno) });
         }
         return Ok(());
     }
     if env.reg(regno).is_packet() && !env.may_access_packet(Some(meta.pkt_access), false) {
-        return reject!(EACCES, "helper access to the packet is not allowed");
+        return reject!(EACCES, BadArg::PacketForbidden);
     }
     if arg.kind == ArgKind::MapValue {
         arg = by_map(env, arg, meta)?;
@@ -45,14 +46,14 @@ pub(super) fn check(
 /// Values of socket maps are sockets; a bloom filter's is read by peek.
 fn by_map(env: &Env<'_>, arg: ArgType, meta: &Meta) -> Checked<ArgType> {
     let Some(map) = &meta.map else {
-        return reject!(EACCES, "invalid map_ptr to access map->type");
+        return reject!(EACCES, BadArg::TypeWithoutMap);
     };
     match env.map_def(map).map_type {
         MapType::Sockmap | MapType::Sockhash => {
             if arg == ArgType::new(ArgKind::MapValue) {
                 return Ok(ArgType::new(ArgKind::BtfIdSockCommon));
             }
-            reject!(EINVAL, "invalid arg_type for sockmap/sockhash")
+            reject!(EINVAL, BadArg::SocketMapValue)
         }
         MapType::BloomFilter if meta.id == 89 => Ok(ArgType::new(ArgKind::MapValue)),
         _ => Ok(arg),
@@ -91,9 +92,11 @@ fn check_type(
         let expected: Vec<String> = list.iter().map(|(k, f)| type_name(*k, *f)).collect();
         return reject!(
             EACCES,
-            "R{regno} type={} expected={}",
-            type_name(reg.kind, reg.flags),
-            expected.join(", ")
+            BadArg::WrongType {
+                reg: Reg(regno),
+                is: RegType::of(&reg),
+                expected: expected.join(", ").into()
+            }
         );
     }
     if reg.kind != RegKind::BtfId {
@@ -105,9 +108,11 @@ fn check_type(
         }
         return reject!(
             EACCES,
-            "{}() may write into memory pointed by R{regno} type={}",
-            proto.name,
-            type_name(reg.kind, reg.flags)
+            BadArg::WouldWrite {
+                helper: proto.name.as_ref().into(),
+                reg: Reg(regno),
+                is: RegType::of(&reg)
+            }
         );
     }
     btf_ids::check_argument(env, regno, &reg, arg, meta)
@@ -126,10 +131,7 @@ pub(super) fn check_offset(env: &Env<'_>, regno: usize, arg: ArgType) -> Checked
             return Ok(());
         }
         if reg.off != 0 {
-            return reject!(
-                EINVAL,
-                "R{regno} must have zero offset when passed to release func or trusted arg to kfunc"
-            );
+            return reject!(EINVAL, BadArg::OffsetOnTrusted { reg: Reg(regno) });
         }
         return env.check_ptr_off(reg, regno, false);
     }
@@ -153,17 +155,17 @@ fn note_references(env: &Env<'_>, regno: usize, arg: ArgType, meta: &mut Meta) -
     if arg.release {
         if matches!(arg.kind, ArgKind::Dynptr(_)) {
             if reg.kind != RegKind::Stack {
-                return reject!(EINVAL, "cannot release unowned const bpf_dynptr");
+                return reject!(EINVAL, BadArg::ReleasesConstDynptr);
             }
         } else if reg.ref_obj_id == 0 && !reg.is_null() {
-            return reject!(EINVAL, "R{regno} must be referenced when passed to release function");
+            return reject!(EINVAL, BadArg::NotReferenced { reg: Reg(regno) });
         }
         meta.release_reg = Some(regno);
     }
     if reg.ref_obj_id != 0 && arg.kind != ArgKind::KptrXchgDest {
         if meta.ref_obj_id != 0 {
             let (id, first) = (reg.ref_obj_id, meta.ref_obj_id);
-            return reject!(EACCES, "more than one arg with ref_obj_id R{regno} {id} {first}");
+            return reject!(EACCES, BadArg::SecondReference { reg: Reg(regno), id, first });
         }
         meta.ref_obj_id = reg.ref_obj_id;
     }
@@ -189,7 +191,7 @@ fn check_value(
         ArgKind::ConstSizeOrZero => check_size(env, n, proto, true, meta),
         ArgKind::ConstAllocSizeOrZero => {
             let Some(size) = env.reg(regno).const_value() else {
-                return reject!(EACCES, "R{regno} is not a known constant'");
+                return reject!(EACCES, BadArg::NotConstant { reg: Reg(regno) });
             };
             meta.mem_size = size as u32;
             env.mark_chain_precision(regno)
@@ -197,7 +199,7 @@ fn check_value(
         ArgKind::PercpuBtfId => {
             let reg = *env.reg(regno);
             if reg.btf_id() == 0 {
-                return reject!(EACCES, "Helper has invalid btf_id in R{regno}");
+                return reject!(EACCES, BadArg::PercpuWithoutType { reg: Reg(regno) });
             }
             meta.percpu = Some(reg);
             Ok(())
@@ -230,12 +232,7 @@ fn note_map(env: &Env<'_>, regno: usize, meta: &mut Meta) -> Checked {
     if let Some(timer) = &meta.map
         && (timer.data, timer.data2) != (reg.data, reg.data2)
     {
-        return reject!(
-            EINVAL,
-            "timer pointer in R1 map_uid={} doesn't match map pointer in R2 map_uid={}",
-            timer.data2,
-            reg.data2
-        );
+        return reject!(EINVAL, BadArg::TimerOfOtherMap { timer: timer.data2, map: reg.data2 });
     }
     meta.map = Some(reg);
     Ok(())
@@ -243,7 +240,7 @@ fn note_map(env: &Env<'_>, regno: usize, meta: &mut Meta) -> Checked {
 
 fn check_key(env: &mut Env<'_>, regno: usize, meta: &mut Meta) -> Checked {
     let Some(map) = meta.map else {
-        return reject!(EACCES, "invalid map_ptr to access map->key");
+        return reject!(EACCES, BadArg::KeyWithoutMap);
     };
     let def = env.map_def(&map);
     let mut mem = memory(false);
@@ -288,7 +285,7 @@ fn check_map_value(env: &mut Env<'_>, regno: usize, arg: ArgType, meta: &mut Met
         return Ok(());
     }
     let Some(map) = meta.map else {
-        return reject!(EACCES, "invalid map_ptr to access map->value");
+        return reject!(EACCES, BadArg::ValueWithoutMap);
     };
     let size = env.map_def(&map).value_size as i32;
     let mut mem = memory(arg.uninit);

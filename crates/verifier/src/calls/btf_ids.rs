@@ -6,6 +6,7 @@ use uapi::{ArgKind, ArgType};
 use super::helper::Meta;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
+use crate::event::{BadArg, Reg};
 use crate::state::{RegFlags, RegState};
 
 /// `bpf_sk_release` takes any socket.
@@ -26,7 +27,7 @@ pub(super) fn check_argument(
         return Ok(());
     }
     if reg.may_be_null() && (!arg.maybe_null || arg.release) {
-        return reject!(EACCES, "Possibly NULL pointer passed to helper arg{regno}");
+        return reject!(EACCES, BadArg::MaybeNull { reg: Reg(regno) });
     }
     let wanted = match arg.kind {
         ArgKind::BtfIdSockCommon => "sock_common",
@@ -40,7 +41,14 @@ pub(super) fn check_argument(
     if matches(btf, id, reg.off, wanted, strict) {
         return Ok(());
     }
-    reject!(EACCES, "R{regno} is of type {} but {wanted} is expected", btf.name_of(id))
+    reject!(
+        EACCES,
+        BadArg::WrongObject {
+            reg: Reg(regno),
+            is: btf.name_of(id).into(),
+            expected: wanted.into()
+        }
+    )
 }
 
 /// The structure is `wanted`, or (unless `strict`) holds one at `off`.

@@ -5,6 +5,7 @@ use uapi::{AttachType, MapType, ProgType};
 use super::helper::{Meta, name};
 use crate::env::Env;
 use crate::error::{Checked, reject};
+use crate::event::{BadArg, Note};
 use crate::log::say;
 
 const UPDATE: u32 = 2;
@@ -79,7 +80,7 @@ pub(super) fn check(env: &mut Env<'_>, meta: &Meta) -> Checked {
         return Ok(());
     }
     let id = meta.id as i32;
-    reject!(EINVAL, "cannot pass map_type {} into func {}#{id}", map_type.raw(), name(env, id))
+    reject!(EINVAL, BadArg::MapType { map_type: map_type.raw(), helper: name(env, id).into(), id })
 }
 
 /// Programs that can hold no locked socket may change socket maps.
@@ -103,7 +104,7 @@ fn may_update_sockets(env: &mut Env<'_>, helper: u32) -> bool {
         _ => false,
     };
     if !allowed {
-        say!(env, "cannot update sockmap in this context\n");
+        say!(env, Note::SocketMapFrozen);
     }
     allowed
 }

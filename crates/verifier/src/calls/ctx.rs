@@ -7,6 +7,7 @@ use super::ret::kernel_struct;
 use crate::check::AccessKind;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
+use crate::event::BadMem;
 use crate::state::{RegFlags, RegKind, RegState};
 
 /// What a load from the context gives.
@@ -38,7 +39,7 @@ pub(crate) fn check_ctx_access(
     env.aux[insn_idx].access = crate::Access::Ctx;
     let mut field = match find(env, off, size, kind)? {
         Some(reg) => reg,
-        None => return reject!(EACCES, "invalid bpf_context access off={off} size={size}"),
+        None => return reject!(EACCES, BadMem::Ctx { off, size }),
     };
     if kind == AccessKind::Read && field.may_be_null() {
         field.id = env.new_id();

@@ -6,6 +6,7 @@ use uapi::{AttachType, ProgType, iterator};
 use super::ctx::register;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
+use crate::event::{HookArg, Note};
 use crate::log::say;
 use crate::state::{RegFlags, RegKind, RegState};
 
@@ -28,7 +29,7 @@ pub(super) fn find(env: &mut Env<'_>, off: i32, size: i32) -> Checked<Option<Reg
     };
     let name = env.attach.name.clone();
     if off % 8 != 0 {
-        return refuse(env, &format!("func '{name}' offset {off} is not multiple of 8"));
+        return refuse(env, HookArg::Unaligned { name: &name, off });
     }
     let Some(proto) = btf.ty(TypeId(env.attach.proto)).filter(|p| p.kind == Kind::FuncProto) else {
         return reject!(EINVAL);
@@ -37,7 +38,7 @@ pub(super) fn find(env: &mut Env<'_>, off: i32, size: i32) -> Checked<Option<Reg
     let index = argument_index(btf, &proto, off as u32);
     let count = proto.vlen.saturating_sub(hidden);
     if index > count {
-        return refuse(env, &format!("func '{name}' doesn't have {}-th argument", index + 1));
+        return refuse(env, HookArg::Missing { name: &name, nth: index + 1 });
     }
     let (ty, param) = if index == count {
         match return_value(env, btf, &proto, index)? {
@@ -55,23 +56,17 @@ pub(super) fn find(env: &mut Env<'_>, off: i32, size: i32) -> Checked<Option<Reg
         return Ok(Some(env.unknown_reg()));
     }
     if t.kind != Kind::Ptr {
-        return refuse(
-            env,
-            &format!(
-                "func '{name}' arg{index} '{}' has type {}. Only pointer access is allowed",
-                t.name,
-                t.kind.text()
-            ),
-        );
+        let (ty, kind) = (t.name, t.kind.text());
+        return refuse(env, HookArg::NotPointer { name: &name, arg: index, ty, kind });
     }
     if size != 8 {
-        return refuse(env, &format!("func '{name}' size {size} must be 8"));
+        return refuse(env, HookArg::Size { name: &name, size });
     }
     pointer(env, btf, &t, index, param)
 }
 
-fn refuse(env: &mut Env<'_>, text: &str) -> Checked<Option<RegState>> {
-    say!(env, "{text}\n");
+fn refuse(env: &mut Env<'_>, why: HookArg<'_>) -> Checked<Option<RegState>> {
+    say!(env, Note::HookRefused(why));
     Ok(None)
 }
 
@@ -112,12 +107,12 @@ fn return_value(
                 return Ok(Some(ret));
             }
             let kind = t.map_or("UNKNOWN", |t| t.kind.text());
-            refuse(env, &format!("ret type {kind} not allowed for fmod_ret"))?;
+            refuse(env, HookArg::Result { kind })?;
             Ok(None)
         }
         _ => {
             let name = env.attach.name.clone();
-            refuse(env, &format!("func '{name}' doesn't have {}-th argument", index + 1))?;
+            refuse(env, HookArg::Missing { name: &name, nth: index + 1 })?;
             Ok(None)
         }
     }
@@ -147,15 +142,10 @@ fn pointer(
     }
     if !pointee.kind.is_composite() {
         let kind = pointee.kind.text();
-        return refuse(env, &format!("func '{name}' arg{index} type {kind} is not a struct"));
+        return refuse(env, HookArg::NotStruct { name: &name, arg: index, kind });
     }
-    say!(
-        env,
-        "func '{name}' arg{index} has btf_id {} type {} '{}'\n",
-        pointee.id.0,
-        pointee.kind.text(),
-        pointee.name
-    );
+    let (id, kind, ty) = (pointee.id.0, pointee.kind.text(), pointee.name);
+    say!(env, Note::HookArg { name: &name, arg: index, id, kind, ty });
     let mut flags = tags(btf, target);
     if is_trusted(env) {
         flags |= RegFlags::TRUSTED;
@@ -169,7 +159,7 @@ fn pointer(
         flags |= RegFlags::MAYBE_NULL;
     }
     if error {
-        say!(env, "marking pointer arg{index} as scalar as it may encode error");
+        say!(env, Note::MaybeError { arg: index });
         return Ok(Some(env.unknown_reg()));
     }
     let id = promoted(env, btf, &pointee);

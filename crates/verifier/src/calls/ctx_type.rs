@@ -5,6 +5,7 @@ use uapi::{AttachType, ProgType};
 
 use crate::env::Env;
 use crate::error::{Checked, reject};
+use crate::event::BadFunc;
 
 /// The structure that a program type calls its context; empty where it has no name of its own.
 fn canonical(prog_type: ProgType) -> &'static str {
@@ -78,7 +79,7 @@ pub(super) fn check_ctx_tag(env: &Env<'_>, btf: &Btf, target: TypeId, n: usize) 
     }
     let Some(t) = btf.resolved(target) else { return Ok(()) };
     if t.name.is_empty() {
-        return reject!(EINVAL, "arg#{n} type doesn't have a name");
+        return reject!(EINVAL, BadFunc::Nameless { arg: n });
     }
     let (composite, word) = (t.kind.is_composite(), t.kind == Kind::Int && t.size_or_type == 8);
     let attach = AttachType::from_raw(env.prog.expected_attach_type);
@@ -104,10 +105,10 @@ pub(super) fn check_ctx_tag(env: &Env<'_>, btf: &Btf, target: TypeId, n: usize) 
         return Ok(());
     }
     if wanted.is_empty() {
-        return reject!(EINVAL, "arg#{n} should be void pointer");
+        return reject!(EINVAL, BadFunc::NotVoidCtx { arg: n });
     }
     if !composite || t.name != wanted {
-        return reject!(EINVAL, "arg#{n} should be `struct {wanted} *`");
+        return reject!(EINVAL, BadFunc::CtxType { arg: n, expected: wanted.into() });
     }
     Ok(())
 }

@@ -1,13 +1,11 @@
 //! What a program may return.
 
-use std::fmt::Write as _;
-
 use btf::{Kind, TypeId};
 use uapi::{AttachType, ProgType};
 
-use super::kinds::type_name;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
+use crate::event::{BadExit, Known, Reg, RegType};
 use crate::state::{RegKind, RegState};
 
 /// Largest errno that an LSM program returns negated.
@@ -20,8 +18,7 @@ const BOOL_HOOKS: &[&str] = &[
 ];
 
 /// The register (r0, or the argument of an exception) holds what the program may return.
-/// `what` is the register's name in messages.
-pub(crate) fn check_return_code(env: &mut Env<'_>, regno: usize, what: &str) -> Checked {
+pub(crate) fn check_return_code(env: &mut Env<'_>, regno: usize) -> Checked {
     let first = env.state.frame(0);
     let (is_subprog, in_exception) = (first.subprog != 0, first.in_exception_callback());
     let (is_async, async_range) = (first.in_async_callback(), first.callback_ret);
@@ -31,24 +28,23 @@ pub(crate) fn check_return_code(env: &mut Env<'_>, regno: usize, what: &str) -> 
     }
     env.check_reg_read(regno)?;
     if env.is_pointer_value(regno) {
-        return reject!(EACCES, "R{regno} leaks addr as return value");
+        return reject!(EACCES, BadExit::AddrLeak { reg: Reg(regno) });
     }
     let reg = *env.reg(regno);
     if is_async {
-        return enforce(env, regno, &reg, async_range, false, "At async callback return", what);
+        return enforce(env, regno, &reg, async_range, false, "At async callback return");
     }
     if !entry {
         if reg.kind != RegKind::Scalar {
             return reject!(
                 EINVAL,
-                "At subprogram exit the register R{regno} is not a scalar value ({})",
-                type_name(reg.kind, reg.flags)
+                BadExit::SubprogNotScalar { reg: Reg(regno), is: RegType::of(&reg) }
             );
         }
         return Ok(());
     }
     match range(env)? {
-        Some((range, low)) => enforce(env, regno, &reg, range, low, "At program exit", what),
+        Some((range, low)) => enforce(env, regno, &reg, range, low, "At program exit"),
         None => Ok(()),
     }
 }
@@ -106,15 +102,10 @@ fn enforce(
     reg: &RegState,
     (min, max): (i32, i32),
     low_half: bool,
-    place: &str,
-    what: &str,
+    place: &'static str,
 ) -> Checked {
     if reg.kind != RegKind::Scalar {
-        return reject!(
-            EINVAL,
-            "{place} the register R{regno} is not a known value ({})",
-            type_name(reg.kind, reg.flags)
-        );
+        return reject!(EINVAL, BadExit::NotKnown { place, reg: Reg(regno), is: RegType::of(reg) });
     }
     env.mark_chain_precision(regno)?;
     let within = if low_half {
@@ -125,27 +116,6 @@ fn enforce(
     if within {
         return Ok(());
     }
-    reject!(EINVAL, "{}", out_of_range(reg, (min, max), place, what))
-}
-
-/// Linux's line about a return value outside its range.
-pub(crate) fn out_of_range(
-    reg: &RegState,
-    (min, max): (i32, i32),
-    place: &str,
-    what: &str,
-) -> String {
-    let mut text = format!("{place} the register {what} has");
-    // Writing to a string cannot fail.
-    if reg.v.smin > i64::MIN {
-        let _ = write!(text, " smin={}", reg.v.smin);
-    }
-    if reg.v.smax < i64::MAX {
-        let _ = write!(text, " smax={}", reg.v.smax);
-    }
-    if reg.v.smin == i64::MIN && reg.v.smax == i64::MAX {
-        text.push_str(" unknown scalar value");
-    }
-    let _ = write!(text, " should have been in [{min}, {max}]");
-    text
+    let known = Known::of(reg);
+    reject!(EINVAL, BadExit::OutOfRange { place, reg: Reg(regno), known, min, max })
 }

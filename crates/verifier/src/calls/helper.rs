@@ -8,6 +8,7 @@ use super::{arg, compat, ret, special};
 use crate::check::{AccessKind, HelperMem};
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
+use crate::event::{BadArg, BadHelper};
 use crate::passes::changes_packet;
 use crate::state::RegState;
 
@@ -59,9 +60,9 @@ fn contract<'w>(env: &Env<'w>, id: i32) -> Checked<Cow<'w, HelperProto>> {
         return match host {
             Some(proto) => Ok(Cow::Borrowed(proto)),
             None if id == 0 => {
-                reject!(EINVAL, "program of this type cannot use helper {}#0", name(env, 0))
+                reject!(EINVAL, BadHelper::NotForType { helper: name(env, 0).into(), id: 0 })
             }
-            None => reject!(EINVAL, "invalid func {}#{id}", name(env, id)),
+            None => reject!(EINVAL, BadHelper::Unknown { helper: name(env, id).into(), id }),
         };
     };
     let needs_perfmon = |v: &uapi::ProgVariant| {
@@ -73,7 +74,7 @@ fn contract<'w>(env: &Env<'w>, id: i32) -> Checked<Cow<'w, HelperProto>> {
         .and_then(|v| helper_for(number, v).or_else(|| special::of_iterator(env, number)));
     match proto {
         Some(proto) => Ok(Cow::Borrowed(proto)),
-        None => reject!(EINVAL, "program of this type cannot use helper {}#{id}", name(env, id)),
+        None => reject!(EINVAL, BadHelper::NotForType { helper: name(env, id).into(), id }),
     }
 }
 
@@ -88,7 +89,7 @@ pub(crate) fn check_helper_call(env: &mut Env<'_>, insn_idx: usize) -> Checked {
     let proto = match contract(env, id) {
         Err(reject) if special::is_refused(env, id) => {
             let _ = reject;
-            return reject!(EINVAL, "helper call is not allowed in probe");
+            return reject!(EINVAL, BadHelper::NotInProbe);
         }
         other => other?,
     };
@@ -126,29 +127,29 @@ pub(crate) fn check_helper_call(env: &mut Env<'_>, insn_idx: usize) -> Checked {
 /// Licence, and whether the program may sleep here.
 fn check_gate(env: &Env<'_>, proto: &HelperProto) -> Checked {
     if proto.gpl_only && !uapi::gpl_compatible(&env.prog.license) {
-        return reject!(
-            EINVAL,
-            "cannot call GPL-restricted function from non-GPL compatible program"
-        );
+        return reject!(EINVAL, BadHelper::GplOnly);
     }
     if !special::is_allowed(env, proto.id)? {
-        return reject!(EINVAL, "helper call is not allowed in probe");
+        return reject!(EINVAL, BadHelper::NotInProbe);
     }
     if !proto.might_sleep {
         return Ok(());
     }
     let (id, name) = (proto.id, &proto.name);
     if !env.state.in_sleepable {
-        return reject!(EINVAL, "helper call might sleep in a non-sleepable prog");
+        return reject!(EINVAL, BadHelper::MightSleep);
     }
     if env.state.active_rcu_lock {
-        return reject!(EINVAL, "sleepable helper {name}#{id} in rcu_read_lock region");
+        return reject!(EINVAL, BadHelper::SleepsInRcu { helper: name.as_ref().into(), id });
     }
     if env.state.active_preempt_locks > 0 {
-        return reject!(EINVAL, "sleepable helper {name}#{id} in non-preemptible region");
+        return reject!(
+            EINVAL,
+            BadHelper::SleepsUnpreemptible { helper: name.as_ref().into(), id }
+        );
     }
     if env.state.active_irq_id != 0 {
-        return reject!(EINVAL, "sleepable helper {name}#{id} in IRQ-disabled region");
+        return reject!(EINVAL, BadHelper::SleepsWithoutIrq { helper: name.as_ref().into(), id });
     }
     Ok(())
 }
@@ -163,7 +164,7 @@ fn record_map(env: &mut Env<'_>, insn_idx: usize, meta: &Meta) -> Checked {
     let Some(map) = meta.map.filter(|_| MAP_HELPERS.contains(&meta.id)) else { return Ok(()) };
     let def = env.map_def(&map);
     if def.prog_flags() & uapi::map_flags::RDONLY_PROG != 0 && MAP_WRITERS.contains(&meta.id) {
-        return reject!(EACCES, "write into map forbidden");
+        return reject!(EACCES, BadArg::MapIsReadOnly);
     }
     let this = if map.is_inner_map() { None } else { Some(map.map() as u32) };
     let noted = &mut env.aux[insn_idx].call_map;
@@ -182,7 +183,7 @@ fn record_key(env: &mut Env<'_>, insn_idx: usize, meta: &mut Meta) -> Checked {
         TAIL_CALL => {
             let is_prog_array = |m: &RegState| env.map_def(m).map_type == MapType::ProgArray;
             if !meta.map.as_ref().is_some_and(is_prog_array) {
-                return reject!(EINVAL, "expected prog array map for tail call");
+                return reject!(EINVAL, BadArg::NotProgArray);
             }
             let max = meta.map.map_or(0, |m| env.map_def(&m).max_entries);
             let index = env.reg(3).const_value().filter(|v| *v < u64::from(max));
@@ -237,7 +238,7 @@ fn release(env: &mut Env<'_>, proto: &HelperProto, meta: &Meta) -> Checked {
     if released {
         return Ok(());
     }
-    reject!(EINVAL, "func {}#{} reference has not been acquired before", proto.name, proto.id)
+    reject!(EINVAL, BadHelper::NotAcquired { helper: proto.name.as_ref().into(), id: proto.id })
 }
 
 /// How a helper uses memory behind an argument.

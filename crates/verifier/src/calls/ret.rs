@@ -7,6 +7,7 @@ use super::helper::Meta;
 use crate::domain::Bounds;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
+use crate::event::BadHelper;
 use crate::passes::FieldKind;
 use crate::state::{RegFlags, RegKind, RegState};
 
@@ -96,7 +97,7 @@ fn integer(env: &Env<'_>, meta: &Meta) -> RegState {
 
 fn map_value(env: &mut Env<'_>, meta: &Meta, mut flags: RegFlags) -> Checked<RegState> {
     let Some(map) = meta.map else {
-        return reject!(EINVAL, "kernel subsystem misconfigured verifier");
+        return reject!(EINVAL, BadHelper::Misconfigured);
     };
     let def = env.map_def(&map);
     if meta.id == 1
@@ -136,7 +137,7 @@ fn percpu_target(env: &Env<'_>, meta: &Meta, flags: RegFlags) -> Checked<RegStat
     }
     match btf.size_of(id) {
         Ok(size) => Ok(memory(size, flags)),
-        Err(_) => reject!(EINVAL, "unable to resolve the size of type '{}': -22", btf.name_of(id)),
+        Err(_) => reject!(EINVAL, BadHelper::SizeUnknown { name: btf.name_of(id).into() }),
     }
 }
 

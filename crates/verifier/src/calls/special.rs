@@ -8,6 +8,7 @@ use super::helper::{Meta, name};
 use super::ret::kernel_struct;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
+use crate::event::{BadArg, BadHelper, Bug, Note, Reg};
 use crate::log::say2;
 use crate::passes::FieldKind;
 use crate::state::{FuncState, RegKind, RegState};
@@ -62,7 +63,7 @@ pub(super) fn check(env: &mut Env<'_>, insn_idx: usize, meta: &Meta) -> Checked 
         12 => env.check_resource_leak(false, true, "tail_call"),
         81 => {
             if !env.reg(2).is_null() {
-                return reject!(EINVAL, "get_local_storage() doesn't support non-zero flags");
+                return reject!(EINVAL, BadHelper::StorageFlags);
             }
             Ok(())
         }
@@ -86,16 +87,16 @@ pub(super) fn check_after(env: &Env<'_>, meta: &Meta) -> Checked {
     match env.prog.prog_type {
         Some(ProgType::Kprobe) => Ok(()),
         Some(ProgType::Tracing) if has_trampoline(env) => Ok(()),
-        Some(ProgType::Tracing) => reject!(
-            ENOTSUPP,
-            "func {}#{id} supported only for fentry/fexit/fmod_ret programs",
-            name(env, id)
-        ),
+        Some(ProgType::Tracing) => {
+            reject!(ENOTSUPP, BadHelper::OnlyFentry { helper: name(env, id).into(), id })
+        }
         other => reject!(
             ENOTSUPP,
-            "func {}#{id} not supported for program type {}",
-            name(env, id),
-            other.map_or(0, ProgType::raw)
+            BadHelper::NotForProgram {
+                helper: name(env, id).into(),
+                id,
+                prog_type: other.map_or(0, ProgType::raw)
+            }
         ),
     }
 }
@@ -110,10 +111,7 @@ fn check_set_retval(env: &Env<'_>) -> Checked {
     let lsm_cgroup = env.prog.prog_type == Some(ProgType::Lsm)
         && env.prog.expected_attach_type == uapi::AttachType::LsmCgroup.raw();
     if lsm_cgroup && env.attach_returns_void() {
-        return reject!(
-            EINVAL,
-            "BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!"
-        );
+        return reject!(EINVAL, BadHelper::VoidLsmHook);
     }
     Ok(())
 }
@@ -157,7 +155,7 @@ fn for_each_map_elem(env: &mut Env<'_>, insn_idx: usize, meta: &Meta) -> Checked
     );
     env.push_sync_callback(insn_idx, subprog, (0, 1), &move |caller, callee| {
         if !walkable {
-            return reject!(ENOTSUPP, "callback function not allowed for map");
+            return reject!(ENOTSUPP, BadHelper::CallbackMap);
         }
         callee.regs[1] = caller.regs[1];
         callee.regs[2] = map_key(&caller.regs[1]);
@@ -213,13 +211,13 @@ fn bpf_loop(env: &mut Env<'_>, insn_idx: usize, meta: &Meta) -> Checked {
     }
     if !env.reg(1).is_scalar() {
         // Any argument will do by the contract, but Linux then looks for where it was computed.
-        return reject!(EFAULT, "verifier bug: backtracking misuse");
+        return reject!(EFAULT, Bug::Backtracking);
     }
     env.mark_chain_precision(1)?;
     if u64::from(env.state.cur().callback_depth) >= env.reg(1).v.umax {
         env.state.cur_mut().callback_depth = 0;
         let frame = env.state.curframe();
-        say2!(env, "frame{frame} bpf_loop iteration limit reached\n");
+        say2!(env, Note::LoopLimit { frame });
         return Ok(());
     }
     env.push_sync_callback(insn_idx, subprog, (0, 1), &|caller, callee| {
@@ -244,27 +242,20 @@ fn check_field(env: &Env<'_>, regno: usize, reg: &RegState, kind: FieldKind) -> 
     let map = env.map(reg.map());
     let map_name = &env.map_def(reg).name;
     let Some(var) = reg.v.as_const() else {
-        return reject!(
-            EINVAL,
-            "R{regno} doesn't have constant offset. {field} has to be at the constant offset"
-        );
+        return reject!(EINVAL, BadArg::NoConstantOffset { reg: Reg(regno), field });
     };
     if reg.is_inner_map() {
         return Err(Reject::needs("special fields of inner maps"));
     }
     if map.btf.is_none() {
-        return reject!(EINVAL, "map '{map_name}' has to have BTF in order to use {field}");
+        return reject!(EINVAL, BadArg::FieldWithoutBtf { map: map_name.as_str().into(), field });
     }
     let Some(found) = env.map_fields[reg.map()].iter().find(|f| f.kind == kind) else {
-        return reject!(EINVAL, "map '{map_name}' has no valid {field}");
+        return reject!(EINVAL, BadArg::NoSuchField { map: map_name.as_str().into(), field });
     };
     let off = (var as i64).wrapping_add(i64::from(reg.off));
     if off != i64::from(found.off) {
-        return reject!(
-            EINVAL,
-            "off {off} doesn't point to 'struct {field}' that is at {}",
-            found.off
-        );
+        return reject!(EINVAL, BadArg::NotAtField { off, field, at: found.off });
     }
     Ok(())
 }
@@ -284,7 +275,7 @@ pub(super) fn check_dynptr(env: &Env<'_>, regno: usize, arg: uapi::ArgType) -> C
         return Err(Reject::needs("dynptr"));
     }
     if arg.uninit {
-        return reject!(EINVAL, "Dynptr has to be an uninitialized dynptr");
+        return reject!(EINVAL, BadArg::DynptrInUse);
     }
     Err(Reject::needs("dynptr"))
 }
@@ -296,18 +287,17 @@ pub(super) fn check_kptr(env: &Env<'_>, regno: usize) -> Checked {
         if env.map(reg.map()).btf.is_none() {
             return reject!(
                 EINVAL,
-                "map '{}' has to have BTF in order to use bpf_kptr_xchg",
-                env.map_def(reg).name
+                BadArg::FieldWithoutBtf {
+                    map: env.map_def(reg).name.as_str().into(),
+                    field: "bpf_kptr_xchg"
+                }
             );
         }
         if reg.v.as_const().is_none() {
-            return reject!(
-                EINVAL,
-                "R{regno} doesn't have constant offset. kptr has to be at the constant offset"
-            );
+            return reject!(EINVAL, BadArg::KptrOffset { reg: Reg(regno) });
         }
         if !reg.is_inner_map() && !env.map_fields[reg.map()].iter().any(|f| f.kind.is_kptr()) {
-            return reject!(EINVAL, "R{regno} has no valid kptr");
+            return reject!(EINVAL, BadArg::NoKptr { reg: Reg(regno) });
         }
     }
     Err(Reject::needs("kptr"))
@@ -317,22 +307,22 @@ pub(super) fn check_kptr(env: &Env<'_>, regno: usize) -> Checked {
 pub(super) fn check_const_str(env: &mut Env<'_>, regno: usize) -> Checked {
     let reg = *env.reg(regno);
     if !is_frozen_rdonly(env, &reg) {
-        return reject!(EACCES, "R{regno} does not point to a readonly map'");
+        return reject!(EACCES, BadArg::StringNotReadOnly { reg: Reg(regno) });
     }
     let Some(var) = reg.v.as_const() else {
-        return reject!(EACCES, "R{regno} is not a constant address'");
+        return reject!(EACCES, BadArg::StringNotConstant { reg: Reg(regno) });
     };
     let def = env.map_def(&reg);
     if !uapi::map_type_facts(def.map_type).direct_value {
-        return reject!(EACCES, "no direct value access support for this map type");
+        return reject!(EACCES, BadArg::NoDirectValue);
     }
     let rest = (def.value_size as i32).wrapping_sub(reg.off);
     env.check_map_access(regno, reg.off, rest, false)?;
     let Some(text) = constant_bytes(env, &reg, var) else {
-        return reject!(EACCES, "direct value access on string failed");
+        return reject!(EACCES, BadArg::StringUnreadable);
     };
     if !text.contains(&0) {
-        return reject!(EINVAL, "string is not zero-terminated");
+        return reject!(EINVAL, BadArg::StringUnterminated);
     }
     Ok(())
 }
@@ -358,6 +348,6 @@ fn check_snprintf(env: &Env<'_>) -> Checked {
     let text = format.v.as_const().and_then(|var| constant_bytes(env, &format, var));
     match text {
         Some(text) if format::is_valid(text, (size / 8) as usize) => Ok(()),
-        _ => reject!(EINVAL, "Invalid format string"),
+        _ => reject!(EINVAL, BadArg::Format),
     }
 }

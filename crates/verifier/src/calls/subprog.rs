@@ -10,6 +10,7 @@ use super::ctx_type::{check_ctx_tag, is_ctx_type};
 use super::kinds::{accepted, type_name};
 use crate::env::{Env, SubprogArg};
 use crate::error::{Checked, Reject, reject};
+use crate::event::{BadArg, BadFunc, Bug, Note, Reg, RegType};
 use crate::log::say;
 use crate::passes::decl_tags;
 use crate::state::{Callback, FuncState, RegFlags, RegKind, RegState};
@@ -58,10 +59,8 @@ impl<'a> Env<'a> {
         if self.subprogs[subprog].is_global {
             return Err(reject);
         }
-        for line in reject.lines() {
-            say!(self, "{line}\n");
-        }
-        Err(Reject::new(reject.errno(), ""))
+        reject.reasons().iter().for_each(|reason| say!(self, Note::Refused(reason)));
+        Err(Reject::silent(reject.errno()))
     }
 
     fn match_arguments(&mut self, subprog: usize) -> Checked {
@@ -79,13 +78,13 @@ impl<'a> Env<'a> {
         match arg {
             SubprogArg::Anything => {
                 if !reg.is_scalar() {
-                    return reject!(EINVAL, "R{regno} is not a scalar");
+                    return reject!(EINVAL, BadFunc::NotScalar { reg: Reg(regno) });
                 }
             }
             SubprogArg::Ctx => {
                 check_offset(self, regno, ArgType::new(ArgKind::Anything))?;
                 if reg.kind != RegKind::Ctx {
-                    return reject!(EINVAL, "arg#{n} expects pointer to ctx");
+                    return reject!(EINVAL, BadFunc::NotCtx { arg: n });
                 }
             }
             SubprogArg::Mem { untrusted: true, .. } | SubprogArg::BtfId { untrusted: true, .. } => {
@@ -94,7 +93,7 @@ impl<'a> Env<'a> {
                 check_offset(self, regno, ArgType::new(ArgKind::Anything))?;
                 self.check_mem_reg(regno, size).map_err(|r| r.with_errno(uapi::Errno::EINVAL))?;
                 if !nullable && reg.may_be_null() {
-                    return reject!(EINVAL, "arg#{n} is expected to be non-NULL");
+                    return reject!(EINVAL, BadFunc::MaybeNull { arg: n });
                 }
             }
             SubprogArg::BtfId { id, nullable, .. } => {
@@ -105,16 +104,13 @@ impl<'a> Env<'a> {
             }
             SubprogArg::Dynptr => {
                 if !matches!(reg.kind, RegKind::Stack | RegKind::Dynptr) {
-                    return reject!(
-                        EINVAL,
-                        "arg#{n} expected pointer to stack or const struct bpf_dynptr"
-                    );
+                    return reject!(EINVAL, BadFunc::NotDynptr { arg: n });
                 }
                 return Err(Reject::needs("dynptr"));
             }
             SubprogArg::Arena => {
                 if !matches!(reg.kind, RegKind::Arena | RegKind::Scalar) {
-                    return reject!(EINVAL, "R{regno} is not a pointer to arena or scalar.");
+                    return reject!(EINVAL, BadFunc::NotArena { reg: Reg(regno) });
                 }
             }
         }
@@ -136,9 +132,11 @@ impl<'a> Env<'a> {
             let expected: Vec<String> = list.iter().map(|(k, f)| type_name(*k, *f)).collect();
             return reject!(
                 EACCES,
-                "R{regno} type={} expected={}",
-                type_name(reg.kind, reg.flags),
-                expected.join(", ")
+                BadArg::WrongType {
+                    reg: Reg(regno),
+                    is: RegType::of(reg),
+                    expected: expected.join(", ").into()
+                }
             );
         }
         let wanted = btf.name_of(TypeId(id));
@@ -146,8 +144,11 @@ impl<'a> Env<'a> {
         if !btf_ids::matches(btf, own, reg.off, wanted, false) {
             return reject!(
                 EACCES,
-                "R{regno} is of type {} but {wanted} is expected",
-                btf.name_of(own)
+                BadArg::WrongObject {
+                    reg: Reg(regno),
+                    is: btf.name_of(own).into(),
+                    expected: wanted.into()
+                }
             );
         }
         check_offset(self, regno, ArgType::new(ArgKind::BtfId("")))
@@ -163,13 +164,13 @@ impl<'a> Env<'a> {
             return Ok(frame);
         }
         let name = self.subprogs[subprog].name.clone();
-        say!(self, "Validating {name}() func#{subprog}...\n");
+        say!(self, Note::Validating { func: subprog, name: &name });
         self.prepare_arguments(subprog)?;
         let args = self.subprogs[subprog].args.clone().unwrap_or_default();
         if self.subprogs[subprog].is_exception_cb {
             frame.callback = Callback::Exception;
             if args != [SubprogArg::Anything] {
-                return reject!(EINVAL, "exception cb only supports single integer argument");
+                return reject!(EINVAL, BadFunc::ExceptionCallbackArgs);
             }
         }
         for (n, arg) in args.iter().enumerate() {
@@ -185,9 +186,7 @@ impl<'a> Env<'a> {
         }
         match self.prepare_arguments(0) {
             Err(reject) => {
-                for line in reject.lines() {
-                    say!(self, "{line}\n");
-                }
+                reject.reasons().iter().for_each(|reason| say!(self, Note::Refused(reason)));
                 self.subprogs[0].unreliable = true;
             }
             Ok(()) => {
@@ -230,11 +229,11 @@ impl<'a> Env<'a> {
         }
         let prog = self.prog;
         let (Some(btf), Some(info)) = (&prog.btf, prog.func_info.get(subprog)) else {
-            return reject!(EFAULT, "Verifier bug");
+            return reject!(EFAULT, Bug::FuncInfo);
         };
         let global = self.subprogs[subprog].is_global;
         let quiet = |reject: Reject| {
-            if global { reject } else { Reject::new(reject.errno(), "") }
+            if global { reject } else { Reject::silent(reject.errno()) }
         };
         let Some(func) = btf.ty(TypeId(info.type_id)) else { return reject!(EFAULT) };
         let Some(proto) = btf.ty(TypeId(func.size_or_type)) else { return reject!(EFAULT) };
@@ -242,16 +241,14 @@ impl<'a> Env<'a> {
         if proto.vlen > 5 {
             return Err(quiet(Reject::new(
                 uapi::Errno::EINVAL,
-                format!("Global function {name}() with {} > 5 args. Buggy compiler.", proto.vlen),
+                BadFunc::TooManyArgs { name: name.into(), args: proto.vlen },
             )));
         }
         let ret = btf.resolved(TypeId(proto.size_or_type));
         if !ret.is_some_and(|t| t.kind == Kind::Int || t.kind.is_enum()) {
             return Err(quiet(Reject::new(
                 uapi::Errno::EINVAL,
-                format!(
-                    "Global function {name}() doesn't return scalar. Only those are supported."
-                ),
+                BadFunc::ReturnsNoScalar { name: name.into() },
             )));
         }
         let mut args = Vec::new();
@@ -278,7 +275,7 @@ impl<'a> Env<'a> {
             return Ok(arg);
         }
         if tags.any() {
-            return reject!(EINVAL, "arg#{n} has pointer tag, but is not a pointer type");
+            return reject!(EINVAL, BadFunc::TagWithoutPointer { arg: n });
         }
         if t.kind == Kind::Int || t.kind.is_enum() {
             return Ok(SubprogArg::Anything);
@@ -286,7 +283,7 @@ impl<'a> Env<'a> {
         if !global {
             return reject!(EINVAL);
         }
-        reject!(EINVAL, "Arg#{n} type {} in {}() is not supported yet.", t.kind.text(), func.name)
+        reject!(EINVAL, BadFunc::ArgType { arg: n, kind: t.kind.text(), name: func.name.into() })
     }
 
     /// What a pointer must be; `None` for a static function's that is not the context.
@@ -299,7 +296,7 @@ impl<'a> Env<'a> {
         global: bool,
     ) -> Checked<Option<SubprogArg>> {
         let target = TypeId(t.size_or_type);
-        let combination = || reject!(EINVAL, "arg#{n} has invalid combination of tags");
+        let combination = || reject!(EINVAL, BadFunc::Tags { arg: n });
         if tags.ctx || is_ctx_type(self, btf, target) {
             if !tags.only(Tags { ctx: true, ..Tags::default() }) {
                 return combination();
@@ -326,7 +323,7 @@ impl<'a> Env<'a> {
         }
         if tags.arena {
             if !tags.only(Tags { arena: true, ..Tags::default() }) {
-                return reject!(EINVAL, "arg#{n} arena cannot be combined with any other tags");
+                return reject!(EINVAL, BadFunc::ArenaTags { arg: n });
             }
             return Ok(Some(SubprogArg::Arena));
         }
@@ -345,10 +342,7 @@ impl<'a> Env<'a> {
             })),
             None => {
                 let (kind, name) = pointee.map_or(("UNKNOWN", ""), |p| (p.kind.text(), p.name));
-                reject!(
-                    EINVAL,
-                    "arg#{n} reference type('{kind} {name}') size cannot be determined: -22"
-                )
+                reject!(EINVAL, BadFunc::SizeUnknown { arg: n, kind, name: name.into() })
             }
         }
     }
@@ -361,7 +355,7 @@ impl<'a> Env<'a> {
         tags: Tags,
     ) -> Checked<SubprogArg> {
         if !tags.only(Tags { untrusted: true, ..Tags::default() }) {
-            return reject!(EINVAL, "arg#{n} untrusted cannot be combined with any other tags");
+            return reject!(EINVAL, BadFunc::UntrustedTags { arg: n });
         }
         let plain = match btf.resolved(target) {
             None => true,
@@ -383,7 +377,10 @@ impl<'a> Env<'a> {
         match kernel.find_by_name(essential, kind).filter(|_| !name.is_empty()) {
             Some(id) => Ok(id.0),
             None => {
-                reject!(ENOENT, "arg#{n} reference type('{} {name}') has no matches", kind.text())
+                reject!(
+                    ENOENT,
+                    BadFunc::NoKernelType { arg: n, kind: kind.text(), name: name.into() }
+                )
             }
         }
     }
@@ -396,7 +393,7 @@ fn tags_of(btf: &Btf, func: &Type<'_>, n: usize, global: bool) -> Checked<Tags> 
     for tag in own {
         let Some(word) = tag.name.strip_prefix("arg:") else { continue };
         if !global {
-            return reject!(EOPNOTSUPP, "arg#{n} type tag is not supported in static functions");
+            return reject!(EOPNOTSUPP, BadFunc::TagOnStatic { arg: n });
         }
         match word {
             "ctx" => tags.ctx = true,
@@ -405,7 +402,7 @@ fn tags_of(btf: &Btf, func: &Type<'_>, n: usize, global: bool) -> Checked<Tags> 
             "nonnull" => tags.nonnull = true,
             "nullable" => tags.nullable = true,
             "arena" => tags.arena = true,
-            _ => return reject!(EOPNOTSUPP, "arg#{n} has unsupported set of tags"),
+            _ => return reject!(EOPNOTSUPP, BadFunc::UnknownTag { arg: n }),
         }
     }
     Ok(tags)

@@ -3,6 +3,7 @@
 use crate::domain::Bounds;
 use crate::env::Env;
 use crate::error::{Checked, reject};
+use crate::event::{BadReg, Reg};
 use crate::state::{RegKind, RegState};
 
 impl Env<'_> {
@@ -10,10 +11,10 @@ impl Env<'_> {
     pub(crate) fn check_reg_read(&mut self, n: usize) -> Checked {
         self.log.scratch_reg(n);
         if n > 10 {
-            return reject!(EINVAL, "R{n} is invalid");
+            return reject!(EINVAL, BadReg::Number { reg: Reg(n) });
         }
         if self.state.reg(n).kind == RegKind::NotInit {
-            return reject!(EACCES, "R{n} !read_ok");
+            return reject!(EACCES, BadReg::NotReadable { reg: Reg(n) });
         }
         Ok(())
     }
@@ -29,9 +30,9 @@ impl Env<'_> {
     pub(crate) fn check_reg_write_keep(&mut self, n: usize) -> Checked {
         self.log.scratch_reg(n);
         match n {
-            10 => reject!(EACCES, "frame pointer is read only"),
+            10 => reject!(EACCES, BadReg::FramePointer),
             0..10 => Ok(()),
-            _ => reject!(EINVAL, "R{n} is invalid"),
+            _ => reject!(EINVAL, BadReg::Number { reg: Reg(n) }),
         }
     }
 

@@ -5,7 +5,7 @@ use isa::{AtomicOp, Op, Size};
 use super::AccessKind;
 use crate::env::Env;
 use crate::error::{Checked, reject};
-use crate::log::type_name;
+use crate::event::{BadMem, BadReg, Reg, RegType};
 use crate::state::{RegKind, RegState};
 
 impl Env<'_> {
@@ -56,18 +56,18 @@ impl Env<'_> {
         src: usize,
     ) -> Checked {
         if !matches!(size, Size::W | Size::DW) {
-            return reject!(EINVAL, "invalid atomic operand size");
+            return reject!(EINVAL, BadMem::AtomicSize);
         }
         self.check_reg_read(src)?;
         self.check_reg_read(base)?;
         if op == AtomicOp::Cmpxchg {
             self.check_reg_read(0)?;
             if self.is_pointer_value(0) {
-                return reject!(EACCES, "R0 leaks addr into mem");
+                return reject!(EACCES, BadReg::LeaksInto { reg: Reg(0), into: "mem" });
             }
         }
         if self.is_pointer_value(src) {
-            return reject!(EACCES, "R{src} leaks addr into mem");
+            return reject!(EACCES, BadReg::LeaksInto { reg: Reg(src), into: "mem" });
         }
         let ptr = *self.reg(base);
         check_atomic_base(&ptr, base, "stores into")?;
@@ -90,11 +90,11 @@ impl Env<'_> {
     }
 }
 
-fn check_atomic_base(ptr: &RegState, regno: usize, what: &str) -> Checked {
+fn check_atomic_base(ptr: &RegState, regno: usize, what: &'static str) -> Checked {
     let refused =
         matches!(ptr.kind, RegKind::Ctx | RegKind::FlowKeys) || ptr.is_packet() || ptr.is_socket();
     if refused {
-        return reject!(EACCES, "BPF_ATOMIC {what} R{regno} {} is not allowed", type_name(ptr));
+        return reject!(EACCES, BadMem::AtomicBase { what, reg: Reg(regno), is: RegType::of(ptr) });
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use super::AccessKind;
 use crate::domain::Tnum;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
+use crate::event::{BadBtf, Reg};
 use crate::state::{RegFlags, RegKind, RegState};
 
 /// Suffixes of the kernel's structures that list fields which stay trusted.
@@ -84,16 +85,16 @@ impl Env<'_> {
             return Err(Reject::needs("this map's structure"));
         };
         if !self.caps.allow_ptr_leaks {
-            return reject!(
-                EPERM,
-                "'struct {name}' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN"
-            );
+            return reject!(EPERM, BadBtf::Privileged { name: name.into() });
         }
         if off < 0 {
-            return reject!(EACCES, "R{regno} is {name} invalid negative access: off={off}");
+            return reject!(
+                EACCES,
+                BadBtf::NegativeMap { reg: Reg(regno), name: name.into(), off }
+            );
         }
         if kind == AccessKind::Write {
-            return reject!(EACCES, "only read from {name} is supported");
+            return reject!(EACCES, BadBtf::ReadOnlyMap { name: name.into() });
         }
         let loaded = match walk(btf, id, off as u32, size as u32)? {
             Found::Scalar => self.unknown_reg(),
@@ -118,32 +119,33 @@ impl Env<'_> {
     fn check_btf_pointer(&self, btf: &Btf, reg: &RegState, regno: usize, off: i32) -> Checked {
         let name = btf.resolved(TypeId(reg.btf_id())).map_or("", |t| t.name);
         if !self.caps.allow_ptr_leaks {
-            return reject!(
-                EPERM,
-                "'struct {name}' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN"
-            );
+            return reject!(EPERM, BadBtf::Privileged { name: name.into() });
         }
         if !uapi::gpl_compatible(&self.prog.license) {
-            return reject!(
-                EINVAL,
-                "Cannot access kernel 'struct {name}' from non-GPL compatible program"
-            );
+            return reject!(EINVAL, BadBtf::GplOnly { name: name.into() });
         }
         if off < 0 {
-            return reject!(EACCES, "R{regno} is ptr_{name} invalid negative access: off={off}");
+            return reject!(EACCES, BadBtf::Negative { reg: Reg(regno), name: name.into(), off });
         }
         if reg.v.var_off != Tnum::constant(0) {
             let v = reg.v.var_off;
             return reject!(
                 EACCES,
-                "R{regno} is ptr_{name} invalid variable offset: off={off}, var_off=({:#x}; {:#x})",
-                v.value,
-                v.mask
+                BadBtf::Variable {
+                    reg: Reg(regno),
+                    name: name.into(),
+                    off,
+                    value: v.value,
+                    mask: v.mask
+                }
             );
         }
         for (flag, what) in [(RegFlags::USER, "user"), (RegFlags::PERCPU, "percpu")] {
             if reg.flags.contains(flag) {
-                return reject!(EACCES, "R{regno} is ptr_{name} access {what} memory: off={off}");
+                return reject!(
+                    EACCES,
+                    BadBtf::Memory { reg: Reg(regno), name: name.into(), what, off }
+                );
             }
         }
         Ok(())
@@ -154,7 +156,7 @@ impl Env<'_> {
         match self.prog.prog_type {
             Some(ProgType::StructOps) => Err(Reject::needs("stores of struct_ops programs")),
             Some(ProgType::Xdp | ProgType::SchedCls | ProgType::SchedAct) => reject!(EACCES),
-            _ => reject!(EACCES, "only read is supported"),
+            _ => reject!(EACCES, BadBtf::ReadOnly),
         }
     }
 
@@ -238,7 +240,7 @@ fn walk(btf: &Btf, id: TypeId, off: u32, size: u32) -> Checked<Found<'_>> {
     for _ in 0..MAX_DEPTH {
         let Some(t) = btf.resolved(id) else { break };
         if !t.kind.is_composite() {
-            return reject!(EINVAL, "Type '{}' is not a struct", label(t.name));
+            return reject!(EINVAL, BadBtf::NotStruct { name: label(t.name).into() });
         }
         if t.kind == Kind::Union && t.vlen != 1 {
             flags |= RegFlags::UNTRUSTED;
@@ -277,7 +279,7 @@ fn step<'a>(
             break;
         }
         let Ok(bytes) = btf.size_of(m.type_id) else {
-            return reject!(EFAULT, "field {} doesn't have size", label(m.name));
+            return reject!(EFAULT, BadBtf::FieldWithoutSize { name: label(m.name).into() });
         };
         let end = start.saturating_add(bytes);
         if off >= end {
@@ -286,7 +288,7 @@ fn step<'a>(
         let place = Place { name: label(m.name), start, end, within: label(t.name) };
         return member(btf, m.type_id, place, off, size, flags);
     }
-    reject!(EINVAL, "struct {} doesn't have field at offset {off}", label(t.name))
+    reject!(EINVAL, BadBtf::NoField { name: label(t.name).into(), off })
 }
 
 /// A member that covers the offset.
@@ -323,10 +325,13 @@ fn member<'a>(
     if off + size > place.end && !flags.contains(RegFlags::UNTRUSTED) {
         return reject!(
             EACCES,
-            "access beyond the end of member {} (mend:{}) in struct {} with off {off} size {size}",
-            place.name,
-            place.end,
-            place.within
+            BadBtf::BeyondMember {
+                member: place.name.into(),
+                end: place.end,
+                name: place.within.into(),
+                off,
+                size
+            }
         );
     }
     Ok(Step::Done(Found::Scalar))
@@ -346,9 +351,13 @@ fn pointer<'a>(
     if bytes != size || off != start {
         return reject!(
             EACCES,
-            "cannot access ptr member {} with moff {start} in struct {} with off {off} size {size}",
-            place.name,
-            place.within
+            BadBtf::PartOfPointer {
+                member: place.name.into(),
+                start,
+                name: place.within.into(),
+                off,
+                size
+            }
         );
     }
     let target = TypeId(t.size_or_type);
@@ -367,8 +376,7 @@ fn pointer<'a>(
 
 /// Past the end: only an array without length at the end of the structure goes on.
 fn flexible_array<'a>(btf: &'a Btf, t: &Type<'a>, off: u32, size: u32) -> Checked<Step<'a>> {
-    let beyond =
-        || reject!(EACCES, "access beyond struct {} at off {off} size {size}", label(t.name));
+    let beyond = || reject!(EACCES, BadBtf::BeyondStruct { name: label(t.name).into(), off, size });
     let Some(last) = t.members().last() else { return beyond() };
     let array = btf.resolved(last.type_id).and_then(|t| t.array()).filter(|a| a.count == 0);
     let start = last.bit_offset / 8;

@@ -5,7 +5,7 @@ use uapi::ProgType;
 use super::AccessKind;
 use crate::env::Env;
 use crate::error::{Checked, reject};
-use crate::log::type_name;
+use crate::event::{BadArg, BadMem, Reg, RegType};
 use crate::state::{RegFlags, RegKind};
 use crate::transfer::ptr::MAX_VAR_OFF;
 
@@ -32,7 +32,8 @@ impl Env<'_> {
         let reg = *self.reg(regno);
         let write = kind == AccessKind::Write;
         let rdonly = reg.flags.contains(RegFlags::RDONLY);
-        let refused = || reject!(EACCES, "R{regno} cannot write into {}", type_name(&reg));
+        let refused =
+            || reject!(EACCES, BadMem::ReadOnly { reg: Reg(regno), is: RegType::of(&reg) });
         match reg.kind {
             RegKind::Pkt | RegKind::PktMeta => {
                 self.check_packet_access(regno, reg.off, size, zero_allowed)
@@ -77,7 +78,7 @@ impl Env<'_> {
                 if zero_allowed && size == 0 && reg.is_null() {
                     return Ok(());
                 }
-                reject!(EACCES, "R{regno} type={} expected=fp", type_name(&reg))
+                reject!(EACCES, BadArg::NotFramePointer { reg: Reg(regno), is: RegType::of(&reg) })
             }
         }
     }
@@ -114,24 +115,20 @@ impl Env<'_> {
         let mut unknown_size = HelperMem { uninit: false, ..*mem };
         let mem = if known { mem } else { &mut unknown_size };
         if reg.v.smin < 0 {
-            return reject!(
-                EACCES,
-                "R{regno} min value is negative, either use unsigned or 'var &= const'"
-            );
+            return reject!(EACCES, BadMem::LengthNegative { reg: Reg(regno) });
         }
         if reg.v.umin == 0 && !zero_allowed {
             return reject!(
                 EACCES,
-                "R{regno} invalid zero-sized read: u64=[{},{}]",
-                reg.v.umin as i64,
-                reg.v.umax as i64
+                BadMem::LengthZero {
+                    reg: Reg(regno),
+                    min: reg.v.umin as i64,
+                    max: reg.v.umax as i64
+                }
             );
         }
         if reg.v.umax >= MAX_VAR_OFF as u64 {
-            return reject!(
-                EACCES,
-                "R{regno} unbounded memory access, use 'var &= const' or 'if (var < const)'"
-            );
+            return reject!(EACCES, BadMem::LengthUnbounded { reg: Reg(regno) });
         }
         self.check_helper_mem_access(regno - 1, reg.v.umax as i32, kind, zero_allowed, mem)?;
         self.mark_chain_precision(regno)

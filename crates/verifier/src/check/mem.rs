@@ -8,7 +8,8 @@ use crate::calls;
 use crate::domain::Tnum;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
-use crate::log::{tnum_text, type_name};
+use crate::event::{BadMem, BadReg, Bits, Reg, RegType};
+use crate::log::type_name;
 use crate::passes::FieldKind;
 use crate::state::{RegFlags, RegKind, RegState};
 use crate::transfer::ptr::MAX_VAR_OFF;
@@ -102,7 +103,7 @@ impl Env<'_> {
         match reg.kind {
             RegKind::MapKey if plain => {
                 if write {
-                    return reject!(EACCES, "write to change key R{regno} not allowed");
+                    return reject!(EACCES, BadMem::WritesKey { reg: Reg(regno) });
                 }
                 let key_size = self.map_def(&reg).key_size;
                 self.check_mem_region_access(regno, off, bytes, key_size, false)?;
@@ -125,7 +126,7 @@ impl Env<'_> {
             }
             RegKind::Pkt | RegKind::PktMeta if plain => {
                 if write && !self.may_access_packet(None, true) {
-                    return reject!(EACCES, "cannot write into packet");
+                    return reject!(EACCES, BadMem::WritesPacket);
                 }
                 self.check_leak(kind, value, "packet")?;
                 self.check_packet_access(regno, off, bytes, false)?;
@@ -134,13 +135,16 @@ impl Env<'_> {
             RegKind::FlowKeys if plain => {
                 self.check_leak(kind, value, "flow keys")?;
                 if off < 0 || off as u64 + bytes as u64 > FLOW_KEYS_SIZE {
-                    return reject!(EACCES, "invalid access to flow keys off={off} size={bytes}");
+                    return reject!(EACCES, BadMem::FlowKeys { off, size: bytes });
                 }
                 self.loaded(kind, value);
             }
             _ if reg.is_socket() && plain => {
                 if write {
-                    return reject!(EACCES, "R{regno} cannot write into {}", type_name(&reg));
+                    return reject!(
+                        EACCES,
+                        BadMem::ReadOnly { reg: Reg(regno), is: RegType::of(&reg) }
+                    );
                 }
                 self.check_sock_access(&reg, regno, off, bytes)?;
                 self.loaded(kind, value);
@@ -156,13 +160,16 @@ impl Env<'_> {
             RegKind::Buf if !reg.may_be_null() => {
                 let rdonly = reg.flags.contains(RegFlags::RDONLY);
                 if rdonly && write {
-                    return reject!(EACCES, "R{regno} cannot write into {}", type_name(&reg));
+                    return reject!(
+                        EACCES,
+                        BadMem::ReadOnly { reg: Reg(regno), is: RegType::of(&reg) }
+                    );
                 }
                 check_buffer(if rdonly { "rdonly" } else { "rdwr" }, &reg, regno, off, bytes)?;
                 self.loaded(kind, value);
             }
             RegKind::Arena if plain => self.loaded(kind, value),
-            _ => return reject!(EACCES, "R{regno} invalid mem access '{}'", type_name(&reg)),
+            _ => return reject!(EACCES, BadMem::Access { reg: Reg(regno), is: RegType::of(&reg) }),
         }
         if let (false, Some(value)) = (write, value)
             && bytes < 8
@@ -185,10 +192,10 @@ impl Env<'_> {
         }
     }
 
-    fn check_leak(&self, kind: AccessKind, value: Option<usize>, into: &str) -> Checked {
+    fn check_leak(&self, kind: AccessKind, value: Option<usize>, into: &'static str) -> Checked {
         match value {
             Some(value) if kind == AccessKind::Write && self.is_pointer_value(value) => {
-                reject!(EACCES, "R{value} leaks addr into {into}")
+                reject!(EACCES, BadReg::LeaksInto { reg: Reg(value), into })
             }
             _ => Ok(()),
         }
@@ -251,7 +258,7 @@ impl Env<'_> {
             // A pointer of which only half is there cannot be sign-extended.
             let extends = matches!(self.ops[insn_idx], Some(Op::Load { signed: true, .. }));
             if extends && loaded.is_packet_any() {
-                return reject!(EACCES, "invalid bpf_context access off={off} size={size}");
+                return reject!(EACCES, BadMem::Ctx { off, size });
             }
             if loaded.is_scalar() {
                 loaded.precise = !self.caps.bpf_capable;
@@ -321,16 +328,10 @@ impl Env<'_> {
         let value_size = def.value_size;
         let write = kind == AccessKind::Write;
         if write && def.prog_flags() & map_flags::RDONLY_PROG != 0 {
-            return reject!(
-                EACCES,
-                "write into map forbidden, value_size={value_size} off={off} size={size}"
-            );
+            return reject!(EACCES, BadMem::MapReadOnly { have: value_size, off, size });
         }
         if !write && def.flags & map_flags::WRONLY_PROG != 0 {
-            return reject!(
-                EACCES,
-                "read from map forbidden, value_size={value_size} off={off} size={size}"
-            );
+            return reject!(EACCES, BadMem::MapWriteOnly { have: value_size, off, size });
         }
         Ok(())
     }
@@ -368,25 +369,24 @@ impl Env<'_> {
                 continue;
             }
             if !field.kind.is_kptr() {
-                return reject!(
-                    EACCES,
-                    "{} cannot be accessed directly by load/store",
-                    field.kind.name()
-                );
+                return reject!(EACCES, BadMem::FieldDirect { field: field.kind.name() });
             }
             let name = if field.kind == FieldKind::Uptr { "uptr" } else { "kptr" };
             if !direct {
-                return reject!(EACCES, "{name} cannot be accessed indirectly by helper");
+                return reject!(EACCES, BadMem::FieldByHelper { field: name });
             }
             let Some(var) = reg.v.as_const() else {
-                return reject!(EACCES, "{name} access cannot have variable offset");
+                return reject!(EACCES, BadMem::FieldVariable { field: name });
             };
             let at = var.wrapping_add(off as u64);
             if u64::from(start) != at {
-                return reject!(EACCES, "{name} access misaligned expected={start} off={at}");
+                return reject!(
+                    EACCES,
+                    BadMem::FieldMisaligned { field: name, expected: start, off: at }
+                );
             }
             if size != 8 {
-                return reject!(EACCES, "{name} access size must be BPF_DW");
+                return reject!(EACCES, BadMem::FieldSize { field: name });
             }
         }
         Ok(())
@@ -403,10 +403,10 @@ impl Env<'_> {
         let reg = *self.reg(regno);
         let rdonly = reg.flags.contains(RegFlags::RDONLY);
         if reg.may_be_null() {
-            return reject!(EACCES, "R{regno} invalid mem access '{}'", type_name(&reg));
+            return reject!(EACCES, BadMem::Access { reg: Reg(regno), is: RegType::of(&reg) });
         }
         if kind == AccessKind::Write && rdonly {
-            return reject!(EACCES, "R{regno} cannot write into {}", type_name(&reg));
+            return reject!(EACCES, BadMem::ReadOnly { reg: Reg(regno), is: RegType::of(&reg) });
         }
         self.check_leak(kind, value, "mem")?;
         if !(rdonly && reg.flags.contains(RegFlags::UNTRUSTED)) {
@@ -429,25 +429,17 @@ impl Env<'_> {
         let low = reg.v.smin.checked_add(off.into());
         let fits = low.is_some_and(|low| i32::try_from(low).is_ok() && low >= 0);
         if reg.v.smin < 0 && !fits {
-            return reject!(
-                EACCES,
-                "R{regno} min value is negative, either use unsigned index or do a if (index >=0) check."
-            );
+            return reject!(EACCES, BadMem::MayBeNegative { reg: Reg(regno) });
         }
         let low = reg.v.smin.wrapping_add(off.into()) as i32;
-        self.check_region(regno, low, size, mem_size, zero_allowed).map_err(|reject| {
-            reject.then(format!("R{regno} min value is outside of the allowed memory range"))
-        })?;
+        self.check_region(regno, low, size, mem_size, zero_allowed)
+            .map_err(|reject| reject.then(BadMem::MinOutside { reg: Reg(regno) }))?;
         if reg.v.umax >= MAX_VAR_OFF as u64 {
-            return reject!(
-                EACCES,
-                "R{regno} unbounded memory access, make sure to bounds check any such access"
-            );
+            return reject!(EACCES, BadMem::Unbounded { reg: Reg(regno) });
         }
         let high = (reg.v.umax as i64 + i64::from(off)) as i32;
-        self.check_region(regno, high, size, mem_size, zero_allowed).map_err(|reject| {
-            reject.then(format!("R{regno} max value is outside of the allowed memory range"))
-        })
+        self.check_region(regno, high, size, mem_size, zero_allowed)
+            .map_err(|reject| reject.then(BadMem::MaxOutside { reg: Reg(regno) }))
     }
 
     /// The same for a known offset.
@@ -465,32 +457,18 @@ impl Env<'_> {
         }
         let reg = self.reg(regno);
         if !reg.flags.is_empty() {
-            return reject!(
-                EACCES,
-                "invalid access to memory, mem_size={mem_size} off={off} size={size}"
-            );
+            return reject!(EACCES, BadMem::Region { have: mem_size, off, size });
         }
         match reg.kind {
-            RegKind::MapKey => reject!(
-                EACCES,
-                "invalid access to map key, key_size={} off={off} size={size}",
-                mem_size as i32
-            ),
-            RegKind::MapValue => reject!(
-                EACCES,
-                "invalid access to map value, value_size={} off={off} size={size}",
-                mem_size as i32
-            ),
+            RegKind::MapKey => reject!(EACCES, BadMem::MapKey { have: mem_size as i32, off, size }),
+            RegKind::MapValue => {
+                reject!(EACCES, BadMem::MapValue { have: mem_size as i32, off, size })
+            }
             RegKind::Pkt | RegKind::PktMeta | RegKind::PktEnd => reject!(
                 EACCES,
-                "invalid access to packet, off={off} size={size}, R{regno}(id={},off={off},r={})",
-                reg.id,
-                mem_size as i32
+                BadMem::Packet { off, size, reg: Reg(regno), id: reg.id, range: mem_size as i32 }
             ),
-            _ => reject!(
-                EACCES,
-                "invalid access to memory, mem_size={mem_size} off={off} size={size}"
-            ),
+            _ => reject!(EACCES, BadMem::Region { have: mem_size, off, size }),
         }
     }
 
@@ -504,16 +482,13 @@ impl Env<'_> {
     ) -> Checked {
         let reg = self.reg(regno);
         if reg.v.smin < 0 {
-            return reject!(
-                EACCES,
-                "R{regno} min value is negative, either use unsigned index or do a if (index >=0) check."
-            );
+            return reject!(EACCES, BadMem::MayBeNegative { reg: Reg(regno) });
         }
         if reg.range() < 0 {
-            return reject!(EINVAL, "R{regno} offset is outside of the packet");
+            return reject!(EINVAL, BadMem::OutsidePacket { reg: Reg(regno) });
         }
         self.check_region(regno, off, size, reg.range() as u32, zero_allowed)
-            .map_err(|reject| reject.then(format!("R{regno} offset is outside of the packet")))
+            .map_err(|reject| reject.then(BadMem::OutsidePacket { reg: Reg(regno) }))
     }
 
     /// Whether this type of program may touch packet bytes directly; `helper`: what the helper
@@ -539,16 +514,13 @@ impl Env<'_> {
 
     fn check_sock_access(&self, reg: &RegState, regno: usize, off: i32, size: i32) -> Checked {
         if reg.v.smin < 0 {
-            return reject!(
-                EACCES,
-                "R{regno} min value is negative, either use unsigned index or do a if (index >=0) check."
-            );
+            return reject!(EACCES, BadMem::MayBeNegative { reg: Reg(regno) });
         }
         let name = type_name(reg);
         if uapi::pointee_access(&name, off, size as u32, false) == Some(true) {
             return Ok(());
         }
-        reject!(EACCES, "R{regno} invalid {name} access off={off} size={size}")
+        reject!(EACCES, BadMem::Object { reg: Reg(regno), object: name.into(), off, size })
     }
 
     /// The pointer was not moved since it was obtained.
@@ -561,25 +533,19 @@ impl Env<'_> {
         if reg.off < 0 {
             return reject!(
                 EACCES,
-                "negative offset {} ptr R{regno} off={} disallowed",
-                type_name(reg),
-                reg.off
+                BadMem::NegativeOffset { is: RegType::of(reg), reg: Reg(regno), off: reg.off }
             );
         }
         if !fixed_ok && reg.off != 0 {
             return reject!(
                 EACCES,
-                "dereference of modified {} ptr R{regno} off={} disallowed",
-                type_name(reg),
-                reg.off
+                BadMem::Modified { is: RegType::of(reg), reg: Reg(regno), off: reg.off }
             );
         }
         if reg.v.as_const() != Some(0) {
             return reject!(
                 EACCES,
-                "variable {} access var_off={} disallowed",
-                type_name(reg),
-                tnum_text(reg.v.var_off)
+                BadMem::Variable { is: RegType::of(reg), var_off: Bits(reg.v.var_off) }
             );
         }
         Ok(())
@@ -605,9 +571,12 @@ impl Env<'_> {
             if strict && !at.is_aligned(size as u64) {
                 return reject!(
                     EACCES,
-                    "misaligned packet access off 2+{}+{}+{off} size {size}",
-                    tnum_text(reg.v.var_off),
-                    reg.off
+                    BadMem::PacketMisaligned {
+                        var_off: Bits(reg.v.var_off),
+                        reg_off: reg.off,
+                        off,
+                        size
+                    }
                 );
             }
             return Ok(());
@@ -631,9 +600,13 @@ impl Env<'_> {
         if strict && !at.is_aligned(size as u64) {
             return reject!(
                 EACCES,
-                "misaligned {what}access off {}+{}+{off} size {size}",
-                tnum_text(reg.v.var_off),
-                reg.off
+                BadMem::Misaligned {
+                    what,
+                    var_off: Bits(reg.v.var_off),
+                    reg_off: reg.off,
+                    off,
+                    size
+                }
             );
         }
         Ok(())
@@ -673,7 +646,7 @@ impl Env<'_> {
             *before = (kind, (ptr.flags | before.1) & kept);
             return Ok(());
         }
-        reject!(EINVAL, "same insn cannot be used with different pointers")
+        reject!(EINVAL, BadMem::TwoKinds)
     }
 
     fn note_access(&mut self, insn_idx: usize, reg: &RegState) {
@@ -696,20 +669,19 @@ impl Env<'_> {
 
 /// Offset of a load through a buffer pointer: constant and not negative.
 pub(super) fn check_buffer(
-    what: &str,
+    what: &'static str,
     reg: &RegState,
     regno: usize,
     off: i32,
     size: i32,
 ) -> Checked {
     if off < 0 {
-        return reject!(EACCES, "R{regno} invalid {what} buffer access: off={off}, size={size}");
+        return reject!(EACCES, BadMem::Buffer { reg: Reg(regno), what, off, size });
     }
     if reg.v.as_const() != Some(0) {
         return reject!(
             EACCES,
-            "R{regno} invalid variable buffer offset: off={off}, var_off={}",
-            tnum_text(reg.v.var_off)
+            BadMem::BufferVariable { reg: Reg(regno), off, var_off: Bits(reg.v.var_off) }
         );
     }
     Ok(())

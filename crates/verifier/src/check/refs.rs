@@ -3,6 +3,7 @@
 
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
+use crate::event::BadExit;
 use crate::state::{RefKind, Reference, RegFlags, RegKind, RegState};
 
 impl Env<'_> {
@@ -31,10 +32,10 @@ impl Env<'_> {
         &mut self,
         exception_exit: bool,
         check_lock: bool,
-        what: &str,
+        what: &'static str,
     ) -> Checked {
         if check_lock && self.state.active_locks != 0 {
-            return reject!(EINVAL, "{what} cannot be used inside bpf_spin_lock-ed region");
+            return reject!(EINVAL, BadExit::LockHeld { what });
         }
         if exception_exit || self.state.curframe() == 0 {
             self.check_reference_leak(what)?;
@@ -46,23 +47,23 @@ impl Env<'_> {
         ];
         match open.iter().find(|(open, _)| *open) {
             Some((_, region)) if check_lock => {
-                reject!(EINVAL, "{what} cannot be used inside {region} region")
+                reject!(EINVAL, BadExit::RegionOpen { what, region })
             }
             _ => Ok(()),
         }
     }
 
-    fn check_reference_leak(&self, what: &str) -> Checked {
+    fn check_reference_leak(&self, what: &'static str) -> Checked {
         let mut leaked: Option<Reject> = None;
         for r in self.state.refs.iter().filter(|r| r.kind == RefKind::Ptr) {
-            let text = format!("Unreleased reference id={} alloc_insn={}", r.id, r.insn_idx);
+            let reason = BadExit::ReferenceLeft { id: r.id, insn: r.insn_idx as usize };
             leaked = Some(match leaked {
-                None => Reject::new(uapi::Errno::EINVAL, text),
-                Some(before) => before.then(text),
+                None => Reject::new(uapi::Errno::EINVAL, reason),
+                Some(before) => before.then(reason),
             });
         }
         match leaked {
-            Some(reject) => Err(reject.then(format!("{what} would lead to reference leak"))),
+            Some(reject) => Err(reject.then(BadExit::ReferenceLeak { what })),
             None => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 use super::AccessKind;
 use crate::env::Env;
 use crate::error::{Checked, reject};
-use crate::log::tnum_text;
+use crate::event::{BadStack, Bits, Reg};
 use crate::state::{FuncState, HistFlags, RegKind, RegState, SlotByte, slot_of};
 use crate::transfer::ptr::MAX_VAR_OFF;
 
@@ -60,7 +60,7 @@ impl Env<'_> {
         let slot = *self.state.frame(frame).stack.slot(spi);
         if !self.caps.allow_ptr_leaks && slot.is_spilled() && !slot.spilled.is_scalar() && size != 8
         {
-            return reject!(EACCES, "attempt to corrupt spilled pointer on stack");
+            return reject!(EACCES, BadStack::CorruptsSpill);
         }
         let reg = match stored {
             Stored::Reg(n) => Some(*self.reg(n)),
@@ -102,13 +102,10 @@ impl Env<'_> {
             (_, Some(reg)) if is_spillable(reg.kind) => {
                 if size != 8 {
                     self.say_source_line(insn_idx);
-                    return reject!(EACCES, "invalid size of register spill");
+                    return reject!(EACCES, BadStack::SpillSize);
                 }
                 if frame != self.state.curframe() && reg.kind == RegKind::Stack {
-                    return reject!(
-                        EINVAL,
-                        "cannot spill pointers to stack into stack frame of the caller"
-                    );
+                    return reject!(EINVAL, BadStack::IntoCaller);
                 }
                 self.save_register(frame, spi, reg, size);
             }
@@ -168,10 +165,7 @@ impl Env<'_> {
             let slot = *self.state.frame(frame).stack.slot(spi);
             let old = slot.bytes[byte];
             if !self.caps.allow_ptr_leaks && !matches!(old, SlotByte::Misc | SlotByte::Zero) {
-                return reject!(
-                    EINVAL,
-                    "spilled ptr in range of var-offset stack write; insn {insn_idx}, ptr off: {at}"
-                );
+                return reject!(EINVAL, BadStack::VariableOverSpill { insn: insn_idx, off: at });
             }
             if zero && old == SlotByte::Spill && slot.is_spilled() && slot.spilled.is_null() {
                 zero_used = true;
@@ -186,10 +180,7 @@ impl Env<'_> {
                 zero_used = true;
             }
             if old == SlotByte::Invalid && !self.caps.allow_uninit_stack {
-                return reject!(
-                    EINVAL,
-                    "uninit stack in range of var-offset write prohibited for !root; insn {insn_idx}, off: {at}"
-                );
+                return reject!(EINVAL, BadStack::VariableOverUnset { insn: insn_idx, off: at });
             }
             self.state.frame_mut(frame).stack.slot_mut(spi).bytes[byte] = new;
         }
@@ -222,8 +213,7 @@ impl Env<'_> {
             let Some(dst) = dst else {
                 return reject!(
                     EACCES,
-                    "variable offset stack pointer cannot be passed into helper function; var_off={} off={off} size={size}",
-                    tnum_text(ptr.v.var_off)
+                    BadStack::VariableToHelper { var_off: Bits(ptr.v.var_off), off, size }
                 );
             };
             return self.read_variable(regno, &ptr, off, size, dst);
@@ -247,14 +237,14 @@ impl Env<'_> {
                 match dst {
                     Some(dst) => *self.reg_mut(dst) = reg,
                     None if !self.caps.allow_ptr_leaks && reg.is_not_scalar() => {
-                        return reject!(EACCES, "leaking pointer from stack off {off}");
+                        return reject!(EACCES, BadStack::LeaksPointer { off });
                     }
                     None => {}
                 }
             } else {
                 if !reg.is_scalar() {
                     self.say_source_line(self.insn_idx);
-                    return reject!(EACCES, "invalid size of register fill");
+                    return reject!(EACCES, BadStack::FillSize);
                 }
                 let Some(dst) = dst else { return Ok(()) };
                 from_spill = self.fill_part(&slot, off, size, spill_size, dst)?;
@@ -319,11 +309,7 @@ impl Env<'_> {
             SlotByte::Invalid => self.caps.allow_uninit_stack,
             _ => false,
         };
-        if ok {
-            Ok(())
-        } else {
-            reject!(EACCES, "invalid read from stack off {off}+{i} size {size}")
-        }
+        if ok { Ok(()) } else { reject!(EACCES, BadStack::Unset { off, byte: i, size }) }
     }
 
     /// The register becomes zero if all bytes are, else unknown.
@@ -373,7 +359,7 @@ impl Env<'_> {
     ) -> Checked {
         let ptr = *self.reg(regno);
         if size == 0 && !zero_allowed {
-            return reject!(EACCES, "invalid zero-sized read");
+            return reject!(EACCES, BadStack::ZeroSized);
         }
         let clobber = kind == AccessKind::Write;
         self.check_stack_bounds(regno, off, size, kind)?;
@@ -384,8 +370,10 @@ impl Env<'_> {
                 if !self.caps.bypass_spec_v1 {
                     return reject!(
                         EACCES,
-                        "R{regno} variable offset stack access prohibited for !root, var_off={}",
-                        tnum_text(ptr.v.var_off)
+                        BadStack::VariableForbidden {
+                            reg: Reg(regno),
+                            var_off: Bits(ptr.v.var_off)
+                        }
                     );
                 }
                 raw = None;
@@ -398,7 +386,7 @@ impl Env<'_> {
                 let stack = &self.state.frame(frame).stack;
                 let byte = stack.slots().get(slot_of(at)).map(|s| s.bytes[byte_of(at)]);
                 if byte == Some(SlotByte::Dynptr) {
-                    return reject!(EACCES, "potential write to dynptr at off={at} disallowed");
+                    return reject!(EACCES, BadStack::OverDynptr { off: at });
                 }
             }
             *raw = Some((regno, size));
@@ -407,15 +395,13 @@ impl Env<'_> {
         for at in min..max + size {
             let spi = slot_of(at);
             if !self.make_readable(frame, at, clobber) {
-                let what = match known {
-                    Some(_) => format!("off {min}"),
-                    None => format!("var_off {}", tnum_text(ptr.v.var_off)),
+                let (reg, byte, var_off) = (Reg(regno), at - min, Bits(ptr.v.var_off));
+                return match known {
+                    Some(_) => {
+                        reject!(EACCES, BadStack::UnsetForHelper { reg, off: min, byte, size })
+                    }
+                    None => reject!(EACCES, BadStack::UnsetVariable { reg, var_off, byte, size }),
                 };
-                return reject!(
-                    EACCES,
-                    "invalid read from stack R{regno} {what}+{} size {size}",
-                    at - min
-                );
             }
             self.mark_stack_read(frame, spi);
         }
@@ -470,7 +456,7 @@ impl Env<'_> {
                 if ptr.v.smax >= MAX_VAR_OFF || ptr.v.smin <= -MAX_VAR_OFF {
                     return reject!(
                         EACCES,
-                        "invalid unbounded variable-offset {what} stack R{regno}"
+                        BadStack::UnboundedVariable { access: what, reg: Reg(regno) }
                     );
                 }
                 (ptr.v.smin + i64::from(off), ptr.v.smax + i64::from(off) + i64::from(size))
@@ -492,14 +478,12 @@ impl Env<'_> {
             self.grow_stack(frame, min as i32);
             return Ok(());
         };
-        let text = match known {
-            Some(_) => format!("invalid {what} stack R{regno} off={off} size={size}"),
-            None => format!(
-                "invalid variable-offset {what} stack R{regno} var_off={} off={off} size={size}",
-                tnum_text(ptr.v.var_off)
-            ),
+        let (access, reg, var_off) = (what, Reg(regno), Bits(ptr.v.var_off));
+        let reason = match known {
+            Some(_) => BadStack::Outside { access, reg, off, size },
+            None => BadStack::OutsideVariable { access, reg, var_off, off, size },
         };
-        Err(crate::error::Reject::new(errno, text))
+        Err(crate::error::Reject::new(errno, reason))
     }
 
     fn grow_stack(&mut self, frame: usize, off: i32) {

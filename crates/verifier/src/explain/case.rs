@@ -7,10 +7,10 @@ use isa::{Callee, Op, Src};
 use uapi::{ArgType, HelperProto};
 
 use super::chase::{self, Hop, How, Loc};
-use super::pattern::Holes;
 use super::trace::Step;
 use super::words;
 use crate::env::Env;
+use crate::event::{Reason, Seen};
 use crate::state::{RegKind, RegState};
 
 /// From here on helper numbers are marks that loaders leave, not helpers.
@@ -24,10 +24,10 @@ pub(super) struct Case<'c> {
     pub(super) whole: bool,
     pub(super) insn: Option<usize>,
     pub(super) op: Option<Op>,
-    /// All lines of Linux's message.
-    pub(super) lines: Vec<&'c str>,
-    /// What stood for the wildcards of the cause's pattern.
-    pub(super) holes: Holes<'c>,
+    /// All that is wrong, in Linux's order.
+    pub(super) reasons: &'c [Reason],
+    /// Registers and numbers of the reason that is explained.
+    pub(super) seen: Seen,
     /// History of the first register involved.
     pub(super) past: OnceCell<Vec<Hop>>,
 }
@@ -61,7 +61,7 @@ impl<'c> Case<'c> {
 
     /// The register that the message names, or the one the instruction works on.
     pub(super) fn main_reg(&self) -> Option<usize> {
-        self.holes.regs.first().copied().or_else(|| self.operands().first().copied())
+        self.seen.regs.first().copied().or_else(|| self.operands().first().copied())
     }
 
     /// State of [`Case::main_reg`].
@@ -153,7 +153,7 @@ impl<'c> Case<'c> {
                 (base.index(), off, i64::from(size.bytes()), true)
             }
             Op::Call(_) => {
-                let n = *self.holes.regs.first()?;
+                let n = *self.seen.regs.first()?;
                 let (size, write) = self.arg_memory(n)?;
                 (n, 0, size, write)
             }

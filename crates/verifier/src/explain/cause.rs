@@ -1,6 +1,7 @@
 //! A row of the table of causes.
 
 use super::case::Case;
+use crate::event::Reason;
 
 /// A sentence of an explanation.
 #[derive(Clone, Copy)]
@@ -25,7 +26,7 @@ impl Say {
 pub(super) enum About {
     /// None: the rule is not about values.
     None,
-    /// The one in the message, or the operands.
+    /// Those of the reason, or the operands.
     Named,
     /// The operands.
     Operands,
@@ -38,9 +39,9 @@ pub(super) enum About {
 pub(super) struct Cause {
     /// A stable word.
     pub(super) id: &'static str,
-    /// Linux's messages for it: see [`super::pattern`].
-    pub(super) patterns: &'static [&'static str],
-    /// Where one message has several causes.
+    /// The reasons that it explains.
+    pub(super) explains: fn(&Reason) -> bool,
+    /// Where one reason has several causes.
     pub(super) when: fn(&Case<'_>) -> bool,
     pub(super) title: &'static str,
     pub(super) required: Say,
@@ -53,12 +54,12 @@ pub(super) struct Cause {
 impl Cause {
     pub(super) const fn new(
         id: &'static str,
-        patterns: &'static [&'static str],
+        explains: fn(&Reason) -> bool,
         title: &'static str,
     ) -> Cause {
         Cause {
             id,
-            patterns,
+            explains,
             when: |_| true,
             title,
             required: Say::Nothing,

@@ -7,6 +7,8 @@ use uapi::Errno;
 pub struct Explanation {
     /// Which kind of mistake it is: a stable word such as `packet-bounds`.
     pub cause: &'static str,
+    /// What the verifier met, finer than the cause: `mem-max-outside`; empty where Linux is silent.
+    pub reason: String,
     /// What is wrong, in plain words and without particulars.
     pub title: String,
     /// What BPF_PROG_LOAD returns.

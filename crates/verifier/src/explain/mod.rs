@@ -2,8 +2,7 @@
 //! there and what usually helps.
 //!
 //! The program is verified once more with the path kept ([`trace`]); values are followed back
-//! along it ([`chase`]), and a table ([`causes`]) says which rule stands behind each of Linux's
-//! messages. Everything told of registers comes from the states. Nothing here lays out text:
+//! along it ([`chase`]), and a table ([`causes`]) says which rule stands behind each reason. Everything told of registers comes from the states. Nothing here lays out text:
 //! that is for the printers of [`Explanation`].
 
 mod case;
@@ -13,7 +12,6 @@ mod chase;
 mod data;
 mod origin;
 mod path;
-mod pattern;
 mod place;
 mod trace;
 mod words;
@@ -25,6 +23,7 @@ pub(crate) use trace::{Step, Trace};
 
 use crate::env::Env;
 use crate::error::Reject;
+use crate::event::{Reason, Seen};
 use crate::input::{LogOptions, Policy, Program, World};
 use crate::log::Log;
 use crate::passes;
@@ -32,7 +31,6 @@ use case::Case;
 use cause::{About, Cause};
 use chase::Loc;
 use path::Past;
-use pattern::Holes;
 
 /// Why Linux 6.18 rejects the program, for people; `None` if it accepts it.
 pub fn explain(program: &Program, world: &World, policy: &Policy) -> Option<Explanation> {
@@ -50,8 +48,7 @@ pub fn explain(program: &Program, world: &World, policy: &Policy) -> Option<Expl
 fn explain_reject(env: &mut Env<'_>, reject: &Reject) -> Explanation {
     let trace = env.trace.take().unwrap_or_default();
     let env = &*env;
-    let (cause, message, holes) = recognise(env, &trace, reject);
-    let case = case(env, &trace, reject, holes);
+    let (cause, message, case) = recognise(env, &trace, reject);
     let subjects = subjects(&case, cause);
     let pasts: Vec<Past> = subjects
         .iter()
@@ -62,9 +59,10 @@ fn explain_reject(env: &mut Env<'_>, reject: &Reject) -> Explanation {
     let suggestion = cause.help.to(&case);
     Explanation {
         cause: cause.id,
-        title: title(cause, reject, message),
+        reason: reject.reasons().first().map(Reason::id).unwrap_or_default(),
+        title: title(cause, reject, &message),
         errno: reject.errno(),
-        message: message.to_owned(),
+        message,
         place: case.insn.map(|insn| place::place(env, insn)),
         label: case.does(),
         required: cause.required.to(&case),
@@ -83,32 +81,35 @@ fn title(cause: &Cause, reject: &Reject, message: &str) -> String {
     }
 }
 
-/// The row of the table that the rejection fits, the line of its message that does, and how.
+/// The row of the table that explains the rejection, Linux's line for it, and what the row looks at.
 fn recognise<'a>(
     env: &'a Env<'a>,
     trace: &'a Trace,
     reject: &'a Reject,
-) -> (&'static Cause, &'a str, Holes<'a>) {
+) -> (&'static Cause, String, Case<'a>) {
+    let reasons = reject.reasons();
+    let of = |seen| case(env, trace, reject, seen);
     if reject.feature().is_some() {
-        return (causes::NOT_MODELLED, reject.lines().first().map_or("", |l| l), Holes::default());
+        return (causes::NOT_MODELLED, line(reasons.first()), of(Seen::default()));
     }
-    // Linux's last line is the answer that people know; some only dump what the earlier ones mean.
-    let lines = || reject.lines().iter().rev().flat_map(|text| text.lines().rev());
-    for line in lines() {
-        for cause in causes::all() {
-            for pattern in cause.patterns {
-                let Some(holes) = pattern::fit(pattern, line) else { continue };
-                let case = case(env, trace, reject, holes);
-                if (cause.when)(&case) {
-                    return (cause, line, case.holes);
-                }
-            }
+    // The last reason is the answer that people know; some only dump what the earlier ones mean.
+    for reason in reasons.iter().rev() {
+        let case = of(reason.seen());
+        let row = causes::all().find(|cause| (cause.explains)(reason) && (cause.when)(&case));
+        if let Some(cause) = row {
+            return (cause, line(Some(reason)), case);
         }
     }
-    (causes::OTHER, lines().next().unwrap_or(""), Holes::default())
+    (causes::OTHER, line(reasons.last()), of(Seen::default()))
 }
 
-fn case<'c>(env: &'c Env<'c>, trace: &'c Trace, reject: &'c Reject, holes: Holes<'c>) -> Case<'c> {
+/// The last line of Linux's wording.
+fn line(reason: Option<&Reason>) -> String {
+    let text = reason.map(Reason::to_string).unwrap_or_default();
+    text.lines().last().unwrap_or_default().to_owned()
+}
+
+fn case<'c>(env: &'c Env<'c>, trace: &'c Trace, reject: &'c Reject, seen: Seen) -> Case<'c> {
     // Without an instruction of its own the end of the path is meant, or nothing.
     let end = trace.steps().last().map(|step| step.insn);
     let insn = reject.insn().or(end).filter(|&insn| insn < env.prog.insns.len());
@@ -119,8 +120,8 @@ fn case<'c>(env: &'c Env<'c>, trace: &'c Trace, reject: &'c Reject, holes: Holes
         whole: trace.is_whole(),
         insn,
         op: insn.and_then(|insn| env.ops[insn]),
-        lines: reject.lines().iter().flat_map(|text| text.lines()).collect(),
-        holes,
+        reasons: reject.reasons(),
+        seen,
         past: OnceCell::new(),
     }
 }
@@ -131,7 +132,7 @@ fn subjects(case: &Case<'_>, cause: &Cause) -> Vec<Loc> {
         About::None => Vec::new(),
         About::Operands => case.operands(),
         About::Made(make) => make(case),
-        About::Named if !case.holes.regs.is_empty() => case.holes.regs.clone(),
+        About::Named if !case.seen.regs.is_empty() => case.seen.regs.clone(),
         About::Named => case.operands(),
     };
     let mut seen = 0u32;

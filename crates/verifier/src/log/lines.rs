@@ -4,6 +4,7 @@ use isa::disasm::kernel;
 
 use super::say;
 use crate::env::Env;
+use crate::event::Note;
 use crate::passes::LogNames;
 use crate::walk::NO_INSN;
 
@@ -22,7 +23,7 @@ impl Env<'_> {
         if self.log.all_paths() && *print_state {
             let text = self.origin_text();
             let state = self.frame_text(&self.state, self.state.curframe(), true);
-            say!(self, "{text}{state}\n");
+            self.log.say(&Note::From { origin: &text, state: &state });
             *print_state = false;
         }
         self.print_scratched();
@@ -30,7 +31,7 @@ impl Env<'_> {
         self.say_source_line(at);
         self.log.insn_print_start = self.log.text.len();
         let text = self.insn_text(at);
-        say!(self, "{at}: {text}\n");
+        self.log.put(format_args!("{at}: {text}\n"));
         self.log.insn_print_end = self.log.text.len();
     }
 
@@ -58,19 +59,19 @@ impl Env<'_> {
             let column = (width + STEP / 2).max(COLUMN).next_multiple_of(STEP);
             self.log.text.pop();
             let pad = column - width - 1;
-            say!(self, "{:pad$};", " ");
+            self.log.put(format_args!("{:pad$};", " "));
         } else {
-            say!(self, "{}:", self.insn_idx);
+            self.log.put(format_args!("{}:", self.insn_idx));
         }
         let text = self.frame_text(&self.state, self.state.curframe(), false);
-        say!(self, "{text}\n");
+        say!(self, Note::State { text: &text });
         (self.log.scratched_regs, self.log.scratched_slots) = (0, 0);
     }
 
     /// All of one frame of the current path.
     pub(crate) fn print_frame(&mut self, n: usize, all: bool) {
         let text = self.frame_text(&self.state, n, all);
-        say!(self, "{text}\n");
+        say!(self, Note::State { text: &text });
     }
 
     /// The source line of an instruction, once until it changes.
@@ -91,7 +92,7 @@ impl Env<'_> {
         let text = btf.string(line.line_off).unwrap_or_default().trim_start().to_owned();
         let file = btf.string(line.file_name_off).unwrap_or_default();
         let file = file.rsplit('/').next().unwrap_or_default().to_owned();
-        say!(self, "; {text} @ {file}:{}\n", line.line_col >> 10);
+        say!(self, Note::Source { text: &text, file: &file, line: line.line_col >> 10 });
         self.log.last_line = Some(n);
     }
 

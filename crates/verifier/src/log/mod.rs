@@ -5,6 +5,8 @@ mod print_state;
 
 use std::fmt::Write as _;
 
+use crate::error::Reject;
+use crate::event::Note;
 use crate::input::LogOptions;
 
 pub(crate) use print_state::{tnum_text, type_name};
@@ -49,6 +51,19 @@ impl Log {
     /// Whether every path is printed.
     pub(crate) fn all_paths(&self) -> bool {
         self.level & LEVEL2 != 0
+    }
+
+    /// Prints a note as a line.
+    pub(crate) fn say(&mut self, note: &Note<'_>) {
+        let end = if note.ends_line() { "\n" } else { "" };
+        self.put(format_args!("{note}{end}"));
+    }
+
+    /// Prints why the program or path is refused.
+    pub(crate) fn say_reject(&mut self, reject: &Reject) {
+        for reason in reject.reasons() {
+            self.put(format_args!("{reason}\n"));
+        }
     }
 
     /// Appends formatted text; keeps the tail when it grows past the capacity.
@@ -101,16 +116,22 @@ impl Log {
     }
 }
 
-/// `say!(env, "…\n", …)` at levels 1 and 2.
+/// `say!(env, Note::…)` at levels 1 and 2; nothing is made while the log is off.
 macro_rules! say {
-    ($env:expr, $($text:tt)+) => {
-        if $env.log.on() { $env.log.put(format_args!($($text)+)); }
+    ($env:expr, $note:expr) => {
+        if $env.log.on() {
+            let note = $note;
+            $env.log.say(&note);
+        }
     };
 }
-/// `say2!(env, "…\n", …)` at level 2 only.
+/// `say2!(env, Note::…)` at level 2 only.
 macro_rules! say2 {
-    ($env:expr, $($text:tt)+) => {
-        if $env.log.all_paths() { $env.log.put(format_args!($($text)+)); }
+    ($env:expr, $note:expr) => {
+        if $env.log.all_paths() {
+            let note = $note;
+            $env.log.say(&note);
+        }
     };
 }
 pub(crate) use {say, say2};

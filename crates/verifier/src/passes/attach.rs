@@ -5,6 +5,7 @@ use uapi::{AttachType, ProgType, ProgVariant};
 
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
+use crate::event::BadAttach;
 
 /// The function, hook, tracepoint or operation behind `attach_btf_id`.
 #[derive(Clone, Debug, Default)]
@@ -52,13 +53,10 @@ pub(super) fn check(env: &mut Env<'_>) -> Checked {
         if env.sleepable {
             return Ok(());
         }
-        return reject!(EINVAL, "Syscall programs can only be sleepable");
+        return reject!(EINVAL, BadAttach::SyscallSleeps);
     }
     if env.sleepable && !can_sleep(prog_type, env.prog.expected_attach_type) {
-        return reject!(
-            EINVAL,
-            "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable"
-        );
+        return reject!(EINVAL, BadAttach::CannotSleep);
     }
     match prog_type {
         ProgType::StructOps => check_operation(env),
@@ -83,7 +81,7 @@ fn can_sleep(prog_type: ProgType, attach: u32) -> bool {
 fn check_operation(env: &mut Env<'_>) -> Checked {
     let id = env.prog.attach_btf_id;
     if !uapi::gpl_compatible(&env.prog.license) {
-        return reject!(EINVAL, "struct ops programs must have a GPL compatible license");
+        return reject!(EINVAL, BadAttach::StructOpsGpl);
     }
     if id == 0 {
         return reject!(ENOTSUPP);
@@ -91,36 +89,30 @@ fn check_operation(env: &mut Env<'_>) -> Checked {
     let btf = kernel_btf(env)?;
     let t = btf.ty(TypeId(id)).filter(|t| t.kind == Kind::Struct && STRUCT_OPS.contains(&t.name));
     let Some(t) = t else {
-        return reject!(ENOTSUPP, "attach_btf_id {id} is not a supported struct");
+        return reject!(ENOTSUPP, BadAttach::NotStructOps { id });
     };
     let index = env.prog.expected_attach_type;
     let Some(member) = t.members().nth(index as usize) else {
-        return reject!(EINVAL, "attach to invalid member idx {index} of struct {}", t.name);
+        return reject!(EINVAL, BadAttach::MemberIndex { index, name: t.name.into() });
     };
     let proto = btf.resolved(member.type_id).filter(|p| p.kind == Kind::Ptr);
     let proto = proto.and_then(|p| btf.resolved(TypeId(p.size_or_type)));
     let Some(proto) = proto.filter(|p| p.kind == Kind::FuncProto) else {
         return reject!(
             EINVAL,
-            "attach to invalid member {}(@idx {index}) of struct {}",
-            member.name,
-            t.name
+            BadAttach::MemberType { member: member.name.into(), index, name: t.name.into() }
         );
     };
     if t.name == "tcp_congestion_ops" && TCP_UNSUPPORTED.contains(&member.name) {
         return reject!(
             ENOTSUPP,
-            "attach to unsupported member {} of struct {}",
-            member.name,
-            t.name
+            BadAttach::Member { member: member.name.into(), name: t.name.into() }
         );
     }
     if t.name == "bpf_dummy_ops" && env.sleepable && member.name != "test_sleepable" {
         return reject!(
             EINVAL,
-            "attach to unsupported member {} of struct {}",
-            member.name,
-            t.name
+            BadAttach::Member { member: member.name.into(), name: t.name.into() }
         );
     }
     env.attach = Attach {
@@ -142,14 +134,14 @@ fn kernel_btf<'a>(env: &Env<'a>) -> Checked<&'a Btf> {
 fn check_target(env: &mut Env<'_>, prog_type: ProgType) -> Checked {
     let id = env.prog.attach_btf_id;
     if id == 0 {
-        return reject!(EINVAL, "Tracing programs must provide btf_id");
+        return reject!(EINVAL, BadAttach::NoTarget);
     }
     let btf = kernel_btf(env)?;
     let Some(target) = btf.ty(TypeId(id)) else {
-        return reject!(EINVAL, "attach_btf_id {id} is invalid");
+        return reject!(EINVAL, BadAttach::TypeId { id });
     };
     if target.name.is_empty() {
-        return reject!(EINVAL, "attach_btf_id {id} doesn't have a name");
+        return reject!(EINVAL, BadAttach::Nameless { id });
     }
     let attach = env.prog.expected_attach_type;
     if attach == AttachType::TraceRawTp.raw() {
@@ -171,7 +163,7 @@ fn check_target(env: &mut Env<'_>, prog_type: ProgType) -> Checked {
         return reject!(EINVAL);
     }
     if target.kind != Kind::Func {
-        return reject!(EINVAL, "attach_btf_id {id} is not a function");
+        return reject!(EINVAL, BadAttach::NotFunction { id });
     }
     env.attach =
         Attach { name: target.name.to_string(), proto: target.size_or_type, ..Attach::default() };
@@ -185,10 +177,10 @@ fn check_target(env: &mut Env<'_>, prog_type: ProgType) -> Checked {
 /// A tracepoint's arguments: those of its probe function, which has names, else its type's.
 fn tracepoint(btf: &Btf, id: u32) -> Checked<Attach> {
     let Some(t) = btf.ty(TypeId(id)).filter(|t| t.kind == Kind::Typedef) else {
-        return reject!(EINVAL, "attach_btf_id {id} is not a typedef");
+        return reject!(EINVAL, BadAttach::NotTypedef { id });
     };
     let Some(name) = t.name.strip_prefix(TRACEPOINT) else {
-        return reject!(EINVAL, "attach_btf_id {id} points to wrong type name {}", t.name);
+        return reject!(EINVAL, BadAttach::WrongName { id, name: t.name.into() });
     };
     let probe = btf.find_by_name(&format!("__bpf_trace_{name}"), Kind::Func);
     let proto = match probe.and_then(|id| btf.ty(id)) {
@@ -211,13 +203,12 @@ fn check_iterator(function: &str) -> Checked {
 
 fn check_hook(env: &Env<'_>, function: &str) -> Checked {
     if !uapi::gpl_compatible(&env.prog.license) {
-        return reject!(EINVAL, "LSM programs must have a GPL compatible license");
+        return reject!(EINVAL, BadAttach::LsmGpl);
     }
     if !function.starts_with("bpf_lsm_") {
         return reject!(
             EINVAL,
-            "attach_btf_id {} points to wrong type name {function}",
-            env.prog.attach_btf_id
+            BadAttach::WrongName { id: env.prog.attach_btf_id, name: function.into() }
         );
     }
     Ok(())

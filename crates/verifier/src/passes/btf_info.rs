@@ -4,6 +4,7 @@ use btf::{Btf, Kind, Type, TypeId};
 
 use crate::env::Env;
 use crate::error::{Checked, reject};
+use crate::event::BadLoad;
 
 /// The declaration tags on a type.
 pub(crate) fn decl_tags(btf: &Btf, on: u32) -> impl Iterator<Item = Type<'_>> {
@@ -20,22 +21,17 @@ pub(super) fn check_early(env: &mut Env<'_>) -> Checked {
     let mut prev = 0;
     for (n, info) in prog.func_info.iter().enumerate() {
         if n == 0 && info.insn_off != 0 {
-            return reject!(
-                EINVAL,
-                "nonzero insn_off {} for the first func info record",
-                info.insn_off
-            );
+            return reject!(EINVAL, BadLoad::FirstFuncInfo { insn_off: info.insn_off });
         }
         if n > 0 && info.insn_off <= prev {
             return reject!(
                 EINVAL,
-                "same or smaller insn offset ({}) than previous func info record ({prev})",
-                info.insn_off
+                BadLoad::FuncInfoOrder { insn_off: info.insn_off, before: prev }
             );
         }
         let func = btf.ty(TypeId(info.type_id)).filter(|t| t.kind == Kind::Func);
         let Some(func) = func else {
-            return reject!(EINVAL, "invalid type id {} in func info", info.type_id as i32);
+            return reject!(EINVAL, BadLoad::FuncInfoType { id: info.type_id as i32 });
         };
         if btf.kind(TypeId(func.size_or_type)) != Some(Kind::FuncProto) {
             return reject!(EINVAL);
@@ -63,10 +59,10 @@ pub(super) fn check(env: &mut Env<'_>) -> Checked {
 fn check_without_btf(env: &Env<'_>) -> Checked {
     for sub in env.subprogs.iter().skip(1) {
         if sub.has_ld_abs {
-            return reject!(EINVAL, "LD_ABS is not allowed in subprogs without BTF");
+            return reject!(EINVAL, BadLoad::LdAbsWithoutBtf);
         }
         if sub.has_tail_call {
-            return reject!(EINVAL, "tail_call is not allowed in subprogs without BTF");
+            return reject!(EINVAL, BadLoad::TailCallWithoutBtf);
         }
     }
     Ok(())
@@ -75,14 +71,11 @@ fn check_without_btf(env: &Env<'_>) -> Checked {
 fn check_functions(env: &mut Env<'_>, btf: &Btf) -> Checked {
     let infos = &env.prog.func_info;
     if infos.len() != env.subprogs.len() {
-        return reject!(EINVAL, "number of funcs in func_info doesn't match number of subprogs");
+        return reject!(EINVAL, BadLoad::FuncInfoCount);
     }
     for (n, (info, sub)) in infos.iter().zip(&mut env.subprogs).enumerate() {
         if sub.start != info.insn_off as usize {
-            return reject!(
-                EINVAL,
-                "func_info BTF section doesn't match subprog layout in BPF program"
-            );
+            return reject!(EINVAL, BadLoad::FuncInfoLayout);
         }
         let Some(func) = btf.ty(TypeId(info.type_id)) else { return reject!(EINVAL) };
         let scalar = btf
@@ -90,10 +83,10 @@ fn check_functions(env: &mut Env<'_>, btf: &Btf) -> Checked {
             .and_then(|proto| btf.resolved(TypeId(proto.size_or_type)))
             .is_some_and(|ret| returns_scalar(&ret));
         if n > 0 && !scalar && sub.has_ld_abs {
-            return reject!(EINVAL, "LD_ABS is only allowed in functions that return 'int'.");
+            return reject!(EINVAL, BadLoad::LdAbsResult);
         }
         if n > 0 && !scalar && sub.has_tail_call {
-            return reject!(EINVAL, "tail_call is only allowed in functions that return 'int'.");
+            return reject!(EINVAL, BadLoad::TailCallResult);
         }
         sub.name = func.name.to_string();
         sub.func_id = info.type_id;
@@ -115,24 +108,27 @@ fn check_lines(env: &Env<'_>, btf: &Btf) -> Checked {
         if (n > 0 && line.insn_off <= prev) || at >= prog.insns.len() {
             return reject!(
                 EINVAL,
-                "Invalid line_info[{n}].insn_off:{} (prev_offset:{prev} prog->len:{})",
-                line.insn_off,
-                prog.insns.len()
+                BadLoad::LineOffset {
+                    line: n,
+                    insn_off: line.insn_off,
+                    before: prev,
+                    len: prog.insns.len()
+                }
             );
         }
         if prog.insns[at].code == 0 {
-            return reject!(EINVAL, "Invalid insn code at line_info[{n}].insn_off");
+            return reject!(EINVAL, BadLoad::LineInsn { line: n });
         }
         if btf.string_bytes(line.line_off).is_none()
             || btf.string_bytes(line.file_name_off).is_none()
         {
-            return reject!(EINVAL, "Invalid line_info[{n}].line_off or .file_name_off");
+            return reject!(EINVAL, BadLoad::LineText { line: n });
         }
         if let Some(s) = env.subprogs.get(sub) {
             if at == s.start {
                 sub += 1;
             } else if s.start < at {
-                return reject!(EINVAL, "missing bpf_line_info for func#{sub}");
+                return reject!(EINVAL, BadLoad::LineOfFunc { func: sub });
             }
         }
         prev = line.insn_off;
@@ -140,8 +136,7 @@ fn check_lines(env: &Env<'_>, btf: &Btf) -> Checked {
     if sub != env.subprogs.len() {
         return reject!(
             EINVAL,
-            "missing bpf_line_info for {} funcs starting from func#{sub}",
-            env.subprogs.len() - sub
+            BadLoad::LineOfFuncs { count: env.subprogs.len() - sub, func: sub }
         );
     }
     Ok(())

@@ -7,6 +7,7 @@ use super::graph::{CALL, LD_IMM64, is_may_goto};
 use super::live;
 use crate::env::Env;
 use crate::error::{Checked, reject};
+use crate::event::BadFlow;
 
 /// Helpers that walk a callback before they return.
 const SYNC_CALLBACK: &[i32] = &[164, 180, 181, 209];
@@ -70,11 +71,11 @@ impl Walk<'_, '_> {
         let mut at = 0;
         while at < insns.len() {
             if self.state[at] != EXPLORED {
-                return reject!(EINVAL, "unreachable insn {at}");
+                return reject!(EINVAL, BadFlow::Unreachable { insn: at });
             }
             if insns[at].is_ld_imm64() {
                 if self.state[at + 1] != 0 {
-                    return reject!(EINVAL, "jump into the middle of ldimm64 insn {at}");
+                    return reject!(EINVAL, BadFlow::IntoImm64 { insn: at });
                 }
                 at += 1;
             }
@@ -209,7 +210,7 @@ impl Walk<'_, '_> {
             return Ok(Step::Done);
         }
         let Some(to) = usize::try_from(to).ok().filter(|to| *to < self.state.len()) else {
-            return reject!(EINVAL, "jump out of range from insn {at} to {to}");
+            return reject!(EINVAL, BadFlow::JumpRange { from: at, to });
         };
         if kind == BRANCH {
             self.mark_target(to);
@@ -226,7 +227,7 @@ impl Walk<'_, '_> {
                 Ok(Step::Done)
             }
             _ if self.env.caps.bpf_capable => Ok(Step::Done),
-            _ => reject!(EINVAL, "back-edge from insn {at} to {to}"),
+            _ => reject!(EINVAL, BadFlow::BackEdge { from: at, to }),
         }
     }
 }

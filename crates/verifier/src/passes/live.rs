@@ -1,7 +1,6 @@
 //! Which registers may still be read, before each instruction.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use btf::{Kind, TypeId};
 use isa::disasm::Names;
@@ -10,6 +9,7 @@ use uapi::helper;
 
 use super::graph::successors;
 use crate::env::Env;
+use crate::event::{Note, RegMask};
 
 /// r0 to r5.
 const CALLER_SAVED: u16 = 0x3f;
@@ -99,25 +99,16 @@ pub(crate) fn kfunc_name<'w>(env: &Env<'w>, insn: Insn) -> Option<&'w str> {
 
 /// Linux's table at level 2.
 fn print(env: &mut Env<'_>) {
-    let mut text = String::from("Live regs before insn:\n");
-    let insns = &env.prog.insns;
-    for at in (0..insns.len()).filter(|at| !env.aux[*at].is_ld_imm64_tail) {
+    env.log.say(&Note::LiveRegs);
+    for at in 0..env.prog.insns.len() {
         let aux = &env.aux[at];
-        match aux.scc {
-            0 => text.push_str("    "),
-            scc => {
-                let _ = write!(text, "{scc:3} ");
-            }
+        if aux.is_ld_imm64_tail {
+            continue;
         }
-        let _ = write!(text, "{at:3}: ");
-        for reg in 0..10u8 {
-            let live = aux.live_regs & (1 << reg) != 0;
-            text.push(if live { char::from(b'0' + reg) } else { '.' });
-        }
-        text.push(' ');
-        let _ = writeln!(text, "{}", env.insn_text(at));
+        let (component, live) = (aux.scc, RegMask(aux.live_regs.into()));
+        let text = env.insn_text(at);
+        env.log.say(&Note::LiveRegsAt { component, insn: at, live, text: &text });
     }
-    env.log.put(format_args!("{text}"));
 }
 
 /// Names as Linux's log has them.

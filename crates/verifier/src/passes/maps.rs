@@ -5,6 +5,7 @@ use uapi::{MapType, ProgType, map_type_facts};
 use super::fields::FieldKind;
 use crate::env::Env;
 use crate::error::{Checked, reject};
+use crate::event::{BadMap, BadMem};
 
 /// Most maps of a program (`MAX_USED_MAPS`).
 const MAX_USED_MAPS: usize = 64;
@@ -12,16 +13,13 @@ const MAX_USED_MAPS: usize = 64;
 /// The map with this descriptor as index into `World::maps`, noted as used; `true` if it is new.
 pub(super) fn use_map(env: &mut Env<'_>, fd: i32) -> Checked<(usize, bool)> {
     let Some(index) = env.world.maps.iter().position(|m| m.fd == fd) else {
-        return reject!(EBADF, "fd {fd} is not pointing to valid bpf_map");
+        return reject!(EBADF, BadMap::Fd { fd });
     };
     if env.used_maps.contains(&index) {
         return Ok((index, false));
     }
     if env.used_maps.len() >= MAX_USED_MAPS {
-        return reject!(
-            E2BIG,
-            "The total number of maps per program has reached the limit of {MAX_USED_MAPS}"
-        );
+        return reject!(E2BIG, BadMap::TooMany);
     }
     env.used_maps.push(index);
     Ok((index, true))
@@ -34,29 +32,26 @@ pub(super) fn check_compatible(env: &Env<'_>, index: usize) -> Checked {
     let tracing = is_tracing(prog_type);
     let holds = |kinds: &[FieldKind]| env.map_fields[index].iter().any(|f| kinds.contains(&f.kind));
     if tracing && holds(&[FieldKind::ListHead, FieldKind::RbRoot]) {
-        return reject!(EINVAL, "tracing progs cannot use bpf_{{list_head,rb_root}} yet");
+        return reject!(EINVAL, BadMap::TracingGraph);
     }
     if holds(&[FieldKind::SpinLock, FieldKind::ResSpinLock]) {
         if prog_type == ProgType::SocketFilter {
-            return reject!(EINVAL, "socket filter progs cannot use bpf_spin_lock yet");
+            return reject!(EINVAL, BadMap::FilterLock);
         }
         if tracing {
-            return reject!(EINVAL, "tracing progs cannot use bpf_spin_lock yet");
+            return reject!(EINVAL, BadMap::TracingField { field: "bpf_spin_lock" });
         }
     }
     for (kind, name) in [(FieldKind::Timer, "bpf_timer"), (FieldKind::Wq, "bpf_wq")] {
         if tracing && holds(&[kind]) {
-            return reject!(EINVAL, "tracing progs cannot use {name} yet");
+            return reject!(EINVAL, BadMap::TracingField { field: name });
         }
     }
     if map.def.map_type == MapType::StructOps {
-        return reject!(EINVAL, "bpf_struct_ops map cannot be used in prog");
+        return reject!(EINVAL, BadMap::StructOps);
     }
     if env.sleepable && !map_type_facts(map.def.map_type).sleepable {
-        return reject!(
-            EINVAL,
-            "Sleepable programs can only use array, hash, ringbuf and local storage maps"
-        );
+        return reject!(EINVAL, BadMap::Sleepable);
     }
     Ok(())
 }
@@ -80,11 +75,11 @@ pub(super) fn check_new(env: &Env<'_>, index: usize) -> Checked {
         || env.used_maps.iter().filter(|m| env.map(**m).def.map_type == map_type).count() > 1;
     match map_type {
         MapType::CgroupStorage | MapType::PercpuCgroupStorage if same_type() => {
-            reject!(EBUSY, "only one cgroup storage of each type is allowed")
+            reject!(EBUSY, BadMap::SecondStorage)
         }
-        MapType::Arena if same_type() => reject!(EBUSY, "Only one arena per program"),
+        MapType::Arena if same_type() => reject!(EBUSY, BadMap::SecondArena),
         MapType::Arena if !env.caps.allow_ptr_leaks || !env.caps.bpf_capable => {
-            reject!(EPERM, "CAP_BPF and CAP_PERFMON are required to use arena")
+            reject!(EPERM, BadMap::ArenaPrivileged)
         }
         MapType::Arena => Ok(()),
         _ => Ok(()),
@@ -97,22 +92,21 @@ pub(super) fn check_direct_value(env: &Env<'_>, index: usize, off: u32) -> Check
     const MAX_VAR_OFF: u32 = 1 << 29;
     let def = &env.map(index).def;
     if off >= MAX_VAR_OFF {
-        return reject!(EINVAL, "direct value offset of {off} is not allowed");
+        return reject!(EINVAL, BadMap::Offset { off });
     }
     if !map_type_facts(def.map_type).direct_value {
-        return reject!(EINVAL, "no direct value access support for this map type");
+        return reject!(EINVAL, BadMap::NoDirectValue);
     }
-    let bad =
-        || format!("invalid access to map value pointer, value_size={} off={off}", def.value_size);
+    let bad = || BadMem::MapValuePointer { have: def.value_size, off };
     if def.map_type == MapType::Arena {
         let bytes = u64::from(def.max_entries) * 4096;
-        return if u64::from(off) > bytes { reject!(ERANGE, "{}", bad()) } else { Ok(()) };
+        return if u64::from(off) > bytes { reject!(ERANGE, bad()) } else { Ok(()) };
     }
     if def.max_entries != 1 {
-        return reject!(ENOTSUPP, "{}", bad());
+        return reject!(ENOTSUPP, bad());
     }
     if off >= def.value_size {
-        return reject!(EINVAL, "{}", bad());
+        return reject!(EINVAL, bad());
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use isa::Insn;
 use super::maps;
 use crate::env::Env;
 use crate::error::{Checked, reject};
+use crate::event::{BadLoad, BadMap};
 use crate::state::{RegFlags, RegKind, RegState};
 
 /// `src` of a 64-bit immediate.
@@ -31,7 +32,7 @@ pub(super) fn resolve(env: &mut Env<'_>) -> Checked {
         let insn = insns[at];
         let mode = insn.code & 0xe0;
         if insn.class() == LDX && ((mode != 0x60 && mode != 0x80) || insn.imm != 0) {
-            return reject!(EINVAL, "BPF_LDX uses reserved fields");
+            return reject!(EINVAL, BadLoad::LdxReserved);
         }
         if insn.is_ld_imm64() {
             resolve_imm64(env, at)?;
@@ -39,7 +40,7 @@ pub(super) fn resolve(env: &mut Env<'_>) -> Checked {
             continue;
         }
         if !isa::is_known_opcode(insn.code) {
-            return reject!(EINVAL, "unknown opcode {:02x}", insn.code);
+            return reject!(EINVAL, BadLoad::Opcode { code: insn.code });
         }
         at += 1;
     }
@@ -50,7 +51,7 @@ fn resolve_imm64(env: &mut Env<'_>, at: usize) -> Checked {
     let insn = env.prog.insns[at];
     let second = match env.prog.insns.get(at + 1) {
         Some(s) if s.code == 0 && s.regs == 0 && s.off == 0 => *s,
-        _ => return reject!(EINVAL, "invalid bpf_ld_imm64 insn"),
+        _ => return reject!(EINVAL, BadLoad::Imm64),
     };
     match insn.src().0 {
         pseudo::VALUE | pseudo::FUNC => Ok(()),
@@ -60,7 +61,7 @@ fn resolve_imm64(env: &mut Env<'_>, at: usize) -> Checked {
         }
         pseudo::MAP_VALUE | pseudo::MAP_IDX_VALUE => resolve_map(env, at, insn, Some(second.imm)),
         pseudo::MAP_FD | pseudo::MAP_IDX if second.imm == 0 => resolve_map(env, at, insn, None),
-        _ => reject!(EINVAL, "unrecognized bpf_ld_imm64 insn"),
+        _ => reject!(EINVAL, BadLoad::Imm64Source),
     }
 }
 
@@ -69,7 +70,7 @@ fn resolve_map(env: &mut Env<'_>, at: usize, insn: Insn, value_off: Option<i32>)
     let by_index = matches!(insn.src().0, pseudo::MAP_IDX | pseudo::MAP_IDX_VALUE);
     let fd = if by_index {
         if env.prog.fd_array.is_empty() {
-            return reject!(EPROTO, "fd_idx without fd_array is invalid");
+            return reject!(EPROTO, BadMap::FdArray);
         }
         match usize::try_from(insn.imm).ok().and_then(|n| env.prog.fd_array.get(n)) {
             Some(fd) => *fd,
@@ -96,26 +97,21 @@ fn resolve_map(env: &mut Env<'_>, at: usize, insn: Insn, value_off: Option<i32>)
 fn kernel_variable(env: &Env<'_>, insn: Insn, second: Insn) -> Checked<RegState> {
     let id = insn.imm;
     if second.imm != 0 {
-        return reject!(EINVAL, "invalid module BTF object FD specified.");
+        return reject!(EINVAL, BadLoad::ModuleBtf);
     }
     let Some(btf) = &env.world.kernel_btf else {
-        return reject!(
-            EINVAL,
-            "kernel is missing BTF, make sure CONFIG_DEBUG_INFO_BTF=y is specified in Kconfig."
-        );
+        return reject!(EINVAL, BadLoad::NoKernelBtf);
     };
     let Some(symbol) = btf.ty(TypeId(id as u32)) else {
-        return reject!(ENOENT, "ldimm64 insn specifies invalid btf_id {id}.");
+        return reject!(ENOENT, BadLoad::TypeId { id });
     };
     match symbol.kind {
         Kind::Func => Ok(memory(0)),
-        Kind::Var if !DATA_SYMBOLS => reject!(
-            ENOENT,
-            "ldimm64 failed to find the address for kernel symbol '{}'.",
-            symbol.name
-        ),
+        Kind::Var if !DATA_SYMBOLS => {
+            reject!(ENOENT, BadLoad::KernelSymbol { name: symbol.name.into() })
+        }
         Kind::Var => variable(btf, symbol.id, TypeId(symbol.size_or_type)),
-        _ => reject!(EINVAL, "pseudo btf_id {id} in ldimm64 isn't KIND_VAR or KIND_FUNC"),
+        _ => reject!(EINVAL, BadLoad::NotSymbol { id }),
     }
 }
 
@@ -130,7 +126,7 @@ fn variable(btf: &Btf, var: TypeId, ty: TypeId) -> Checked<RegState> {
     match btf.size_of(ty) {
         Ok(size) => Ok(memory(size)),
         Err(_) => {
-            reject!(EINVAL, "ldimm64 unable to resolve the size of type '{}': -22", btf.name_of(ty))
+            reject!(EINVAL, BadLoad::SymbolSize { name: btf.name_of(ty).into() })
         }
     }
 }

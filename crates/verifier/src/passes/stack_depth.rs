@@ -5,6 +5,7 @@ use uapi::{AttachType, MAX_CALL_FRAMES, MAX_STACK, ProgType};
 use super::live::kfunc_name;
 use crate::env::Env;
 use crate::error::{Checked, reject};
+use crate::event::{BadFunc, BadStack};
 
 /// The JIT aligns frames so.
 const ALIGN: i32 = 16;
@@ -78,11 +79,7 @@ fn check_from(env: &mut Env<'_>, first: usize, private: bool, modes: &mut [Mode]
                     top.1 = at + 1;
                 }
                 if chain.frames.len() >= MAX_CALL_FRAMES {
-                    return reject!(
-                        E2BIG,
-                        "the call stack of {} frames is too deep !",
-                        chain.frames.len()
-                    );
+                    return reject!(E2BIG, BadStack::CallDepth { frames: chain.frames.len() });
                 }
                 chain.frames.push((callee, env.subprogs[callee].start));
                 enter(env, &mut chain, private, modes)?;
@@ -110,14 +107,10 @@ fn enter(env: &Env<'_>, chain: &mut Chain, private: bool, modes: &mut [Mode]) ->
         modes[n] = Mode::Shared;
     }
     if sub.has_ld_abs && chain.frames.iter().any(|(s, _)| env.subprogs[*s].is_cb) {
-        return reject!(EINVAL, "cannot use BPF_LD_[ABS|IND] within callback");
+        return reject!(EINVAL, BadFunc::LdAbsInCallback);
     }
     if n != 0 && sub.has_tail_call && chain.depth >= TAIL_CALL_MAX {
-        return reject!(
-            EACCES,
-            "tail_calls are not allowed when call stack of previous frames is {} bytes. Too large",
-            chain.depth
-        );
+        return reject!(EACCES, BadStack::BeforeTailCall { depth: chain.depth });
     }
     let own = rounded(sub.stack_depth);
     if private && modes[n] == Mode::Unknown && own >= PRIVATE_MIN {
@@ -125,18 +118,13 @@ fn enter(env: &Env<'_>, chain: &mut Chain, private: bool, modes: &mut [Mode]) ->
     }
     if modes[n] == Mode::Private {
         if own > MAX_STACK as i32 {
-            return reject!(EACCES, "stack size of subprog {n} is {own}. Too large");
+            return reject!(EACCES, BadStack::FuncTooLarge { func: n, size: own });
         }
         return Ok(());
     }
     chain.depth += own;
     if chain.depth > MAX_STACK as i32 {
-        return reject!(
-            EACCES,
-            "combined stack size of {} calls is {}. Too large",
-            frame + 1,
-            chain.depth
-        );
+        return reject!(EACCES, BadStack::TooLarge { calls: frame + 1, size: chain.depth });
     }
     Ok(())
 }
@@ -155,10 +143,7 @@ fn next_call(
         let address = insn.code == 0x18 && src == 4;
         if insn.code == 0x85 && src == 2 && kfunc_name(env, insn) == Some("bpf_throw") {
             if chain.frames.iter().any(|(s, _)| env.subprogs[*s].is_cb) {
-                return reject!(
-                    EINVAL,
-                    "bpf_throw kfunc (insn {at}) cannot be called from callback subprog {sub}"
-                );
+                return reject!(EINVAL, BadFunc::ThrowInCallback { at, func: sub });
             }
             continue;
         }
@@ -171,7 +156,7 @@ fn next_call(
             continue; // runs on a stack of its own, later
         }
         if call && env.subprogs[callee].is_exception_cb {
-            return reject!(EINVAL, "insn {at} cannot call exception cb directly");
+            return reject!(EINVAL, BadFunc::CallsExceptionCallback { at });
         }
         return Ok(Some((at, callee)));
     }
@@ -182,7 +167,7 @@ fn next_call(
 fn mark_tail_call_reachable(env: &mut Env<'_>, chain: &Chain) -> Checked {
     for (sub, _) in &chain.frames {
         if env.subprogs[*sub].is_exception_cb {
-            return reject!(EINVAL, "cannot tail call within exception cb");
+            return reject!(EINVAL, BadFunc::TailCallInExceptionCallback);
         }
         env.subprogs[*sub].tail_call_reachable = true;
     }

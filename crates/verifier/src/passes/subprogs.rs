@@ -5,6 +5,7 @@ use btf::{Kind, TypeId};
 use super::btf_info::decl_tags;
 use crate::env::{Env, Subprog};
 use crate::error::{Checked, reject};
+use crate::event::{BadFlow, BadFunc, BadLoad, Note};
 use crate::log::say2;
 
 /// Most subprograms of a program (`BPF_MAX_SUBPROGS`).
@@ -33,10 +34,7 @@ pub(super) fn add(env: &mut Env<'_>) -> Checked {
             continue;
         }
         if !env.caps.bpf_capable {
-            return reject!(
-                EPERM,
-                "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN"
-            );
+            return reject!(EPERM, BadLoad::CallsForPrivileged);
         }
         if to_subprog {
             add_start(&mut starts, at as i64 + i64::from(insn.imm) + 1, prog.insns.len())?;
@@ -55,7 +53,7 @@ pub(super) fn add(env: &mut Env<'_>) -> Checked {
             env.exception_callback = Some(n);
         }
         env.subprogs.push(Subprog { start, end, is_exception_cb, ..Subprog::default() });
-        say2!(env, "func#{n} @{start}\n");
+        say2!(env, Note::Func { func: n, start });
     }
     Ok(())
 }
@@ -63,11 +61,11 @@ pub(super) fn add(env: &mut Env<'_>) -> Checked {
 /// Keeps `starts` sorted and without doubles.
 fn add_start(starts: &mut Vec<usize>, at: i64, len: usize) -> Checked {
     let Some(at) = usize::try_from(at).ok().filter(|at| *at < len) else {
-        return reject!(EINVAL, "call to invalid destination");
+        return reject!(EINVAL, BadFlow::CallTarget);
     };
     if let Err(place) = starts.binary_search(&at) {
         if starts.len() >= MAX_SUBPROGS {
-            return reject!(E2BIG, "too many subprograms");
+            return reject!(E2BIG, BadFlow::TooManySubprogs);
         }
         starts.insert(place, at);
     }
@@ -77,18 +75,18 @@ fn add_start(starts: &mut Vec<usize>, at: i64, len: usize) -> Checked {
 /// The rules of calls of kernel functions that need no look at their arguments.
 fn add_kfunc(env: &Env<'_>, seen: &mut Vec<(i32, i16)>, id: i32, off: i16) -> Checked {
     if !uapi::gpl_compatible(&env.prog.license) {
-        return reject!(EINVAL, "cannot call kernel function from non-GPL compatible program");
+        return reject!(EINVAL, BadLoad::KfuncGpl);
     }
     if (id == 0 && off == 0) || seen.contains(&(id, off)) {
         return Ok(()); // a weak function that was not found: refused if it is reached
     }
     if seen.len() >= MAX_KFUNCS {
-        return reject!(E2BIG, "too many different kernel function calls");
+        return reject!(E2BIG, BadLoad::TooManyKfuncs);
     }
     if let (0, Some(btf)) = (off, &env.world.kernel_btf)
         && btf.kind(TypeId(id as u32)) != Some(Kind::Func)
     {
-        return reject!(EINVAL, "kernel btf_id {id} is not a function");
+        return reject!(EINVAL, BadLoad::KfuncId { id });
     }
     seen.push((id, off));
     Ok(())
@@ -104,20 +102,20 @@ fn exception_callback(env: &Env<'_>) -> Checked<Option<usize>> {
     });
     let Some(name) = tags.next() else { return Ok(None) };
     if tags.next().is_some() {
-        return reject!(EINVAL, "multiple exception callback tags for main subprog");
+        return reject!(EINVAL, BadFunc::ExceptionCallbackTags);
     }
     let Some(id) = btf.find_by_name(name, Kind::Func) else {
-        return reject!(ENOENT, "exception callback '{name}' could not be found in BTF");
+        return reject!(ENOENT, BadFunc::ExceptionCallbackMissing { name: name.into() });
     };
     if btf.ty(id).is_none_or(|t| t.vlen != 1) {
-        return reject!(EINVAL, "exception callback '{name}' must have global linkage");
+        return reject!(EINVAL, BadFunc::ExceptionCallbackStatic { name: name.into() });
     }
     match env.prog.func_info.iter().find(|f| f.type_id == id.0) {
         Some(f) if f.insn_off == 0 => {
-            reject!(EINVAL, "invalid exception callback insn_off in func_info: 0")
+            reject!(EINVAL, BadFunc::ExceptionCallbackIsMain)
         }
         Some(f) => Ok(Some(f.insn_off as usize)),
-        None => reject!(ENOENT, "exception callback '{name}' could not be found in BTF"),
+        None => reject!(ENOENT, BadFunc::ExceptionCallbackMissing { name: name.into() }),
     }
 }
 
@@ -139,12 +137,12 @@ pub(super) fn check(env: &mut Env<'_>) -> Checked {
             let rel = if insn.code == 0x06 { insn.imm } else { i32::from(insn.off) };
             let to = (at as i32).wrapping_add(rel).wrapping_add(1);
             if to < sub.start as i32 || to >= sub.end as i32 {
-                return reject!(EINVAL, "jump out of range from insn {at} to {to}");
+                return reject!(EINVAL, BadFlow::JumpRange { from: at, to: to.into() });
             }
         }
         if at + 1 == sub.end {
             if !matches!(insn.code, 0x95 | 0x05 | 0x06) {
-                return reject!(EINVAL, "last insn is not an exit or jmp");
+                return reject!(EINVAL, BadFlow::NoExit);
             }
             cur += 1;
         }

@@ -9,8 +9,9 @@ use isa::Insn;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::precise::slot_mask;
 use crate::env::{InsnAux, Subprog};
+use crate::event::{CallChain, Note, SlotChange, SlotMask};
+use crate::log::Log;
 use crate::passes::successors;
 use crate::state::VerifierState;
 
@@ -163,7 +164,7 @@ impl LiveStack {
         insns: &[Insn],
         postorder: &[u32],
         aux: &[InsnAux],
-        mut log: Option<&mut String>,
+        mut log: Option<&mut Log>,
     ) {
         self.current = None;
         for frame in (0..state.frames.len()).rev() {
@@ -240,25 +241,12 @@ fn chain_of(state: &VerifierState, subs: &[Subprog], frame: usize) -> Chain {
     chain
 }
 
-/// `(call sites, subprogram)`.
-fn chain_text(chain: &Chain) -> String {
-    let parts: Vec<String> = chain.iter().map(u32::to_string).collect();
-    format!("({})", parts.join(","))
-}
-
 /// How a mask changed.
-fn tell(log: &mut String, head: &str, what: &str, old: u64, new: u64) {
-    if old == new {
-        return;
+fn tell(log: &mut Log, old: u64, new: u64, change: SlotChange<'_>) {
+    if old != new {
+        let (gained, lost) = (SlotMask(new & !old), SlotMask(old & !new));
+        log.say(&Note::SlotUse(SlotChange { gained, lost, ..change }));
     }
-    *log += head;
-    if new & !old != 0 {
-        *log += &format!("+{what} {} ", slot_mask(new & !old));
-    }
-    if old & !new != 0 {
-        *log += &format!("-{what} {}", slot_mask(old & !new));
-    }
-    log.push('\n');
 }
 
 /// Slots that may follow; a tail call that succeeds leaves the subprogram at `exit`.
@@ -386,10 +374,10 @@ impl Instance {
         order: &[u32],
         flow: &Flow,
         aux: &[InsnAux],
-        mut log: Option<&mut String>,
+        mut log: Option<&mut Log>,
     ) {
         let (start, len) = (self.start, self.len);
-        let name = chain_text(&self.chain);
+        let chain = CallChain(&self.chain);
         let exit = exit_of(insns, start, start + len);
         let mut pending: Vec<Option<Places>> = Vec::new();
         for frame in &mut self.frames {
@@ -446,16 +434,24 @@ impl Instance {
                         || at == start
                         || aux[at].prune_point;
                     if told && let Some(log) = log.as_deref_mut() {
-                        let head = format!("{name} frame {n} insn {at} ");
-                        tell(log, &head, "live", here.live_before, before);
-                        tell(log, &head, "written", here.written_after, written);
+                        let none = SlotMask(0);
+                        let of = |what| SlotChange {
+                            chain,
+                            frame: n,
+                            insn: at,
+                            what,
+                            gained: none,
+                            lost: none,
+                        };
+                        tell(log, here.live_before, before, of("live"));
+                        tell(log, here.written_after, written, of("written"));
                     }
                     (here.live_before, here.written_after) = (before, written);
                 }
             }
         }
         if let Some(log) = log {
-            *log += &format!("{name} live stack update done in {rounds} iterations\n");
+            log.say(&Note::SlotsDone { chain, rounds });
         }
     }
 

@@ -8,6 +8,7 @@ use isa::{AluOp, AtomicOp, Callee, Op, Src};
 
 use crate::env::Env;
 use crate::error::{Checked, reject};
+use crate::event::{Bug, Note, RegMask, SlotMask};
 use crate::log::say2;
 use crate::state::{HistEntry, HistFlags, RegState, StateId, VerifierState};
 use crate::transfer::linked::unpack;
@@ -52,7 +53,7 @@ enum Stop {
     /// What is wanted cannot be followed: everything is marked.
     Lost,
     /// The engine contradicts itself.
-    Bug(String),
+    Bug(Bug),
 }
 
 type Back = Result<(), Stop>;
@@ -112,13 +113,9 @@ impl Env<'_> {
             return;
         }
         for n in (0..=wanted.frame).rev() {
-            let regs = (0..10).filter(|r| wanted.regs[n] & 1 << r != 0).map(|r| format!("r{r}"));
-            let slots = (0..64)
-                .filter(|s| wanted.slots[n] & 1 << s != 0)
-                .map(|s: i32| format!("fp{}", -8 * s - 8));
-            let all: Vec<String> = regs.chain(slots).collect();
-            if !all.is_empty() {
-                say2!(self, "frame {n}: propagating {}\n", all.join(","));
+            let (regs, slots) = (RegMask(wanted.regs[n] & 0x3ff), SlotMask(wanted.slots[n]));
+            if regs.0 != 0 || slots.0 != 0 {
+                self.log.say(&Note::Propagating { frame: n, regs, slots });
             }
         }
     }
@@ -138,14 +135,8 @@ impl Env<'_> {
         let mut subsequent = NO_INSN;
         let mut skip = true;
         loop {
-            say2!(
-                self,
-                "mark_precise: frame{}: last_idx {} first_idx {} subseq_idx {} \n",
-                wanted.frame,
-                last as i32,
-                first,
-                subsequent as i32
-            );
+            let (frame, from, before) = (wanted.frame, last as i32, subsequent as i32);
+            say2!(self, Note::Backtrack { frame, last: from, first, subsequent: before });
             if last as u32 == u32::MAX {
                 return self.reach_entry(&mut wanted, at_entry, changed);
             }
@@ -165,7 +156,7 @@ impl Env<'_> {
                             changed |= self.mark_all_precise(first_parent);
                             return Ok(changed);
                         }
-                        Err(Stop::Bug(text)) => return reject!(EFAULT, "verifier bug: {text}"),
+                        Err(Stop::Bug(bug)) => return reject!(EFAULT, bug),
                     }
                 }
                 if wanted.is_empty() {
@@ -185,7 +176,7 @@ impl Env<'_> {
                     None => at.wrapping_sub(1),
                 };
                 if at >= self.prog.insns.len() {
-                    return reject!(EFAULT, "verifier bug: backtracking idx {}", at as i32);
+                    return reject!(EFAULT, Bug::PrecisionIndex { insn: at as i32 });
                 }
             }
             let Some(id) = parent else { break };
@@ -235,10 +226,11 @@ impl Env<'_> {
         }
         reject!(
             EFAULT,
-            "verifier bug: backtracking func entry subprog {} reg_mask {:x} stack_mask {:x}",
-            first.subprog,
-            wanted.regs[wanted.frame],
-            wanted.slots[wanted.frame]
+            Bug::PrecisionEntry {
+                func: first.subprog,
+                regs: wanted.regs[wanted.frame],
+                slots: wanted.slots[wanted.frame]
+            }
         )
     }
 
@@ -248,7 +240,7 @@ impl Env<'_> {
         for n in (0..=wanted.frame).rev() {
             let state = self.store.get_mut(id);
             if n >= state.frames.len() {
-                return reject!(EFAULT, "verifier bug: backtracking into frame {n}");
+                return reject!(EFAULT, Bug::PrecisionFrame { frame: n });
             }
             for r in 0..11 {
                 if wanted.regs[n] & 1 << r == 0 {
@@ -269,8 +261,7 @@ impl Env<'_> {
                 let Some(slot) = state.frame(n).stack.slots().get(s) else {
                     return reject!(
                         EFAULT,
-                        "verifier bug: backtracking (stack slot {s}, total slots {})",
-                        state.frame(n).stack.slots().len()
+                        Bug::PrecisionSlot { slot: s, slots: state.frame(n).stack.slots().len() }
                     );
                 };
                 if !slot.is_spilled_scalar() || slot.spilled.precise {
@@ -282,11 +273,8 @@ impl Env<'_> {
             }
             if self.log.all_paths() {
                 let text = self.frame_text(self.store.get(id), n, true);
-                let (regs, slots) = (reg_mask(wanted.regs[n]), slot_mask(wanted.slots[n]));
-                say2!(
-                    self,
-                    "mark_precise: frame{n}: parent state regs={regs} stack={slots}: {text}\n"
-                );
+                let (regs, slots) = (RegMask(wanted.regs[n]), SlotMask(wanted.slots[n]));
+                self.log.say(&Note::BacktrackState { frame: n, regs, slots, state: &text });
             }
         }
         Ok(changed)
@@ -296,7 +284,7 @@ impl Env<'_> {
     pub(super) fn mark_all_precise(&mut self, mut next: Option<StateId>) -> bool {
         let mut changed = false;
         let frame = self.state.curframe();
-        say2!(self, "mark_precise: frame{frame}: falling back to forcing all scalars precise\n");
+        say2!(self, Note::ForcesAll { frame });
         while let Some(id) = next {
             self.say_forced(id);
             let state = self.store.get_mut(id);
@@ -321,12 +309,12 @@ impl Env<'_> {
             let newly = |reg: &RegState| reg.is_scalar() && !reg.precise;
             let regs = frame.regs[..10].iter().enumerate().filter(|(_, reg)| newly(reg));
             for (r, _) in regs {
-                say2!(self, "force_precise: frame{n}: forcing r{r} to be precise\n");
+                say2!(self, Note::ForcesReg { frame: n, reg: r });
             }
             for (s, slot) in frame.stack.slots().iter().enumerate() {
                 if slot.is_spilled() && newly(&slot.spilled) {
                     let off = -8 * s as i32 - 8;
-                    say2!(self, "force_precise: frame{n}: forcing fp{off} to be precise\n");
+                    say2!(self, Note::ForcesSlot { frame: n, off });
                 }
             }
         }
@@ -345,12 +333,9 @@ impl Env<'_> {
         }
         if self.log.all_paths() {
             let frame = wanted.frame;
-            let (regs, slots) = (reg_mask(wanted.regs[frame]), slot_mask(wanted.slots[frame]));
+            let (regs, slots) = (RegMask(wanted.regs[frame]), SlotMask(wanted.slots[frame]));
             let insn = self.insn_text(at);
-            say2!(
-                self,
-                "mark_precise: frame{frame}: regs={regs} stack={slots} before {at}: {insn}\n"
-            );
+            self.log.say(&Note::BacktrackInsn { frame, regs, slots, insn: at, text: &insn });
         }
         sync_linked(hist, wanted);
         let Some(op) = self.ops[at] else { return Ok(()) };
@@ -443,7 +428,7 @@ impl Env<'_> {
             let global = self.subprog_starting(target).is_some_and(|n| self.subprogs[n].is_global);
             if global {
                 if regs & ARGS != 0 {
-                    return Err(bug(format!("global subprog unexpected regs {regs:x}")));
+                    return Err(Stop::Bug(Bug::GlobalRegs { regs }));
                 }
                 wanted.drop(0);
                 return Ok(());
@@ -464,7 +449,7 @@ impl Env<'_> {
         }
         wanted.drop(0);
         if wanted.regs[frame] & ARGS != 0 {
-            return Err(bug(format!("backtracking call unexpected regs {:x}", wanted.regs[frame])));
+            return Err(Stop::Bug(Bug::CallRegs { regs: wanted.regs[frame] }));
         }
         sync_linked(hist, wanted);
         Ok(())
@@ -481,7 +466,7 @@ impl Env<'_> {
             wanted.regs[frame] &= !ARGS;
         }
         if wanted.regs[frame] & ARGS != 0 {
-            return Err(bug(format!("backtracking exit unexpected regs {:x}", wanted.regs[frame])));
+            return Err(Stop::Bug(Bug::ExitRegs { regs: wanted.regs[frame] }));
         }
         wanted.drop(0);
         enter_callee(wanted)?;
@@ -492,10 +477,6 @@ impl Env<'_> {
     }
 }
 
-fn bug(text: String) -> Stop {
-    Stop::Bug(text)
-}
-
 fn want_unless_fp(wanted: &mut Wanted, reg: usize) {
     if reg != 10 {
         wanted.want(reg);
@@ -504,7 +485,7 @@ fn want_unless_fp(wanted: &mut Wanted, reg: usize) {
 
 fn enter_callee(wanted: &mut Wanted) -> Back {
     if wanted.frame + 1 >= uapi::MAX_CALL_FRAMES {
-        return Err(bug("subprog enter from frame 7".to_owned()));
+        return Err(Stop::Bug(Bug::EnterFromLast));
     }
     wanted.frame += 1;
     Ok(())
@@ -514,13 +495,13 @@ fn enter_callee(wanted: &mut Wanted) -> Back {
 fn leave_callee(wanted: &mut Wanted, arguments: bool) -> Back {
     let frame = wanted.frame;
     if wanted.regs[frame] & !ARGS != 0 {
-        return Err(bug(format!("callee unexpected regs {:x}", wanted.regs[frame])));
+        return Err(Stop::Bug(Bug::CalleeRegs { regs: wanted.regs[frame] }));
     }
     if wanted.slots[frame] != 0 {
-        return Err(bug(format!("callee leftover stack slots {:x}", wanted.slots[frame])));
+        return Err(Stop::Bug(Bug::CalleeSlots { slots: wanted.slots[frame] }));
     }
     if frame == 0 {
-        return Err(bug("subprog exit from frame 0".to_owned()));
+        return Err(Stop::Bug(Bug::ExitFromFirst));
     }
     let regs = std::mem::take(&mut wanted.regs[frame]);
     wanted.frame -= 1;
@@ -592,16 +573,4 @@ fn sync_linked(hist: Option<HistEntry>, wanted: &mut Wanted) {
             }
         }
     }
-}
-
-fn reg_mask(mask: u32) -> String {
-    let names: Vec<String> =
-        (0..11).filter(|n| mask & 1 << n != 0).map(|n| format!("r{n}")).collect();
-    names.join(",")
-}
-
-pub(super) fn slot_mask(mask: u64) -> String {
-    let name = |n: i32| format!("-{}", 8 * n + 8);
-    let names: Vec<String> = (0..64).filter(|n| mask & 1 << n != 0).map(name).collect();
-    names.join(",")
 }

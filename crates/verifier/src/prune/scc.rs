@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use crate::env::Env;
 use crate::error::Checked;
+use crate::event::{LoopChain, Note};
 use crate::log::say2;
 use crate::state::{StateId, VerifierState};
 
@@ -26,14 +27,6 @@ pub(super) struct SccVisit {
     /// The first state stored inside.
     entry: Option<StateId>,
     pub(super) backedges: Vec<Backedge>,
-}
-
-/// `(call sites, component)`.
-fn chain_text(chain: &SccChain) -> String {
-    // As in Linux, a call site 0 hides those after it.
-    let [sites @ .., scc, _] = chain.as_slice() else { return "()".to_owned() };
-    let sites = sites.iter().take_while(|n| **n != 0).map(|n| format!("{n},"));
-    format!("({}{scc})", sites.collect::<String>())
 }
 
 impl Env<'_> {
@@ -61,11 +54,9 @@ impl Env<'_> {
             return;
         }
         let Some(chain) = self.scc_chain(self.store.get(id)) else { return };
-        let text = chain_text(&chain);
-        let visit = self.store.visits.entry(chain).or_default();
-        if visit.entry.is_none() {
-            visit.entry = Some(id);
-            say2!(self, "SCC enter {text}\n");
+        if self.store.visits.get(&chain).is_none_or(|visit| visit.entry.is_none()) {
+            say2!(self, Note::LoopEnter { chain: LoopChain(&chain) });
+            self.store.visits.entry(chain).or_default().entry = Some(id);
         }
     }
 
@@ -81,10 +72,9 @@ impl Env<'_> {
     /// The current path ended at a state inside a loop that is still being walked.
     pub(super) fn add_backedge(&mut self, equal: StateId, state: VerifierState) {
         let Some(chain) = self.scc_chain(self.store.get(equal)) else { return };
-        let text = chain_text(&chain);
+        say2!(self, Note::LoopBackedge { chain: LoopChain(&chain) });
         let visit = self.store.visits.entry(chain).or_default();
         visit.backedges.push(Backedge { state, equal });
-        say2!(self, "SCC backedge {text}\n");
         self.store.backedges += 1;
         self.update_peak_states();
     }
@@ -101,7 +91,7 @@ impl Env<'_> {
             return Ok(());
         }
         visit.entry = None;
-        say2!(self, "SCC exit {}\n", chain_text(&chain));
+        say2!(self, Note::LoopExit { chain: LoopChain(&chain) });
         let Some(visit) = self.store.visits.get_mut(&chain) else { return Ok(()) };
         let backedges = std::mem::take(&mut visit.backedges);
         self.store.backedges -= backedges.len() as u32;

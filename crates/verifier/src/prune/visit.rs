@@ -4,6 +4,7 @@ use super::equal::{Match, may_be_looping};
 use super::store::Store;
 use crate::env::Env;
 use crate::error::{Checked, Reject};
+use crate::event::BadFlow;
 use crate::state::{HistFlags, RegState, SlotByte, StackSlot, StateId, VerifierState};
 
 /// States kept for one instruction without CAP_BPF.
@@ -95,9 +96,9 @@ impl Env<'_> {
         let frame = self.state.curframe();
         let cur = self.state_text(&self.state, frame);
         let old = self.state_text(self.store.get(id), frame);
-        Reject::new(uapi::Errno::EINVAL, format!("infinite loop detected at insn {at}"))
-            .then(format!("cur state:{cur}"))
-            .then(format!("old state:{old}"))
+        Reject::new(uapi::Errno::EINVAL, BadFlow::Loop { insn: at })
+            .then(BadFlow::LoopNow { state: cur.into() })
+            .then(BadFlow::LoopBefore { state: old.into() })
             .at(at)
     }
 

@@ -5,6 +5,7 @@ use isa::{AluOp, Endian, Op, Src, Width};
 use crate::domain::Bounds;
 use crate::env::Env;
 use crate::error::{Checked, reject};
+use crate::event::{BadPtr, Bug, Note, Ranges, Reg};
 use crate::state::{ADD_CONST, ADD_CONST32, ADD_CONST64, RegKind, RegState};
 
 /// Linux's spelling of an operator.
@@ -68,7 +69,7 @@ impl Env<'_> {
     fn check_unary(&mut self, dst: usize) -> Checked {
         self.check_reg_read(dst)?;
         if self.is_pointer_value(dst) {
-            return reject!(EACCES, "R{dst} pointer arithmetic prohibited");
+            return reject!(EACCES, BadPtr::Arithmetic { reg: Reg(dst) });
         }
         Ok(())
     }
@@ -169,7 +170,7 @@ impl Env<'_> {
             self.mark_reg_unknown(dst);
             return Ok(());
         }
-        reject!(EACCES, "R{dst} pointer {} pointer prohibited", symbol(op))
+        reject!(EACCES, BadPtr::TwoPointers { reg: Reg(dst), op: symbol(op) })
     }
 
     fn adjust_scalar(
@@ -238,7 +239,7 @@ impl Env<'_> {
     }
 
     /// Contradictory ranges: Linux forgets them, or with BPF_F_TEST_REG_INVARIANTS gives up.
-    pub(crate) fn check_bounds(&mut self, regno: usize, context: &str) -> Checked {
+    pub(crate) fn check_bounds(&mut self, regno: usize, context: &'static str) -> Checked {
         let mut reg = *self.state.reg(regno);
         if !Self::is_violated(&reg.v) {
             return Ok(());
@@ -259,7 +260,7 @@ impl Env<'_> {
     }
 
     /// As [`Env::check_bounds`], of a register held elsewhere.
-    pub(crate) fn check_bounds_of(&mut self, reg: &mut RegState, context: &str) -> Checked {
+    pub(crate) fn check_bounds_of(&mut self, reg: &mut RegState, context: &'static str) -> Checked {
         let v = reg.v;
         if !Self::is_violated(&v) {
             return Ok(());
@@ -274,24 +275,11 @@ impl Env<'_> {
         } else {
             "const subreg tnum out of sync with range bounds"
         };
-        let text = format!(
-            "verifier bug: REG INVARIANTS VIOLATION ({context}): {what} u64=[{:#x}, {:#x}] \
-             s64=[{:#x}, {:#x}] u32=[{:#x}, {:#x}] s32=[{:#x}, {:#x}] var_off=({:#x}, {:#x})",
-            v.umin,
-            v.umax,
-            v.smin,
-            v.smax,
-            v.u32_min,
-            v.u32_max,
-            v.s32_min,
-            v.s32_max,
-            v.var_off.value,
-            v.var_off.mask
-        );
+        let reason = Bug::Invariants { context, what, ranges: Ranges(Box::new(v)) };
         if self.test_reg_invariants {
-            return reject!(EFAULT, "{text}");
+            return reject!(EFAULT, reason);
         }
-        crate::log::say!(self, "{text}\n");
+        crate::log::say!(self, Note::Refused(&reason.into()));
         reg.v.forget_ranges();
         Ok(())
     }
@@ -300,10 +288,10 @@ impl Env<'_> {
 fn check_immediate(width: Width, op: AluOp, imm: i32) -> Checked {
     match op {
         AluOp::Div | AluOp::Sdiv | AluOp::Mod | AluOp::Smod if imm == 0 => {
-            reject!(EINVAL, "div by zero")
+            reject!(EINVAL, BadPtr::DivByZero)
         }
         AluOp::Lsh | AluOp::Rsh | AluOp::Arsh if !(0..bits(width)).contains(&imm) => {
-            reject!(EINVAL, "invalid shift {imm}")
+            reject!(EINVAL, BadPtr::Shift { by: imm })
         }
         _ => Ok(()),
     }

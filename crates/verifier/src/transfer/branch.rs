@@ -9,6 +9,7 @@ use crate::domain::Tnum;
 use crate::domain::compare::{Relation, decide, flip, negate, refine, refine_self};
 use crate::env::Env;
 use crate::error::{Checked, reject};
+use crate::event::{BadPtr, Reg};
 use crate::input::World;
 use crate::state::{
     AT_PKT_END, BEYOND_PKT_END, HistFlags, INNER_MAP, RegFlags, RegKind, RegState, VerifierState,
@@ -62,7 +63,7 @@ impl Env<'_> {
         self.check_reg_read(src)?;
         let in_packet = self.reg(dst).is_packet_any() && self.reg(src).is_packet_any();
         if !in_packet && self.is_pointer_value(src) {
-            return reject!(EACCES, "R{src} pointer comparison prohibited");
+            return reject!(EACCES, BadPtr::Comparison { reg: Reg(src) });
         }
         Ok(*self.reg(src))
     }
@@ -230,7 +231,7 @@ impl Env<'_> {
             _ => false,
         };
         if !matched && self.is_pointer_value(dst) {
-            return reject!(EACCES, "R{dst} pointer comparison prohibited");
+            return reject!(EACCES, BadPtr::Comparison { reg: Reg(dst) });
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use isa::{Src, Width};
 
 use crate::env::Env;
 use crate::error::{Checked, reject};
+use crate::event::{BadPtr, Reg};
 use crate::state::{ADD_CONST, RegKind, RegState};
 
 impl Env<'_> {
@@ -69,9 +70,9 @@ impl Env<'_> {
         Ok(())
     }
 
-    fn check_partial(&mut self, src: usize, refused: &str) -> Checked {
+    fn check_partial(&mut self, src: usize, refused: &'static str) -> Checked {
         if self.is_pointer_value(src) {
-            return reject!(EACCES, "R{src} {refused}");
+            return reject!(EACCES, BadPtr::PartialCopy { reg: Reg(src), what: refused });
         }
         Ok(())
     }
@@ -118,10 +119,7 @@ impl Env<'_> {
 
     pub(super) fn check_addr_space_cast(&mut self, dst: usize, src: usize, imm: i32) -> Checked {
         if !self.has_arena() {
-            return reject!(
-                EINVAL,
-                "addr_space_cast insn can only be used in a program that has an associated arena"
-            );
+            return reject!(EINVAL, BadPtr::NoArena);
         }
         self.check_reg_read(src)?;
         self.check_reg_write(dst)?;

@@ -6,7 +6,7 @@ use super::alu::{immediate, symbol};
 use super::sanitize::AluLimit;
 use crate::env::Env;
 use crate::error::{Checked, reject};
-use crate::log::type_name;
+use crate::event::{BadPtr, Reg, RegType};
 use crate::state::{RegFlags, RegKind, RegState};
 
 /// Offsets stay below this, so that sums of a few cannot overflow.
@@ -40,24 +40,20 @@ impl Env<'_> {
                 self.mark_reg_unknown(dst);
                 return Ok(());
             }
-            return reject!(EACCES, "R{dst} 32-bit pointer arithmetic prohibited");
+            return reject!(EACCES, BadPtr::Arithmetic32 { reg: Reg(dst) });
         }
         if ptr.may_be_null() {
-            return reject!(
-                EACCES,
-                "R{dst} pointer arithmetic on {} prohibited, null-check it first",
-                type_name(&ptr)
-            );
+            return reject!(EACCES, BadPtr::MaybeNull { reg: Reg(dst), is: RegType::of(&ptr) });
         }
         if ptr.kind == RegKind::Mem && ptr.flags.contains(RegFlags::UNTRUSTED) {
             return Ok(());
         }
         if !may_move(&ptr, &by, op) {
-            return reject!(EACCES, "R{dst} pointer arithmetic on {} prohibited", type_name(&ptr));
+            return reject!(EACCES, BadPtr::Fixed { reg: Reg(dst), is: RegType::of(&ptr) });
         }
-        let type_text = type_name(&ptr);
-        check_sane_offset(&by, &type_text)?;
-        check_sane_offset(&ptr, &type_text)?;
+        let is = RegType::of(&ptr);
+        check_sane_offset(&by, is)?;
+        check_sane_offset(&ptr, is)?;
         let window = if matches!(op, AluOp::Add | AluOp::Sub) {
             self.sanitize_pointer(op, dst, src, &ptr, &by, pointer_is_dst)?
         } else {
@@ -67,21 +63,13 @@ impl Env<'_> {
             AluOp::Add => self.add_to_pointer(&ptr, &by),
             AluOp::Sub => self.sub_from_pointer(dst, &ptr, &by, pointer_is_dst)?,
             AluOp::And | AluOp::Or | AluOp::Xor => {
-                return reject!(
-                    EACCES,
-                    "R{dst} bitwise operator {} on pointer prohibited",
-                    symbol(op)
-                );
+                return reject!(EACCES, BadPtr::Bitwise { reg: Reg(dst), op: symbol(op) });
             }
             _ => {
-                return reject!(
-                    EACCES,
-                    "R{dst} pointer arithmetic with {} operator prohibited",
-                    symbol(op)
-                );
+                return reject!(EACCES, BadPtr::Operator { reg: Reg(dst), op: symbol(op) });
             }
         };
-        check_sane_offset(&moved, &type_text)?;
+        check_sane_offset(&moved, is)?;
         let mut moved = moved;
         moved.v.sync();
         *self.reg_mut(dst) = moved;
@@ -131,10 +119,10 @@ impl Env<'_> {
         pointer_is_dst: bool,
     ) -> Checked<RegState> {
         if !pointer_is_dst {
-            return reject!(EACCES, "R{dst} tried to subtract pointer from scalar");
+            return reject!(EACCES, BadPtr::FromScalar { reg: Reg(dst) });
         }
         if ptr.kind == RegKind::Stack {
-            return reject!(EACCES, "R{dst} subtraction from stack pointer prohibited");
+            return reject!(EACCES, BadPtr::FromStack { reg: Reg(dst) });
         }
         let mut moved = *ptr;
         moved.v.forget32();
@@ -192,25 +180,22 @@ fn may_move(ptr: &RegState, by: &RegState, op: AluOp) -> bool {
 }
 
 /// Offsets that cannot overflow when added up.
-fn check_sane_offset(reg: &RegState, type_text: &str) -> Checked {
+fn check_sane_offset(reg: &RegState, is: RegType) -> Checked {
     let v = &reg.v;
     if let Some(value) = v.as_const() {
         let value = value as i64;
         if !(-MAX_VAR_OFF + 1..MAX_VAR_OFF).contains(&value) {
-            return reject!(EINVAL, "math between {type_text} pointer and {value} is not allowed");
+            return reject!(EINVAL, BadPtr::Constant { is, value });
         }
     }
     if !(-MAX_VAR_OFF + 1..MAX_VAR_OFF).contains(&i64::from(reg.off)) {
-        return reject!(EINVAL, "{type_text} pointer offset {} is not allowed", reg.off);
+        return reject!(EINVAL, BadPtr::Offset { is, off: reg.off });
     }
     if v.smin == i64::MIN {
-        return reject!(
-            EINVAL,
-            "math between {type_text} pointer and register with unbounded min value is not allowed"
-        );
+        return reject!(EINVAL, BadPtr::UnboundedMin { is });
     }
     if !(-MAX_VAR_OFF + 1..MAX_VAR_OFF).contains(&v.smin) {
-        return reject!(EINVAL, "value {} makes {type_text} pointer be out of bounds", v.smin);
+        return reject!(EINVAL, BadPtr::OutOfBounds { value: v.smin, is });
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use isa::{AluOp, Src};
 
 use crate::env::Env;
 use crate::error::{Checked, reject};
+use crate::event::{BadStack, Bits, Reg, Speculation};
 use crate::state::{RegKind, RegState};
 
 /// Bits of [`InsnAux::alu_state`](crate::env::InsnAux).
@@ -95,9 +96,7 @@ impl Env<'_> {
             *self.state.reg_mut(dst) = *ptr;
         }
         self.push_branch(self.insn_idx + 1, self.insn_idx, true).map_err(|reject| {
-            reject.with_errno(uapi::Errno::ENOMEM).then(format!(
-                "R{dst} could not be pushed for speculative verification, pointer arithmetic with it prohibited for !root"
-            ))
+            reject.with_errno(uapi::Errno::ENOMEM).then(Speculation::NotPushed { reg: Reg(dst) })
         })?;
         if !pointer_is_dst {
             *self.state.reg_mut(dst) = saved;
@@ -161,7 +160,6 @@ impl Env<'_> {
         src: Src,
         number_is_dst: Option<bool>,
     ) -> Checked {
-        const TAIL: &str = "pointer arithmetic with it prohibited for !root";
         let verb = if op == AluOp::Sub { "sub" } else { "add" };
         let src = match src {
             Src::Reg(reg) => reg.index(),
@@ -169,21 +167,14 @@ impl Env<'_> {
         };
         // Without a pointer both operands are unnamed to Linux, and so equal.
         let number_is_dst = number_is_dst.unwrap_or(true);
-        let text = match why {
-            Reason::Bounds => {
-                let number = if number_is_dst { dst } else { src };
-                format!("R{number} has unknown scalar with mixed signed bounds, {TAIL}")
-            }
-            Reason::Type => {
-                let pointer = if number_is_dst { src } else { dst };
-                format!("R{pointer} has pointer with unsupported alu operation, {TAIL}")
-            }
-            Reason::Paths => {
-                format!("R{dst} tried to {verb} from different maps, paths or scalars, {TAIL}")
-            }
-            Reason::Limit => format!("R{dst} tried to {verb} beyond pointer bounds, {TAIL}"),
+        let (number, pointer) = if number_is_dst { (dst, src) } else { (src, dst) };
+        let reason = match why {
+            Reason::Bounds => Speculation::MixedBounds { reg: Reg(number) },
+            Reason::Type => Speculation::Operation { reg: Reg(pointer) },
+            Reason::Paths => Speculation::Paths { reg: Reg(dst), verb },
+            Reason::Limit => Speculation::Limit { reg: Reg(dst), verb },
         };
-        reject!(EACCES, "{text}")
+        reject!(EACCES, reason)
     }
 
     /// Without CAP_PERFMON a moved pointer must stay inside its object.
@@ -201,22 +192,22 @@ impl Env<'_> {
                 if !reg.v.var_off.is_const() {
                     return reject!(
                         EACCES,
-                        "R{dst} variable stack access prohibited for !root, var_off={} off={off}",
-                        crate::log::tnum_text(reg.v.var_off)
+                        BadStack::VariableMoved {
+                            reg: Reg(dst),
+                            var_off: Bits(reg.v.var_off),
+                            off
+                        }
                     );
                 }
                 if !(-(uapi::MAX_STACK as i64)..0).contains(&off) {
-                    return reject!(
-                        EACCES,
-                        "R{dst} stack pointer arithmetic goes out of range, prohibited for !root; off={off}"
-                    );
+                    return reject!(EACCES, BadStack::MovedOut { reg: Reg(dst), off });
                 }
                 Ok(())
             }
             RegKind::MapValue => self.check_map_access(dst, reg.off, 1, false).map_err(|reject| {
-                reject.with_errno(uapi::Errno::EACCES).then(format!(
-                    "R{dst} pointer arithmetic of map value goes out of range, prohibited for !root"
-                ))
+                reject
+                    .with_errno(uapi::Errno::EACCES)
+                    .then(Speculation::ValueMovedOut { reg: Reg(dst) })
             }),
             _ => reject!(EOPNOTSUPP),
         }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 pub(in crate::printer) fn json(explanation: &Explanation) -> Value {
     json!({
         "cause": explanation.cause,
+        "reason": explanation.reason,
         "title": explanation.title,
         "errno": explanation.errno.to_string(),
         "message": explanation.message,

@@ -2,6 +2,7 @@
 
 use uapi::{ArgKind, MapType};
 
+use crate::event::{BadArg, BadAttach, BadFunc, BadHelper, BadLoad, BadMap, BadStack, Reason};
 use crate::explain::case::Case;
 use crate::explain::cause::{About, Cause};
 use crate::explain::words::{self, map_name};
@@ -10,7 +11,7 @@ use crate::state::{RegFlags, RegKind, RegState};
 pub(super) const CAUSES: &[Cause] = &[
     Cause::new(
         "helper-argument",
-        &["R# type=* expected=*", "R# type=# expected=*"],
+        |reason| matches!(reason, Reason::Arg(BadArg::WrongType { .. } | BadArg::NotFramePointer { .. })),
         "a helper gets an argument of the wrong kind",
     )
     .needs_of(|case| {
@@ -21,7 +22,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .help_of(argument_help),
     Cause::new(
         "helper-constant",
-        &["R# is not a known constant'", "R# must be a known constant", "R# is not a constant address'"],
+        |reason| matches!(reason, Reason::Arg(BadArg::NotConstant { .. } | BadArg::StringNotConstant { .. })),
         "a helper needs a constant here",
     )
     .needs_of(|case| {
@@ -31,7 +32,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .help("pass a literal; a variable that the compiler cannot fold will not do"),
     Cause::new(
         "helper-unavailable",
-        &["program of this type cannot use helper *#*", "helper call is not allowed in probe"],
+        |reason| matches!(reason, Reason::Helper(BadHelper::NotForType { .. } | BadHelper::NotInProbe)),
         "this type of program may not call this helper",
     )
     .needs_of(|case| format!("{} is not among the helpers of {}", case.callee(), program_type(case)))
@@ -39,7 +40,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "relocation-failed",
-        &["invalid func *##"],
+        |reason| matches!(reason, Reason::Helper(BadHelper::Unknown { .. })),
         "something that the program needs is not in this kernel",
     )
     .when(|case| poison(case).is_some())
@@ -48,7 +49,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "helper-unknown",
-        &["invalid func *#*"],
+        |reason| matches!(reason, Reason::Helper(BadHelper::Unknown { .. })),
         "a helper is called that does not exist",
     )
     .needs("the kernel must have a helper of this number")
@@ -56,7 +57,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "helper-gpl",
-        &["cannot call GPL-restricted function from non-GPL compatible program"],
+        |reason| matches!(reason, Reason::Helper(BadHelper::GplOnly)),
         "a helper for GPL programs is called, and the program's licence is another one",
     )
     .needs_of(|case| {
@@ -70,7 +71,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "helper-sleeps",
-        &["helper call might sleep in a non-sleepable prog", "sleepable helper *#* in *"],
+        |reason| matches!(reason, Reason::Helper(BadHelper::MightSleep | BadHelper::SleepsInRcu { .. } | BadHelper::SleepsUnpreemptible { .. } | BadHelper::SleepsWithoutIrq { .. })),
         "a helper that may sleep is called where the program must not sleep",
     )
     .needs_of(|case| format!("{} may sleep: only sleepable programs may call it, outside locks and RCU sections", case.callee()))
@@ -78,7 +79,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "sleepable-type",
-        &["Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable", "Syscall programs can only be sleepable"],
+        |reason| matches!(reason, Reason::Attach(BadAttach::CannotSleep | BadAttach::SyscallSleeps)),
         "a program of this type cannot be sleepable",
     )
     .needs("sleepable programs must be fentry, fexit, fmod_ret, lsm, iter, uprobe, syscall or struct_ops")
@@ -86,50 +87,35 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "helper-object-type",
-        &["R# is of type * but * is expected", "kernel function * args## expected pointer to * but R# has a pointer to *"],
+        |reason| matches!(reason, Reason::Arg(BadArg::WrongObject { .. })),
         "a pointer to another kind of kernel object is expected",
     )
     .needs_of(|case| format!("argument {} of {} must be of the other type", case.main_reg().unwrap_or(0), case.callee()))
     .help("pass an object of the type that the function takes"),
     Cause::new(
         "helper-string",
-        &["R# does not point to a readonly map'", "string is not zero-terminated"],
+        |reason| matches!(reason, Reason::Arg(BadArg::StringNotReadOnly { .. } | BadArg::StringUnterminated)),
         "a helper needs a constant string",
     )
     .needs_of(|case| format!("the string for {} must be a constant (const, in .rodata) that ends with a zero byte", case.callee()))
     .help("declare it `static const char text[] = \"...\";`"),
     Cause::new(
         "helper-writes",
-        &["*() may write into memory pointed by R# type=*"],
+        |reason| matches!(reason, Reason::Arg(BadArg::WouldWrite { .. })),
         "a helper would write into a kernel object",
     )
     .needs_of(|case| format!("{} writes through {}: it must point to the program's own memory", case.callee(), case.main_name()))
     .help("pass a buffer on the stack or in a map; source and destination may be swapped"),
     Cause::new(
         "helper-pointer-moved",
-        &["R# must have zero offset when passed to release func or trusted arg to kfunc"],
+        |reason| matches!(reason, Reason::Arg(BadArg::OffsetOnTrusted { .. })),
         "an object is passed through a pointer that was moved",
     )
     .needs_of(|case| format!("{} takes the pointer exactly as it was returned", case.callee()))
     .help("keep the original pointer"),
     Cause::new(
-        "kfunc-memory",
-        &["arg## arg## memory, len pair leads to invalid memory access"],
-        "a kernel function gets memory that is shorter than its length argument says",
-    )
-    .needs("the memory must have as many bytes as the length says")
-    .help("pass sizeof the buffer")
-    .about(About::None),
-    Cause::new(
-        "kfunc-trust",
-        &["R# must be referenced or trusted", "R# must be a rcu pointer"],
-        "a kernel function gets a pointer that may have become invalid",
-    )
-    .needs("the pointer must be trusted: an argument of the program, or acquired and not released")
-    .help("acquire the object first (bpf_task_acquire, bpf_cgroup_acquire, ...), or read it inside bpf_rcu_read_lock"),
-    Cause::new(
         "map-kind",
-        &["cannot pass map_type # into func *#*"],
+        |reason| matches!(reason, Reason::Arg(BadArg::MapType { .. })),
         "this helper does not work on this type of map",
     )
     .needs_of(|case| match map_argument(case) {
@@ -145,7 +131,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Made(|case| (1..=5).filter(|&n| is_map(case, n)).collect())),
     Cause::new(
         "map-without-keys",
-        &["invalid zero-sized read"],
+        |reason| matches!(reason, Reason::Stack(BadStack::ZeroSized)),
         "a map without keys is accessed by key",
     )
     .when(|case| map_argument(case).is_some_and(|reg| case.env.map_def(reg).key_size == 0))
@@ -162,7 +148,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Made(|case| (1..=5).filter(|&n| is_map(case, n)).collect())),
     Cause::new(
         "map-descriptor",
-        &["fd # is not pointing to valid bpf_map", "fd_idx without fd_array is invalid"],
+        |reason| matches!(reason, Reason::Map(BadMap::Fd { .. } | BadMap::FdArray)),
         "an instruction refers to a map that is not there",
     )
     .needs("a map load must name the descriptor of a map")
@@ -170,19 +156,19 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "function-arguments",
-        &["Caller passes invalid args into func## ('*')", "Caller passes invalid args into func## (*"],
+        |reason| matches!(reason, Reason::Func(BadFunc::Arguments { .. })),
         "a global function gets arguments that do not match its prototype",
     )
     .needs_of(|case| {
-        let why = case.lines.first().filter(|_| case.lines.len() > 1);
-        let why = why.map_or(String::new(), |line| format!("; one is not: {line}"));
+        let why = case.reasons.first().filter(|_| case.reasons.len() > 1);
+        let why = why.map_or(String::new(), |why| format!("; one is not: {why}"));
         format!("each argument must be what the prototype of {} says{why}", case.callee())
     })
     .help("a global function is verified alone, by its prototype: pass pointers to memory of the declared size, check pointers for NULL before; or make the function static")
     .about(About::Made(|case| (1..=5).filter(|&n| case.reg(n).is_some_and(RegState::is_init)).take(3).collect())),
     Cause::new(
         "call-depth",
-        &["the call stack of # frames is too deep*"],
+        |reason| matches!(reason, Reason::Stack(BadStack::CallDepth { .. } | BadStack::FrameDepth { .. })),
         "functions call each other too deeply",
     )
     .needs("at most 8 functions may be active at once")
@@ -190,23 +176,15 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "lock-calls",
-        &["function calls are not allowed while holding a lock", "use static function instead"],
+        |reason| matches!(reason, Reason::Func(BadFunc::CallsUnderLock | BadFunc::UnderLock)),
         "a function is called while a spin lock is held",
     )
     .needs("between bpf_spin_lock and bpf_spin_unlock only few functions may be called")
     .help("do the calls before taking the lock, and only read and write memory under it")
     .about(About::None),
     Cause::new(
-        "kfunc-type",
-        &["calling kernel function * is not allowed"],
-        "this type of program may not call this kernel function",
-    )
-    .needs("a kernel function is registered for certain program types only")
-    .help("use a program type for which it is registered")
-    .about(About::None),
-    Cause::new(
         "tracing-maps",
-        &["tracing progs cannot use * yet", "socket filter progs cannot use * yet"],
+        |reason| matches!(reason, Reason::Map(BadMap::TracingGraph | BadMap::TracingField { .. } | BadMap::FilterLock)),
         "programs of this type may not use maps with such a field",
     )
     .needs("spin locks, timers and lists in map values are not for tracing and socket filter programs")
@@ -214,7 +192,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "sleepable-maps",
-        &["Sleepable programs can only use array, hash, ringbuf and local storage maps"],
+        |reason| matches!(reason, Reason::Map(BadMap::Sleepable)),
         "a sleepable program uses a type of map that it may not",
     )
     .needs("sleepable programs may use array, hash, ring buffer and local storage maps")
@@ -222,7 +200,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "kernel-symbol",
-        &["ldimm64 failed to find the address for kernel symbol '*'."],
+        |reason| matches!(reason, Reason::Load(BadLoad::KernelSymbol { .. })),
         "a kernel variable is not there",
     )
     .needs("the kernel must export the symbol that the program reads (__ksym)")

@@ -1,5 +1,6 @@
 //! Loops, jumps and limits of size.
 
+use crate::event::{BadFlow, BadLoad, Reason};
 use crate::explain::case::Case;
 use crate::explain::cause::{About, Cause};
 use crate::explain::path::last_condition;
@@ -8,7 +9,7 @@ use crate::explain::place::place;
 pub(super) const CAUSES: &[Cause] = &[
     Cause::new(
         "infinite-loop",
-        &["infinite loop detected at insn #"],
+        |reason| matches!(reason, Reason::Flow(BadFlow::Loop { .. })),
         "nothing shows that this loop ends",
     )
     .needs_of(|case| {
@@ -21,7 +22,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .without_past(),
     Cause::new(
         "too-many-instructions",
-        &["BPF program is too large. Processed # insn"],
+        |reason| matches!(reason, Reason::Flow(BadFlow::TooManyInsns { .. })),
         "the program takes too many steps to verify",
     )
     .needs("the verifier follows every path, and gives up after 1000000 instructions")
@@ -29,7 +30,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "too-many-branches",
-        &["The sequence of # jumps is too complex*"],
+        |reason| matches!(reason, Reason::Flow(BadFlow::TooManyBranches { .. })),
         "too many branches are open at once",
     )
     .needs("at most 8192 branches may wait to be followed on one path")
@@ -37,7 +38,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "back-edge",
-        &["back-edge from insn # to #"],
+        |reason| matches!(reason, Reason::Flow(BadFlow::BackEdge { .. })),
         "a loop is not allowed for this loader",
     )
     .needs("loops need CAP_BPF")
@@ -45,35 +46,31 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "jump-range",
-        &["jump out of range from insn # to #", "jump into the middle of ldimm64 insn #"],
+        |reason| matches!(reason, Reason::Flow(BadFlow::JumpRange { .. } | BadFlow::IntoImm64 { .. })),
         "a jump leads out of its function",
     )
     .needs("a jump must lead to an instruction of the same function")
     .help("compilers do not make this: check hand-written assembly and whatever rewrites the program")
     .about(About::None),
-    Cause::new("unreachable", &["unreachable insn #"], "an instruction can never be reached")
+    Cause::new(
+        "unreachable",
+        |reason| matches!(reason, Reason::Flow(BadFlow::Unreachable { .. })),
+        "an instruction can never be reached",
+    )
         .needs("every instruction must be reachable from the start of its function")
         .help("remove dead code; compilers do so with -O2")
         .about(About::None),
     Cause::new(
         "no-exit",
-        &["last insn is not an exit or jmp"],
+        |reason| matches!(reason, Reason::Flow(BadFlow::NoExit)),
         "the function does not end with an exit",
     )
     .needs("the last instruction of a function must be an exit or a jump")
     .help("return a value at the end; undefined behaviour (a division by 0, an endless loop) lets the compiler drop the end of a function")
     .about(About::None),
     Cause::new(
-        "undefined-behaviour",
-        &["unexpected __bpf_trap() due to uninitialized variable?"],
-        "the compiler found undefined behaviour and put a trap here",
-    )
-    .needs("the trap must not be reachable")
-    .help("look for variables that are read before they are set; compile with -Wall")
-    .about(About::None),
-    Cause::new(
         "opcode",
-        &["unknown opcode *", "* uses reserved fields", "invalid bpf_ld_imm64 insn", "unrecognized bpf_ld_imm64 insn"],
+        |reason| matches!(reason, Reason::Load(BadLoad::Opcode { .. } | BadLoad::Malformed { .. } | BadLoad::LdxReserved | BadLoad::Imm64 | BadLoad::Imm64Source)),
         "an instruction is malformed",
     )
     .needs("every instruction must be one of the instruction set (RFC 9669), unused fields zero")
@@ -81,7 +78,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "call-target",
-        &["call to invalid destination"],
+        |reason| matches!(reason, Reason::Flow(BadFlow::CallTarget)),
         "a call leads to no function",
     )
     .needs("a call must lead to the start of a function")

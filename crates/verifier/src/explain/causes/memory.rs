@@ -2,15 +2,19 @@
 
 use uapi::ArgKind;
 
+use crate::event::{BadArg, BadMap, BadMem, Reason};
 use crate::explain::case::{Case, Touch};
 use crate::explain::cause::{About, Cause};
 use crate::explain::words::{bytes, map_name, signed, unsigned};
 use crate::state::{RegKind, RegState};
 
+/// Accesses of the context have a row of their own.
+const CONTEXT: &str = "context ";
+
 pub(super) const CAUSES: &[Cause] = &[
     Cause::new(
         "memory-too-far",
-        &["R# max value is outside of the allowed memory range"],
+        |reason| matches!(reason, Reason::Mem(BadMem::MaxOutside { .. })),
         "an access may go beyond the end of its memory",
     )
     .needs_of(within)
@@ -18,7 +22,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Made(pointer_and_length)),
     Cause::new(
         "memory-before-start",
-        &["R# min value is outside of the allowed memory range"],
+        |reason| matches!(reason, Reason::Mem(BadMem::MinOutside { .. })),
         "an access lies outside its memory",
     )
     .needs_of(within)
@@ -26,7 +30,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Made(pointer_and_length)),
     Cause::new(
         "memory-unbounded",
-        &["R# unbounded memory access, make sure to bounds check any such access"],
+        |reason| matches!(reason, Reason::Mem(BadMem::Unbounded { .. })),
         "memory is accessed at an offset that has no upper limit",
     )
     .needs_of(within)
@@ -34,22 +38,17 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Made(pointer_and_length)),
     Cause::new(
         "memory-negative-offset",
-        &["R# min value is negative, either use unsigned index or do a if (index >=0) check."],
+        |reason| matches!(reason, Reason::Mem(BadMem::MayBeNegative { .. })),
         "memory is accessed at an offset that may be negative",
     )
     .needs_of(within)
     .help("make the index unsigned, or check `if (i < 0) return ...;` before it is used; a check of a 32-bit copy does not limit the 64-bit value"),
     Cause::new(
         "memory-bounds",
-        &[
-            "invalid access to map value, value_size=# off=# size=#",
-            "invalid access to map key, key_size=# off=# size=#",
-            "invalid access to memory, mem_size=# off=# size=#",
-            "invalid access to map value pointer, value_size=# off=#",
-        ],
+        |reason| matches!(reason, Reason::Mem(BadMem::MapValue { .. } | BadMem::MapKey { .. } | BadMem::Region { .. } | BadMem::MapValuePointer { .. })),
         "an access lies outside its memory",
     )
-    .needs_of(|case| match case.holes.numbers[..] {
+    .needs_of(|case| match case.seen.numbers[..] {
         [have, off, size] => format!("{} at offset {off} must end within {}", bytes(size), bytes(have)),
         _ => within(case),
     })
@@ -57,7 +56,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Operands),
     Cause::new(
         "length-negative",
-        &["R# min value is negative, either use unsigned or 'var &= const'"],
+        |reason| matches!(reason, Reason::Mem(BadMem::LengthNegative { .. })),
         "a length may be negative",
     )
     .needs_of(length)
@@ -65,7 +64,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Made(length_and_pointer)),
     Cause::new(
         "length-unbounded",
-        &["R# unbounded memory access, use 'var &= const' or 'if (var < const)'"],
+        |reason| matches!(reason, Reason::Mem(BadMem::LengthUnbounded { .. })),
         "a length has no upper limit",
     )
     .needs_of(length)
@@ -73,7 +72,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Made(length_and_pointer)),
     Cause::new(
         "length-zero",
-        &["R# invalid zero-sized read: u64=[#,#]", "R# invalid zero-sized read*"],
+        |reason| matches!(reason, Reason::Mem(BadMem::LengthZero { .. })),
         "a length may be zero where at least one byte is asked for",
     )
     .needs_of(length)
@@ -81,32 +80,28 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Made(length_and_pointer)),
     Cause::new(
         "map-frozen",
-        &["write into map forbidden, value_size=# off=# size=#", "write into map forbidden"],
+        |reason| matches!(reason, Reason::Mem(BadMem::MapReadOnly { .. }) | Reason::Arg(BadArg::MapIsReadOnly)),
         "a map that programs may only read is written",
     )
     .needs("the map was made with BPF_F_RDONLY_PROG (constants in .rodata are such a map)")
     .help("drop `const` from the variable, or write to another map"),
     Cause::new(
         "map-write-only",
-        &["read from map forbidden, value_size=# off=# size=#"],
+        |reason| matches!(reason, Reason::Mem(BadMem::MapWriteOnly { .. })),
         "a map that programs may only write is read",
     )
     .needs("the map was made with BPF_F_WRONLY_PROG")
     .help("make the map without BPF_F_WRONLY_PROG"),
     Cause::new(
         "memory-read-only",
-        &["R# cannot write into *"],
+        |reason| matches!(reason, Reason::Mem(BadMem::ReadOnly { .. })),
         "memory is written that this program may only read",
     )
     .needs_of(|case| format!("{} points to memory that programs may only read", case.main_name()))
     .help("copy the data to the stack or a map and change the copy"),
     Cause::new(
         "map-special-field",
-        &[
-            "* cannot be accessed directly by load/store",
-            "* cannot be accessed indirectly by helper",
-            "direct access to * is disallowed",
-        ],
+        |reason| matches!(reason, Reason::Mem(BadMem::FieldDirect { .. } | BadMem::FieldByHelper { .. })),
         "a field that belongs to the kernel is touched directly",
     )
     .needs("locks, timers, list heads and the like may only be used through their own functions")
@@ -114,7 +109,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Operands),
     Cause::new(
         "memory-misaligned",
-        &["misaligned value access off *", "misaligned * access off *", "misaligned access off *"],
+        |reason| matches!(reason, Reason::Mem(BadMem::Misaligned { what, .. }) if *what != CONTEXT),
         "an access is not aligned to its size",
     )
     .needs("an access of 2, 4 or 8 bytes must be aligned to its size")
@@ -122,7 +117,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Operands),
     Cause::new(
         "map-too-large-offset",
-        &["direct value offset of # is not allowed"],
+        |reason| matches!(reason, Reason::Map(BadMap::Offset { .. })),
         "the address of a global variable lies outside its section",
     )
     .needs("the offset must lie within the map's value")

@@ -2,15 +2,16 @@
 
 use isa::Op;
 
+use crate::event::{BadArg, BadMem, BadPtr, Reason};
 use crate::explain::case::{Case, callee_name};
 use crate::explain::cause::Cause;
 use crate::explain::chase::How;
-use crate::state::RegState;
+use crate::state::{RegKind, RegState};
 
 pub(super) const CAUSES: &[Cause] = &[
     Cause::new(
         "null-dereference",
-        &["R# invalid mem access '*'"],
+        |reason| matches!(reason, Reason::Mem(BadMem::Access { .. })),
         "a pointer that may be NULL is used without a check",
     )
     .when(|case| case.main().is_some_and(RegState::may_be_null))
@@ -18,14 +19,14 @@ pub(super) const CAUSES: &[Cause] = &[
     .help_of(help),
     Cause::new(
         "null-arithmetic",
-        &["R# pointer arithmetic on * prohibited, null-check it first"],
+        |reason| matches!(reason, Reason::Ptr(BadPtr::MaybeNull { .. })),
         "a pointer that may be NULL is used in a calculation",
     )
     .needs_of(compared)
     .help_of(help),
     Cause::new(
         "null-argument",
-        &["R# type=* expected=*", "Possibly NULL pointer passed to helper arg#"],
+        |reason| matches!(reason, Reason::Arg(BadArg::WrongType { .. } | BadArg::NotFramePointer { .. } | BadArg::MaybeNull { .. })),
         "a pointer that may be NULL is passed to a helper that needs an object",
     )
     .when(|case| case.main().is_some_and(RegState::may_be_null))
@@ -39,15 +40,8 @@ pub(super) const CAUSES: &[Cause] = &[
     })
     .help_of(help),
     Cause::new(
-        "null-argument-trusted",
-        &["Possibly NULL pointer passed to trusted arg#"],
-        "a pointer that may be NULL is passed to a kernel function",
-    )
-    .needs("the kernel function needs an object: the pointer must be compared with NULL before")
-    .help("check the pointer before the call: `if (!p) return ...;`"),
-    Cause::new(
         "null-constant",
-        &["R# invalid mem access 'scalar'"],
+        |reason| matches!(reason, Reason::Mem(BadMem::Access { is, .. }) if is.kind == RegKind::Scalar),
         "a pointer that is NULL on this path is used",
     )
     .when(|case| case.main().is_some_and(RegState::is_null))

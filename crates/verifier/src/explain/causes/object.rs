@@ -2,14 +2,16 @@
 
 use isa::Op;
 
+use crate::event::{BadArg, BadAttach, BadBtf, BadFunc, BadLoad, BadMem, Reason};
 use crate::explain::case::Case;
 use crate::explain::cause::{About, Cause};
 use crate::explain::words::bytes;
+use crate::state::RegKind;
 
 pub(super) const CAUSES: &[Cause] = &[
     Cause::new(
         "context-field",
-        &["invalid bpf_context access off=# size=#"],
+        |reason| matches!(reason, Reason::Mem(BadMem::Ctx { .. })),
         "the context has no such field for this type of program",
     )
     .needs_of(context_field)
@@ -20,7 +22,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Operands),
     Cause::new(
         "context-modified",
-        &["dereference of modified ctx ptr R# off=# disallowed", "negative offset ctx ptr R# off=# disallowed"],
+        |reason| matches!(reason, Reason::Mem(BadMem::Modified { is, .. } | BadMem::NegativeOffset { is, .. }) if is.kind == RegKind::Ctx),
         "the context is accessed through a pointer that was moved",
     )
     .needs("the context must be accessed by constant offsets from the pointer that the program got")
@@ -28,7 +30,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Named),
     Cause::new(
         "context-variable",
-        &["variable ctx access var_off=* disallowed"],
+        |reason| matches!(reason, Reason::Mem(BadMem::Variable { is, .. }) if is.kind == RegKind::Ctx),
         "the context is accessed at an offset that varies",
     )
     .needs("the offset of a context access must be a constant")
@@ -36,7 +38,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Operands),
     Cause::new(
         "context-misaligned",
-        &["misaligned context access off *"],
+        |reason| matches!(reason, Reason::Mem(BadMem::Misaligned { what: "context ", .. })),
         "a context field is read at a wrong offset",
     )
     .needs("context accesses must be aligned to their size")
@@ -44,38 +46,38 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Operands),
     Cause::new(
         "context-atomic",
-        &["BPF_ATOMIC stores into R# * is not allowed", "BPF_ATOMIC loads from R# * is not allowed"],
+        |reason| matches!(reason, Reason::Mem(BadMem::AtomicBase { .. })),
         "an atomic operation on memory that does not take one",
     )
     .needs("atomic operations are for map values, the stack and other plain memory")
     .help("copy to a map value and do it there"),
     Cause::new(
         "object-field",
-        &["R# invalid * access off=# size=#"],
+        |reason| matches!(reason, Reason::Mem(BadMem::Object { .. })),
         "the object has no such field",
     )
-    .needs_of(|case| match case.holes.numbers[..] {
+    .needs_of(|case| match case.seen.numbers[..] {
         [.., off, size] => format!("{} at offset {off} are not a readable field of this object", bytes(size)),
         _ => String::new(),
     })
     .help("read the fields that the UAPI struct declares, with the width of their types"),
     Cause::new(
         "buffer-bounds",
-        &["R# invalid * buffer access: off=#, size=#", "R# invalid variable buffer offset: off=#, var_off=*"],
+        |reason| matches!(reason, Reason::Mem(BadMem::Buffer { .. } | BadMem::BufferVariable { .. })),
         "an access lies outside the buffer",
     )
     .needs("the buffer must be accessed at constant offsets, from 0 on")
     .help("use constant, non-negative offsets"),
     Cause::new(
         "object-negative-offset",
-        &["R# is * invalid negative access: off=#", "R# is ptr_* invalid variable offset: off=#, var_off=*"],
+        |reason| matches!(reason, Reason::Btf(BadBtf::Negative { .. } | BadBtf::NegativeMap { .. } | BadBtf::Variable { .. })),
         "an object is read before its start, or at an offset that varies",
     )
     .needs("fields must be read at constant offsets from the object's start")
     .help("read the field by its name"),
     Cause::new(
         "struct-ops-member",
-        &["attach to unsupported member * of struct *", "attach to invalid member*"],
+        |reason| matches!(reason, Reason::Attach(BadAttach::Member { .. } | BadAttach::MemberIndex { .. } | BadAttach::MemberType { .. })),
         "this function of the struct cannot be written in BPF",
     )
     .needs("the kernel calls only some of the struct's functions in BPF programs")
@@ -83,7 +85,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "load-abs-result",
-        &["LD_ABS is only allowed in functions that return 'int'.", "LD_ABS is not allowed in subprogs without BTF", "cannot use BPF_LD_[ABS|IND] within callback"],
+        |reason| matches!(reason, Reason::Load(BadLoad::LdAbsResult | BadLoad::LdAbsWithoutBtf) | Reason::Func(BadFunc::LdAbsInCallback)),
         "a packet load of the old kind stands in a function that it cannot end",
     )
     .needs("outside the packet such a load ends the function with 0, so that the function must return int")
@@ -91,23 +93,15 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "exception-callback",
-        &["* cannot call exception cb directly", "multiple exception callback tags for main subprog", "exception callback *", "exception cb *"],
+        |reason| matches!(reason, Reason::Func(BadFunc::CallsExceptionCallback { .. } | BadFunc::ExceptionCallbackTags | BadFunc::ExceptionCallbackMissing { .. } | BadFunc::ExceptionCallbackStatic { .. } | BadFunc::ExceptionCallbackIsMain | BadFunc::ExceptionCallbackArgs)),
         "the exception callback is not used as such",
     )
     .needs("a program has at most one exception callback: a global function with one integer argument that only bpf_throw reaches")
     .help("call another function instead")
     .about(About::None),
     Cause::new(
-        "iterator-state",
-        &["expected an initialized iter_* as arg ##", "expected uninitialized iter_* as arg ##", "expected an initialized iter_* as arg #"],
-        "an iterator is used in the wrong order",
-    )
-    .needs("an iterator is made once (bpf_iter_*_new), asked while it gives something, and ended once (bpf_iter_*_destroy)")
-    .help("use bpf_for or bpf_for_each, which do that")
-    .about(About::None),
-    Cause::new(
         "object-write",
-        &["only read is supported", "only read from * is supported"],
+        |reason| matches!(reason, Reason::Btf(BadBtf::ReadOnly | BadBtf::ReadOnlyMap { .. })),
         "a kernel object is written",
     )
     .needs("programs may read this object, not write it")
@@ -115,14 +109,14 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Operands),
     Cause::new(
         "object-modified",
-        &["dereference of modified * ptr R# off=# disallowed", "negative offset * ptr R# off=# disallowed", "variable * access var_off=* disallowed"],
+        |reason| matches!(reason, Reason::Mem(BadMem::Modified { .. } | BadMem::NegativeOffset { .. } | BadMem::Variable { .. })),
         "an object is used through a pointer that was moved",
     )
     .needs("the pointer must be used as it was returned")
     .help("keep the original pointer, and read fields with constant offsets"),
     Cause::new(
         "object-beyond",
-        &["access beyond struct * at off # size #", "access beyond the end of member * (mend:#) in struct * with off # size #"],
+        |reason| matches!(reason, Reason::Btf(BadBtf::BeyondStruct { .. } | BadBtf::BeyondMember { .. })),
         "a kernel object is read beyond a field's end",
     )
     .needs("an access must lie within one field of the struct")
@@ -130,30 +124,22 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Operands),
     Cause::new(
         "attach-target",
-        &["Tracing programs must provide btf_id", "attach_btf_id *"],
+        |reason| matches!(reason, Reason::Attach(BadAttach::NoTarget | BadAttach::TypeId { .. } | BadAttach::Nameless { .. } | BadAttach::NotFunction { .. } | BadAttach::NotTypedef { .. } | BadAttach::WrongName { .. } | BadAttach::NotStructOps { .. })),
         "the program does not say what it attaches to, or that does not exist",
     )
     .needs("programs of this type need a function or hook of the kernel's BTF")
     .help("name it in the section: SEC(\"fentry/do_unlinkat\"), SEC(\"lsm/file_open\")")
     .about(About::None),
     Cause::new(
-        "list-lock",
-        &["bpf_spin_lock at off=# must be held for *"],
-        "a list or tree is used without its lock",
-    )
-    .needs("the bpf_spin_lock beside the list head or tree root must be held")
-    .help("call bpf_spin_lock before, and bpf_spin_unlock after")
-    .about(About::None),
-    Cause::new(
         "dynptr-uninitialised",
-        &["cannot release unowned const bpf_dynptr", "Expected an initialized dynptr as arg ##", "Expected an initialized dynptr as *"],
+        |reason| matches!(reason, Reason::Arg(BadArg::ReleasesConstDynptr)),
         "a dynptr is used that was not set up",
     )
     .needs("the dynptr must have been made (bpf_dynptr_from_mem, bpf_ringbuf_reserve_dynptr, ...) and not ended since")
     .help("check the result of the call that makes it, and do not use it after it was submitted"),
     Cause::new(
         "dynptr-overwritten",
-        &["cannot overwrite referenced dynptr", "Dynptr has to be an uninitialized dynptr"],
+        |reason| matches!(reason, Reason::Arg(BadArg::DynptrInUse)),
         "the bytes of a dynptr on the stack are overwritten",
     )
     .needs("a dynptr that holds a reference must be ended (submitted, discarded) first")
@@ -166,7 +152,7 @@ fn context_field(case: &Case<'_>) -> String {
         Some(variant) => format!("{} programs", variant.label),
         None => "this type of program".into(),
     };
-    match case.holes.numbers[..] {
+    match case.seen.numbers[..] {
         [off, size] => {
             let access = if matches!(case.op, Some(Op::Store { .. })) { "write" } else { "read" };
             format!("{kind} may not {access} {} at context offset {off}", bytes(size))

@@ -2,6 +2,7 @@
 
 use isa::Op;
 
+use crate::event::{BadArg, BadMem, BadPtr, Reason};
 use crate::explain::case::{Case, Touch};
 use crate::explain::cause::{About, Cause};
 use crate::explain::words::{bytes, unsigned};
@@ -13,7 +14,7 @@ const MAX_OFFSET: u64 = 0xffff;
 pub(super) const CAUSES: &[Cause] = &[
     Cause::new(
         "packet-offset-unlimited",
-        &["R# offset is outside of the packet"],
+        |reason| matches!(reason, Reason::Mem(BadMem::OutsidePacket { .. })),
         "the packet is read at an offset that has no small limit",
     )
     .when(is_far)
@@ -27,14 +28,14 @@ pub(super) const CAUSES: &[Cause] = &[
     .help("limit the variable part before it is added to the pointer, for instance `len &= 0x3fff` or `if (len > 1500) return ...;`, then compare the sum with data_end"),
     Cause::new(
         "packet-bounds",
-        &["R# offset is outside of the packet"],
+        |reason| matches!(reason, Reason::Mem(BadMem::OutsidePacket { .. })),
         "the packet is accessed beyond what was compared with data_end",
     )
     .needs_of(required)
     .help_of(help),
     Cause::new(
         "packet-negative-offset",
-        &["R# min value is negative, either use unsigned index or do a if (index >=0) check."],
+        |reason| matches!(reason, Reason::Mem(BadMem::MayBeNegative { .. })),
         "the packet is read at an offset that may be negative",
     )
     .when(|case| case.main().is_some_and(|reg| reg.is_packet()))
@@ -42,7 +43,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .help("make the offset unsigned, or check that it is not negative before adding it"),
     Cause::new(
         "packet-pointer-stale",
-        &["R# invalid mem access 'scalar'"],
+        |reason| matches!(reason, Reason::Mem(BadMem::Access { is, .. }) if is.kind == RegKind::Scalar),
         "a packet pointer is used after a call that may move the packet",
     )
     .when(|case| case.invalidated().is_some_and(|(_, before, _)| before.is_packet_any()))
@@ -56,21 +57,21 @@ pub(super) const CAUSES: &[Cause] = &[
     .help("after the call, set `data` and `data_end` again from the context and repeat the comparison"),
     Cause::new(
         "packet-end-arithmetic",
-        &["R# pointer arithmetic on pkt_end prohibited"],
+        |reason| matches!(reason, Reason::Ptr(BadPtr::Fixed { is, .. }) if is.kind == RegKind::PktEnd),
         "data_end is used in a calculation",
     )
     .needs("data_end may only be compared with packet pointers")
     .help("calculate on the other side of the comparison: `data + n > data_end` instead of `data > data_end - n`"),
     Cause::new(
         "packet-read-only",
-        &["cannot write into packet"],
+        |reason| matches!(reason, Reason::Mem(BadMem::WritesPacket)),
         "this type of program may not write the packet",
     )
     .needs("direct packet writes are for program types that may change packets (XDP, TC, socket SKB, LWT xmit, ...)")
     .help("read only, or use another program type"),
     Cause::new(
         "packet-to-helper",
-        &["helper access to the packet is not allowed"],
+        |reason| matches!(reason, Reason::Arg(BadArg::PacketForbidden)),
         "this helper does not take packet pointers",
     )
     .needs_of(|case| format!("{} takes no pointer into the packet", case.callee()))
@@ -80,7 +81,7 @@ pub(super) const CAUSES: &[Cause] = &[
     })),
     Cause::new(
         "packet-misaligned",
-        &["misaligned packet access off *"],
+        |reason| matches!(reason, Reason::Mem(BadMem::PacketMisaligned { .. })),
         "packet bytes are read at an offset that is not aligned",
     )
     .needs("with strict alignment each access must be aligned to its size")

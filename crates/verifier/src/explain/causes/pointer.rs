@@ -2,6 +2,7 @@
 
 use isa::Op;
 
+use crate::event::{BadArg, BadExit, BadMem, BadPtr, BadReg, Reason};
 use crate::explain::case::{Case, callee_name};
 use crate::explain::cause::{About, Cause};
 use crate::explain::chase::How;
@@ -11,13 +12,17 @@ use crate::state::{RegKind, RegState};
 pub(super) const CAUSES: &[Cause] = &[
     Cause::new(
         "uninitialised-after-call",
-        &["R# !read_ok"],
+        |reason| matches!(reason, Reason::Reg(BadReg::NotReadable { .. })),
         "a register is read that a call has made invalid",
     )
     .when(|case| case.past().last().is_some_and(|hop| hop.how == How::Invalidated))
     .needs("R1 to R5 hold nothing after a call; what is needed later must be in R6 to R9 or on the stack")
     .help("in C: check that the function is declared with the arguments and the result that it has; in assembly: save the register before the call"),
-    Cause::new("uninitialised", &["R# !read_ok"], "a register is read that was never set")
+    Cause::new(
+        "uninitialised",
+        |reason| matches!(reason, Reason::Reg(BadReg::NotReadable { .. })),
+        "a register is read that was never set",
+    )
         .needs_of(|case| match case.op {
             Some(Op::Exit) => "R0 must hold the return value when the function ends".into(),
             Some(Op::Call(_)) => format!("{} takes an argument in {}", case.callee(), case.main_name()),
@@ -28,13 +33,17 @@ pub(super) const CAUSES: &[Cause] = &[
             Some(Op::Call(_)) => "pass every argument; check the function's declaration".into(),
             _ => "initialise the variable where it is declared".into(),
         }),
-    Cause::new("register-number", &["R# is invalid"], "an instruction names a register that does not exist")
+    Cause::new(
+        "register-number",
+        |reason| matches!(reason, Reason::Reg(BadReg::Number { .. })),
+        "an instruction names a register that does not exist",
+    )
         .needs("there are R0 to R10")
         .help("compile for the BPF target; the program's bytes may be damaged")
         .about(About::None),
     Cause::new(
         "released-use",
-        &["R# invalid mem access 'scalar'"],
+        |reason| matches!(reason, Reason::Mem(BadMem::Access { is, .. }) if is.kind == RegKind::Scalar),
         "an object is used after it was released",
     )
     .when(|case| case.invalidated().is_some_and(|(_, before, _)| before.ref_obj_id != 0))
@@ -45,14 +54,14 @@ pub(super) const CAUSES: &[Cause] = &[
     .help("do everything with the object before it is submitted or released"),
     Cause::new(
         "number-dereference",
-        &["R# invalid mem access 'scalar'"],
+        |reason| matches!(reason, Reason::Mem(BadMem::Access { is, .. }) if is.kind == RegKind::Scalar),
         "memory is accessed through a number that is no pointer",
     )
     .needs_of(|case| format!("{} must be a pointer that the program got from the kernel (context, map, packet, helper)", case.main_name()))
     .help_of(number_help),
     Cause::new(
         "pointer-kind",
-        &["R# invalid mem access '*'"],
+        |reason| matches!(reason, Reason::Mem(BadMem::Access { .. })),
         "memory is accessed through something that programs may not look into",
     )
     .needs_of(|case| match case.main() {
@@ -66,7 +75,7 @@ pub(super) const CAUSES: &[Cause] = &[
     }),
     Cause::new(
         "offset-unbounded",
-        &["math between * pointer and register with unbounded min value is not allowed"],
+        |reason| matches!(reason, Reason::Ptr(BadPtr::UnboundedMin { .. })),
         "a number without limit is added to a pointer",
     )
     .needs("a number that is added to a pointer must have a lower limit (and later an upper one)")
@@ -74,11 +83,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Made(number_then_pointer)),
     Cause::new(
         "offset-too-large",
-        &[
-            "math between * pointer and # is not allowed",
-            "value # makes * pointer be out of bounds",
-            "* pointer offset # is not allowed",
-        ],
+        |reason| matches!(reason, Reason::Ptr(BadPtr::Constant { .. } | BadPtr::OutOfBounds { .. } | BadPtr::Offset { .. })),
         "a pointer is moved too far",
     )
     .needs_of(|case| {
@@ -95,7 +100,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Made(number_then_pointer)),
     Cause::new(
         "subtract-pointer",
-        &["R# tried to subtract pointer from scalar"],
+        |reason| matches!(reason, Reason::Ptr(BadPtr::FromScalar { .. })),
         "a pointer is subtracted from a number",
     )
     .needs("the result of number minus pointer means nothing")
@@ -103,7 +108,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Operands),
     Cause::new(
         "subtract-from-stack",
-        &["R# subtraction from stack pointer prohibited"],
+        |reason| matches!(reason, Reason::Ptr(BadPtr::FromStack { .. })),
         "a number is subtracted from a stack pointer",
     )
     .needs("stack addresses are formed by adding a negative number")
@@ -111,7 +116,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Operands),
     Cause::new(
         "add-pointers",
-        &["R# pointer * pointer prohibited"],
+        |reason| matches!(reason, Reason::Ptr(BadPtr::TwoPointers { .. })),
         "two pointers are combined",
     )
     .needs("only numbers may be added to pointers; two packet pointers may be subtracted")
@@ -119,11 +124,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Operands),
     Cause::new(
         "pointer-bits",
-        &[
-            "R# bitwise operator * on pointer prohibited",
-            "R# pointer arithmetic with * operator prohibited",
-            "R# 32-bit pointer arithmetic prohibited",
-        ],
+        |reason| matches!(reason, Reason::Ptr(BadPtr::Bitwise { .. } | BadPtr::Operator { .. } | BadPtr::Arithmetic32 { .. })),
         "a pointer is treated as a number",
     )
     .needs("pointers may only be moved by 64-bit addition and subtraction")
@@ -131,7 +132,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Operands),
     Cause::new(
         "fixed-pointer",
-        &["R# pointer arithmetic on * prohibited", "R# pointer arithmetic prohibited"],
+        |reason| matches!(reason, Reason::Ptr(BadPtr::Fixed { .. } | BadPtr::Arithmetic { .. })),
         "a pointer that cannot be moved is used in a calculation",
     )
     .needs_of(|case| match case.main() {
@@ -142,7 +143,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Operands),
     Cause::new(
         "pointer-comparison",
-        &["R# pointer comparison prohibited"],
+        |reason| matches!(reason, Reason::Ptr(BadPtr::Comparison { .. })),
         "a pointer is compared with a number",
     )
     .needs("without CAP_PERFMON comparisons that tell about addresses are refused")
@@ -150,7 +151,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Operands),
     Cause::new(
         "pointer-leak",
-        &["R# leaks addr *"],
+        |reason| matches!(reason, Reason::Arg(BadArg::AddrLeak { .. }) | Reason::Exit(BadExit::AddrLeak { .. }) | Reason::Reg(BadReg::LeaksInto { .. })),
         "a kernel address would become readable",
     )
     .needs("a loader without CAP_PERFMON may not store or return addresses")
@@ -158,19 +159,23 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Named),
     Cause::new(
         "divide-by-zero",
-        &["div by zero"],
+        |reason| matches!(reason, Reason::Ptr(BadPtr::DivByZero)),
         "a division by the constant zero",
     )
     .needs("the divisor of a division by a constant must not be 0")
     .help("check the constant; a divisor in a variable may be 0: the result is 0 then (and the remainder the dividend)")
     .about(About::None),
-    Cause::new("shift-range", &["invalid shift #"], "a shift by as many bits as the number has, or more")
+    Cause::new(
+        "shift-range",
+        |reason| matches!(reason, Reason::Ptr(BadPtr::Shift { .. })),
+        "a shift by as many bits as the number has, or more",
+    )
         .needs("a shift must be by less than 64 bits (32 for 32-bit operations)")
         .help("check the constant")
         .about(About::None),
     Cause::new(
         "mixed-pointers",
-        &["same insn cannot be used with different pointers"],
+        |reason| matches!(reason, Reason::Mem(BadMem::TwoKinds)),
         "one instruction reads through different kinds of pointers",
     )
     .needs("an instruction must always use the same kind of pointer, on every path that leads to it")

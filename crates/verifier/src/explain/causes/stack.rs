@@ -1,28 +1,22 @@
 //! The stack of 512 bytes.
 
+use crate::event::{BadExit, BadMem, BadReg, BadStack, Reason};
 use crate::explain::case::Case;
 use crate::explain::cause::{About, Cause};
 use crate::explain::words::bytes;
 use crate::state::RegKind;
 
-const UNINITIALISED: &[&str] = &[
-    "invalid read from stack off #+# size #",
-    "invalid read from stack R# off #+# size #",
-    "invalid read from stack R# var_off *+# size #",
-];
-
 pub(super) const CAUSES: &[Cause] = &[
-    Cause::new("stack-uninitialised", UNINITIALISED, "stack bytes are read that were never written")
+    Cause::new(
+        "stack-uninitialised",
+        |reason| matches!(reason, Reason::Stack(BadStack::Unset { .. } | BadStack::UnsetForHelper { .. } | BadStack::UnsetVariable { .. })),
+        "stack bytes are read that were never written",
+    )
         .needs_of(uninitialised)
         .help("set all of the variable before, padding included: `struct key k = {};` or `__builtin_memset(&k, 0, sizeof(k));`"),
     Cause::new(
         "stack-bounds",
-        &[
-            "invalid write to stack R# off=# size=#",
-            "invalid read from stack R# off=# size=#",
-            "invalid indirect access to stack R# off=# size=#",
-            "invalid * stack R# off=# size=#",
-        ],
+        |reason| matches!(reason, Reason::Stack(BadStack::Outside { .. })),
         "an access outside the stack",
     )
     .needs_of(bounds)
@@ -37,13 +31,7 @@ pub(super) const CAUSES: &[Cause] = &[
     })),
     Cause::new(
         "stack-variable",
-        &[
-            "invalid variable-offset * stack R# var_off=* off=# size=#",
-            "invalid unbounded variable-offset * stack R#",
-            "R# variable offset stack access prohibited for !root, var_off=*",
-            "R# variable stack access prohibited for !root, var_off=* off=#",
-            "variable offset stack pointer cannot be passed into helper function; *",
-        ],
+        |reason| matches!(reason, Reason::Stack(BadStack::OutsideVariable { .. } | BadStack::UnboundedVariable { .. } | BadStack::VariableForbidden { .. } | BadStack::VariableMoved { .. } | BadStack::VariableToHelper { .. })),
         "the stack is accessed at an offset that is not limited enough",
     )
     .needs_of(|case| {
@@ -52,7 +40,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .help("limit the index just before it is used: `if (i >= N) return ...;` or `i &= N - 1`"),
     Cause::new(
         "stack-misaligned",
-        &["misaligned stack access off *"],
+        |reason| matches!(reason, Reason::Mem(BadMem::Misaligned { what: "stack ", .. })),
         "a stack access is not aligned to its size",
     )
     .needs("stack accesses of 2, 4 and 8 bytes must be aligned to their size")
@@ -63,14 +51,14 @@ pub(super) const CAUSES: &[Cause] = &[
     })),
     Cause::new(
         "stack-partial-fill",
-        &["invalid size of register fill"],
+        |reason| matches!(reason, Reason::Stack(BadStack::FillSize)),
         "part of a pointer that was saved on the stack is read",
     )
     .needs("a saved pointer must be read back whole, with 8 bytes")
     .help("read the pointer with its full width"),
     Cause::new(
         "stack-partial-spill",
-        &["invalid size of register spill"],
+        |reason| matches!(reason, Reason::Stack(BadStack::SpillSize)),
         "part of a pointer is saved on the stack",
     )
     .needs("a pointer must be saved whole, with 8 bytes")
@@ -81,21 +69,17 @@ pub(super) const CAUSES: &[Cause] = &[
     })),
     Cause::new(
         "stack-corrupt",
-        &["attempt to corrupt spilled pointer on stack"],
+        |reason| matches!(reason, Reason::Stack(BadStack::CorruptsSpill)),
         "part of a pointer that was saved on the stack is overwritten",
     )
     .needs("a saved pointer must stay whole")
     .help("do not reuse the bytes of a pointer variable"),
     Cause::new(
         "stack-depth",
-        &[
-            "combined stack size of # calls is #. Too large",
-            "stack size of subprog # is #. Too large",
-            "tail_calls are not allowed when call stack of previous frames is # bytes. Too large",
-        ],
+        |reason| matches!(reason, Reason::Stack(BadStack::TooLarge { .. } | BadStack::FuncTooLarge { .. } | BadStack::BeforeTailCall { .. })),
         "the functions on one call chain use too much stack",
     )
-    .needs_of(|case| match case.holes.numbers[..] {
+    .needs_of(|case| match case.seen.numbers[..] {
         [calls, size] => format!(
             "the {calls} functions of this chain together use {size} bytes (each rounded up), and 512 are allowed; {}",
             frames(case)
@@ -106,7 +90,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "stack-frame-pointer",
-        &["frame pointer is read only"],
+        |reason| matches!(reason, Reason::Reg(BadReg::FramePointer)),
         "the frame pointer R10 is written",
     )
     .needs("R10 always points to the running function's stack")
@@ -114,7 +98,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "stack-of-caller",
-        &["cannot spill pointers to stack into stack frame of the caller", "cannot return stack pointer to the caller"],
+        |reason| matches!(reason, Reason::Stack(BadStack::IntoCaller) | Reason::Exit(BadExit::StackPointer)),
         "a pointer into this function's stack would outlive the function",
     )
     .needs("the stack of a function ends with it")
@@ -151,7 +135,7 @@ fn bounds(case: &Case<'_>) -> String {
 }
 
 fn uninitialised(case: &Case<'_>) -> String {
-    let numbers = &case.holes.numbers;
+    let numbers = &case.seen.numbers;
     let (from, size) = match numbers[..] {
         [off, into, size] => (off + into, size - into),
         _ => return "every byte that is read must have been written before".into(),
