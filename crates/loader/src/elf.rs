@@ -189,11 +189,6 @@ impl Symbol<'_> {
         self.section == 0
     }
 
-    /// The name of a source file.
-    pub(crate) fn is_file(&self) -> bool {
-        self.kind == elf::STT_FILE.0
-    }
-
     /// Declared here, defined by the kernel.
     pub(crate) fn is_extern(&self) -> bool {
         self.section == 0 && self.is_global() && self.kind == elf::STT_NOTYPE.0

@@ -77,6 +77,14 @@ pub enum LoadError {
         /// What is wrong.
         message: String,
     },
+    /// A global cannot be the same in two objects that are linked.
+    #[error("global '{symbol}': {message}")]
+    Global {
+        /// Its name.
+        symbol: String,
+        /// What is wrong.
+        message: String,
+    },
     /// An extern cannot be used or resolved.
     #[error("extern '{symbol}': {message}")]
     Extern {

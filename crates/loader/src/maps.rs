@@ -28,7 +28,7 @@ pub(crate) struct DefinedMap {
 
 /// Fields of a definition, as far as they are given.
 #[derive(Default)]
-struct Fields {
+pub(crate) struct Fields {
     map_type: u32,
     key: Option<u32>,
     value: Option<u32>,
@@ -36,10 +36,10 @@ struct Fields {
     flags: u32,
     numa_node: u32,
     extra: u64,
-    key_type: u32,
-    value_type: u32,
+    pub(crate) key_type: u32,
+    pub(crate) value_type: u32,
     pin: Pin,
-    inner: Option<Box<Fields>>,
+    pub(crate) inner: Option<Box<Fields>>,
 }
 
 /// The maps of section `.maps`, in the order of their places.
@@ -68,13 +68,18 @@ fn btf_map(btf: &Btf, section: &Section<'_>, place: SecInfo) -> Result<DefinedMa
     if def.size_or_type > place.size {
         return Err(LoadError::map(name, "definition is larger than its variable"));
     }
-    let fields = Parser { btf, map: name }.fields(&def, false)?;
+    let fields = fields(btf, name, &def)?;
     let pin = fields.pin;
     let spec =
         MapSpec { def: fields.into_def(name)?, pin, ..empty(name, MapKind::Btf, MAPS, offset) };
     let last = def.members().last().filter(|member| member.name == "values");
     let values_offset = last.map(|member| member.bit_offset / 8);
     Ok(DefinedMap { spec, place, values_offset })
+}
+
+/// Reads a definition.
+pub(crate) fn fields(btf: &Btf, name: &str, def: &Type<'_>) -> Result<Fields, LoadError> {
+    Parser { btf, map: name }.fields(def, false)
 }
 
 /// A map without contents.
@@ -220,6 +225,23 @@ impl Parser<'_> {
 }
 
 impl Fields {
+    /// The first field in which another object's idea of the map differs, types aside.
+    pub(crate) fn difference(&self, other: &Fields) -> Option<&'static str> {
+        let rows = [
+            ("type", self.map_type != other.map_type),
+            ("key_size", self.key.unwrap_or(0) != other.key.unwrap_or(0)),
+            ("key type", (self.key_type == 0) != (other.key_type == 0)),
+            ("value_size", self.value.unwrap_or(0) != other.value.unwrap_or(0)),
+            ("value type", (self.value_type == 0) != (other.value_type == 0)),
+            ("max_entries", self.max_entries != other.max_entries),
+            ("map_flags", self.flags != other.flags),
+            ("numa_node", self.numa_node != other.numa_node),
+            ("pinning", self.pin != other.pin),
+            ("inner map", self.inner.is_some() != other.inner.is_some()),
+        ];
+        rows.into_iter().find(|(_, differs)| *differs).map(|(field, _)| field)
+    }
+
     fn into_def(self, name: &str) -> Result<MapDef, LoadError> {
         let map_type = MapType::from_raw(self.map_type)
             .ok_or_else(|| LoadError::map(name, format!("unknown map type {}", self.map_type)))?;

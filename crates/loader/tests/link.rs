@@ -97,8 +97,14 @@ fn two_halves_are_linked_as_bpftool_links_them() {
 #[test]
 fn what_is_linked_loads_as_libbpf_loads_it() {
     let out = tempfile::tempdir().expect("temporary folder");
-    let Some(objects) = compiled(out.path(), &["one", "two"]) else { return };
-    let linked = out.path().join("linked.o");
+    for names in [["one", "two"], ["types_one", "types_two"], ["types_two", "types_one"]] {
+        loads_as_libbpf_loads_it(out.path(), &names);
+    }
+}
+
+fn loads_as_libbpf_loads_it(out: &Path, names: &[&str]) {
+    let Some(objects) = compiled(out, names) else { return };
+    let linked = out.join("linked.o");
     std::fs::write(&linked, link(&objects)).expect("written");
     let (Some(answer), Some(kernel)) = (support::ask(&linked, "linked"), support::kernel()) else {
         return;
@@ -136,4 +142,164 @@ fn a_global_defined_twice_is_refused_by_name() {
     let error = loader::link(&[("a.o", &bytes), ("b.o", &bytes)]).unwrap_err().to_string();
     assert!(error.starts_with("b.o: symbol '"), "{error}");
     assert!(error.contains("neither is weak"), "{error}");
+}
+
+/// The types of an object, as `bpftool btf dump file` prints them, without the places of two
+/// variables that libbpf's linker gets wrong: a map declared before it is defined, and a weak
+/// variable that another object replaces.
+fn types(object: &[u8]) -> String {
+    use object::{Object as _, ObjectSection as _};
+    let file = object::File::parse(object).expect("ELF");
+    let section = file.section_by_name(".BTF").expect("types");
+    let text = btf::raw::dump(&btf::Btf::parse(section.data().expect("data")).expect("parses"));
+    let misplaced = ["(VAR 'map_of_two')", "(VAR 'weak_here')"];
+    let lines = text.lines().filter(|line| !misplaced.iter().any(|name| line.ends_with(name)));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[track_caller]
+fn assert_same_types(objects: &[PathBuf], out: &Path) -> bool {
+    let Some(theirs) = bpftool(objects, out) else { return false };
+    let (ours, theirs) = (types(&link(objects)), types(&theirs));
+    let first = ours.lines().zip(theirs.lines()).find(|(ours, theirs)| ours != theirs);
+    assert_eq!(first, None, "(ring3, bpftool) {objects:?}");
+    assert_eq!(ours.lines().count(), theirs.lines().count(), "{objects:?}");
+    true
+}
+
+#[test]
+fn equal_types_are_merged_as_libbpf_merges_them() {
+    let out = tempfile::tempdir().expect("temporary folder");
+    let linked = out.path().join("theirs.o");
+    for names in [&["one", "two"][..], &["two", "one"], &["three", "two"], &["two", "three"]] {
+        let Some(objects) = compiled(out.path(), names) else { return };
+        assert_same_types(&objects, &linked);
+    }
+    let objects = support::tool_objects(out.path());
+    let mut count = 0;
+    for path in &objects {
+        count += usize::from(assert_same_types(std::slice::from_ref(path), &linked));
+    }
+    eprintln!("types of {count} objects");
+}
+
+/// What an object is made of: sections with their contents, symbols with their places.
+fn parts(object: &[u8]) -> Vec<String> {
+    use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+    let file = object::File::parse(object).expect("ELF");
+    let name = |index| file.section_by_index(index).ok()?.name().ok().map(str::to_owned);
+    let is_table = |name: &str| name.starts_with('.') && name.ends_with("tab");
+    let mut parts: Vec<String> = file
+        .sections()
+        .filter(|section| !section.name().is_ok_and(|n| is_table(n) || n.starts_with(".BTF")))
+        .map(|section| {
+            let relocations = section.relocations().count();
+            let (name, size, align) =
+                (section.name().unwrap_or(""), section.size(), section.align());
+            // The numbers of symbols differ: ours has local ones first, as ELF wants them.
+            let data = section.data().ok().filter(|_| !name.starts_with(".rel"));
+            format!("{name} {size} {align} {relocations} {data:x?}")
+        })
+        .chain(file.symbols().filter(|symbol| symbol.name() != Ok("")).map(|symbol| {
+            let place = symbol.section_index().and_then(name);
+            let (at, size, flags) = (symbol.address(), symbol.size(), symbol.flags());
+            format!("{:?} {place:?} {at} {size} {flags:?}", symbol.name())
+        }))
+        .collect();
+    parts.sort();
+    parts
+}
+
+#[test]
+fn declarations_meet_their_definitions_as_in_libbpf() {
+    let out = tempfile::tempdir().expect("temporary folder");
+    for names in [["types_one", "types_two"], ["types_two", "types_one"]] {
+        let Some(objects) = compiled(out.path(), &names) else { return };
+        let linked = out.path().join("theirs.o");
+        if !assert_same_types(&objects, &linked) {
+            return;
+        }
+        let theirs = std::fs::read(&linked).expect("read");
+        let (ours, theirs) = (parts(&link(&objects)), parts(&theirs));
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert_eq!(ours, theirs, "{names:?}");
+        }
+        assert_eq!(ours.len(), theirs.len(), "{names:?}");
+    }
+}
+
+/// Two objects' ideas of one global, and what is wrong, if anything.
+const PAIRS: &[(&str, &str, Option<&str>)] = &[
+    ("extern int g;", "long g = 1;", Some("incompatible int '")),
+    ("extern int g;", "unsigned g = 1;", None),
+    ("extern const volatile int g;", "typedef int number; number g = 1;", None),
+    ("extern int g[4];", "int g[8] = { 1 };", None),
+    ("extern int g;", "int *g;", Some("incompatible BTF kinds int and ptr")),
+    ("struct s; extern struct s *g;", "struct s { int a; }; struct s *g;", None),
+    ("union s; extern union s *g;", "struct s { int a; }; struct s *g;", Some("union forward")),
+    ("struct r; extern struct r *g;", "struct s { int a; }; struct s *g;", Some("names 'r' and")),
+    (
+        "struct s { int a; }; extern struct s g;",
+        "struct s { int a, b; }; struct s g;",
+        Some("incompatible number of struct fields 1 and 2"),
+    ),
+    (
+        "struct s { int a, c; }; extern struct s g;",
+        "struct s { int a, b; }; struct s g;",
+        Some("incompatible field #1 names 'c' and 'b'"),
+    ),
+    (
+        "struct s { int a; short b; }; extern struct s g;",
+        "struct s { int a; int :32; short b; }; struct s g;",
+        Some("incompatible field #1 ('b') offsets"),
+    ),
+    ("enum e { A }; extern enum e g;", "enum e { B, C }; enum e g;", None),
+    (
+        "enum e { A }; extern enum e g;",
+        "enum f { B, C }; enum f g;",
+        Some("enum names 'e' and 'f'"),
+    ),
+];
+
+#[test]
+fn an_extern_of_another_type_is_refused_where_libbpf_refuses_it() {
+    let out = tempfile::tempdir().expect("temporary folder");
+    let Some(objects) = compiled(out.path(), &["two"]) else { return };
+    let Some(_) = bpftool(&objects, &out.path().join("probe.o")) else { return };
+    for (number, (declared, defined, wrong)) in PAIRS.iter().enumerate() {
+        let mut objects = Vec::new();
+        for (half, code, tail) in [
+            (
+                "a",
+                declared,
+                "__attribute__((section(\"socket\"), used)) long p(void *c) { return (long)&g; }",
+            ),
+            (
+                "b",
+                defined,
+                "__attribute__((section(\"socket\"), used)) long q(void *c) { return (long)&g; }",
+            ),
+        ] {
+            let c = out.path().join(format!("{number}{half}.bpf.c"));
+            std::fs::write(&c, format!("{code}\n{tail}\n")).expect("written");
+            let object = c.with_extension("o");
+            let Some(()) = support::compile(&c, &object) else { return };
+            objects.push(object);
+        }
+        let mut theirs = Command::new("bpftool");
+        theirs.args(["gen", "object"]).arg(out.path().join("theirs.o")).args(&objects);
+        let theirs = theirs.output().expect("runs").status.success();
+        let read = |path: &PathBuf| std::fs::read(path).expect("read");
+        let (a, b) = (read(&objects[0]), read(&objects[1]));
+        let ours = loader::link(&[("a", &a), ("b", &b)]);
+        assert_eq!(ours.is_ok(), theirs, "{declared} {defined} {:?}", ours.err());
+        match (ours, wrong) {
+            (Ok(_), None) => {}
+            (Err(error), Some(wrong)) => {
+                let text = error.to_string();
+                assert!(text.starts_with("b: global 'g': ") && text.contains(wrong), "{text}");
+            }
+            (ours, wrong) => panic!("{declared} {defined}: {:?}, not {wrong:?}", ours.err()),
+        }
+    }
 }

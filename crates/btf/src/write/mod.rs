@@ -5,6 +5,7 @@
 //! [`BtfBuilder::finish`].
 
 mod add;
+mod dedup;
 mod edit;
 mod strings;
 

@@ -48,6 +48,14 @@ impl Strings {
         Some(offset)
     }
 
+    /// The first offset at which a string equal to the one at `offset` stands.
+    pub(super) fn first_of_equal(&self, offset: u32) -> u32 {
+        let at = offset.checked_sub(self.start);
+        let rest = at.and_then(|at| self.bytes.get(at as usize..)).unwrap_or_default();
+        let text = memchr::memchr(0, rest).map(|end| &rest[..end]);
+        text.and_then(|text| self.known.get(text)).copied().unwrap_or(offset)
+    }
+
     pub(super) fn section(&self) -> &[u8] {
         &self.bytes
     }

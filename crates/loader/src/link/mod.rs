@@ -1,9 +1,9 @@
 //! Several objects made one, as `bpftool gen object` does it.
 //!
 //! Sections of one name are joined, globals of one name are one symbol and one type, and types
-//! and their uses are renumbered. Types are not deduplicated: the result is larger than bpftool's,
-//! and means the same.
+//! and their uses are renumbered, equal ones merged.
 
+mod matching;
 mod symbols;
 mod types;
 mod write;

@@ -57,9 +57,6 @@ impl Linker {
     /// Adds an object's symbols; `input` then says what each has become.
     pub(super) fn add_symbols(&mut self, input: &mut Input<'_, '_>) -> Result<(), LoadError> {
         for (number, symbol) in input.elf.symbols.iter().enumerate().skip(1) {
-            if symbol.is_file() {
-                continue;
-            }
             let Some((home, offset)) = home(input, symbol) else { continue };
             let new = Joint {
                 name: symbol.name.to_owned(),

@@ -1,11 +1,15 @@
 //! BTF and .BTF.ext of several objects: one global, one type; data sections joined.
 
-use btf::{Btf, BtfBuilder, Ext, Kind, Linkage, NewMember, SecInfo, Type, TypeId};
-use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
+use btf::{Btf, BtfBuilder, Ext, Kind, Linkage, NewMember, SecInfo, Type, TypeId};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::matching::{Global, difference};
 use super::symbols::Symbols;
 use super::{Input, Joined, Linker, Place};
 use crate::error::LoadError;
+use crate::maps::MAPS;
 
 /// Where clang puts variables that another object defines.
 const EXTERN: &str = ".extern";
@@ -20,15 +24,25 @@ pub(super) struct Types {
     placed: FxHashMap<usize, (usize, usize)>,
     /// The definition that a symbol's type was taken from.
     taken: FxHashMap<usize, u32>,
+    /// What each global is, and the type in the result that it refers to.
+    known: FxHashMap<usize, Known>,
+}
+
+/// A global as an object has it, its definition once that is known.
+struct Known {
+    btf: Arc<Btf>,
+    id: TypeId,
+    /// Number in the result of its prototype or type.
+    target: TypeId,
 }
 
 /// What an object's types become.
 struct Renumbering<'b> {
-    btf: &'b Btf,
+    btf: &'b Arc<Btf>,
     /// By old id; void for what is left out.
     ids: Vec<TypeId>,
-    /// The global that a VAR or FUNC is, if any.
-    globals: FxHashMap<TypeId, usize>,
+    /// The globals that a VAR or FUNC is, in the order of ids.
+    globals: Vec<(TypeId, usize)>,
 }
 
 fn bad_btf(source: btf::BtfError) -> LoadError {
@@ -38,7 +52,7 @@ fn bad_btf(source: btf::BtfError) -> LoadError {
 impl Linker {
     pub(super) fn add_types(&mut self, input: &Input<'_, '_>) -> Result<(), LoadError> {
         let Some((_, section)) = input.elf.section_named(".BTF") else { return Ok(()) };
-        let btf = Btf::parse(section.data).map_err(bad_btf)?;
+        let btf = Arc::new(Btf::parse(section.data).map_err(bad_btf)?);
         let mut builder = self.types.builder.take().unwrap_or_default();
         let numbers = renumber(&btf, builder.next_id(), &mut self.symbols);
         for ty in btf.own_types() {
@@ -46,6 +60,7 @@ impl Linker {
                 copy(&mut builder, &ty, &numbers);
             }
         }
+        self.match_globals(input, &numbers)?;
         self.adopt_definitions(&mut builder, &numbers);
         for ty in btf.own_types().filter(|ty| ty.kind == Kind::Datasec) {
             self.join_variables(input, &numbers, &ty)?;
@@ -59,11 +74,36 @@ impl Linker {
         Ok(())
     }
 
+    /// Refuses globals that are something else than in the objects before.
+    fn match_globals(
+        &mut self,
+        input: &Input<'_, '_>,
+        numbers: &Renumbering<'_>,
+    ) -> Result<(), LoadError> {
+        let maps = numbers.btf.find_by_name(MAPS, Kind::Datasec).and_then(|id| numbers.btf.ty(id));
+        let maps: FxHashSet<TypeId> =
+            maps.iter().flat_map(|ty| ty.datasec()).map(|place| place.type_id).collect();
+        let present: FxHashSet<usize> = input.symbols.iter().flatten().copied().collect();
+        for &(id, global) in numbers.globals.iter().filter(|(_, global)| present.contains(global)) {
+            let Some(ty) = numbers.btf.ty(id) else { continue };
+            let Some(known) = self.types.known.get(&global) else {
+                let target = numbers.new_id(TypeId(ty.size_or_type));
+                self.types.known.insert(global, Known { btf: numbers.btf.clone(), id, target });
+                continue;
+            };
+            let (old, new) =
+                (Global { btf: &known.btf, id: known.id }, Global { btf: numbers.btf, id });
+            difference(ty.name, maps.contains(&id), old, new)
+                .map_err(|message| LoadError::Global { symbol: ty.name.to_owned(), message })?;
+        }
+        Ok(())
+    }
+
     /// A global's type follows its definition, once that is known.
     fn adopt_definitions(&mut self, builder: &mut BtfBuilder, numbers: &Renumbering<'_>) {
-        for (id, &global) in &numbers.globals {
+        for &(id, global) in &numbers.globals {
             let symbol = &self.symbols.all[global];
-            let Some(ty) = numbers.btf.ty(*id) else { continue };
+            let Some(ty) = numbers.btf.ty(id) else { continue };
             let is_definition = match ty.kind {
                 Kind::Func => ty.func_linkage() == Some(Linkage::Global),
                 _ => ty.var().and_then(|var| var.linkage()) == Some(Linkage::Global),
@@ -73,7 +113,12 @@ impl Linker {
                 continue;
             }
             let Some(type_id) = symbol.type_id else { continue };
-            builder.set_target(type_id, numbers.new_id(TypeId(ty.size_or_type)));
+            let target = numbers.new_id(TypeId(ty.size_or_type));
+            if let Some(known) = self.types.known.get_mut(&global) {
+                name_params(builder, known, &ty);
+                *known = Known { btf: numbers.btf.clone(), id, target };
+            }
+            builder.set_target(type_id, target);
             match ty.kind {
                 Kind::Func => builder.set_func_linkage(type_id, Linkage::Global),
                 _ => builder.set_var_linkage(type_id, Linkage::Global),
@@ -98,7 +143,7 @@ impl Linker {
         };
         self.sections[place.section].has_types = true;
         for record in datasec.datasec() {
-            let global = numbers.globals.get(&record.type_id).copied();
+            let global = numbers.global(record.type_id);
             let offset = self.variable_offset(numbers, &record, place, global)?;
             let new = SecInfo { type_id: numbers.new_id(record.type_id), offset, ..record };
             if new.type_id.is_void() {
@@ -191,9 +236,9 @@ impl Linker {
 }
 
 /// Gives each type its new id: globals known already theirs, data sections none yet.
-fn renumber<'b>(btf: &'b Btf, first: TypeId, symbols: &mut Symbols) -> Renumbering<'b> {
+fn renumber<'b>(btf: &'b Arc<Btf>, first: TypeId, symbols: &mut Symbols) -> Renumbering<'b> {
     let mut ids = vec![TypeId::VOID];
-    let mut globals = FxHashMap::default();
+    let mut globals = Vec::new();
     let mut next = first.0;
     for ty in btf.own_types() {
         let mut id = TypeId(next);
@@ -203,7 +248,7 @@ fn renumber<'b>(btf: &'b Btf, first: TypeId, symbols: &mut Symbols) -> Renumberi
             match symbols.by_name.get(ty.name) {
                 Some(&global) => {
                     id = *symbols.all[global].type_id.get_or_insert(id);
-                    globals.insert(ty.id, global);
+                    globals.push((ty.id, global));
                 }
                 // In a section that adds nothing, such as a second licence.
                 None => id = TypeId::VOID,
@@ -224,7 +269,33 @@ fn is_shared(ty: &Type<'_>) -> bool {
     }
 }
 
+/// Names a declaration's parameters, which the compiler leaves out, after the definition's: the
+/// two prototypes are one then.
+fn name_params(builder: &mut BtfBuilder, declared: &Known, defined: &Type<'_>) {
+    let old = declared.btf.ty(declared.id).and_then(|ty| prototype(&ty));
+    let Some((old, new)) = old.zip(prototype(defined)) else { return };
+    if old.vlen != new.vlen || declared.target.is_void() {
+        return;
+    }
+    for (index, param) in new.params().enumerate() {
+        if !param.name.is_empty() {
+            builder.set_param_name(declared.target, index as u32, param.name);
+        }
+    }
+}
+
+fn prototype<'b>(func: &Type<'b>) -> Option<Type<'b>> {
+    let proto = func.btf().ty(TypeId(func.size_or_type));
+    proto.filter(|proto| func.kind == Kind::Func && proto.kind == Kind::FuncProto)
+}
+
 impl Renumbering<'_> {
+    /// The global that a VAR or FUNC is, if any.
+    fn global(&self, id: TypeId) -> Option<usize> {
+        let at = self.globals.binary_search_by_key(&id, |(id, _)| *id);
+        at.ok().map(|at| self.globals[at].1)
+    }
+
     fn new_id(&self, old: TypeId) -> TypeId {
         self.ids.get(old.0 as usize).copied().unwrap_or(TypeId::VOID)
     }
@@ -307,9 +378,20 @@ impl Types {
             section.variables.sort_by_key(|variable| variable.offset);
             builder.datasec(&section.name, size, &section.variables);
         }
+        let numbers = builder.dedup().map_err(bad_btf)?;
+        renumber_ext(sections, &numbers);
         let has_ext = sections.iter().any(|s| !s.funcs.is_empty() || !s.lines.is_empty());
         let ext = has_ext.then(|| ext_bytes(sections, &mut builder));
         Ok(Some(TypeSections { btf: builder.finish().map_err(bad_btf)?, ext }))
+    }
+}
+
+/// Records follow the types that stayed.
+fn renumber_ext(sections: &mut [Joined], numbers: &[TypeId]) {
+    let new = |old: TypeId| numbers.get(old.0 as usize).copied().unwrap_or_default();
+    for section in sections {
+        section.funcs.iter_mut().for_each(|record| record.type_id = new(record.type_id));
+        section.core.iter_mut().for_each(|record| record.type_id = new(record.type_id));
     }
 }
 
