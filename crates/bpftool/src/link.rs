@@ -153,7 +153,10 @@ impl Row {
             LinkTarget::Cgroup { cgroup_id, attach_type } => {
                 format!("\n\tcgroup_id {cgroup_id}  {}", attach(*attach_type))
             }
-            LinkTarget::Iter { target } => format!("target_name {target}  "),
+            LinkTarget::Iter { target, map_id } => {
+                let map = if *map_id != 0 { format!("map_id {map_id}  ") } else { String::new() };
+                format!("target_name {target}  {map}")
+            }
             LinkTarget::Netns { inode, attach_type } => {
                 format!("\n\tnetns_ino {inode}  {}", attach(*attach_type))
             }
@@ -210,7 +213,12 @@ impl Row {
                 number(out, "cgroup_id", cgroup_id);
                 attach(out, *attach_type);
             }
-            LinkTarget::Iter { target } => string(out, "target_name", target),
+            LinkTarget::Iter { target, map_id } => {
+                string(out, "target_name", target);
+                if *map_id != 0 {
+                    number(out, "map_id", map_id);
+                }
+            }
             LinkTarget::Netns { inode, attach_type } => {
                 number(out, "netns_ino", inode);
                 attach(out, *attach_type);

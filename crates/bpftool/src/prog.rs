@@ -14,6 +14,7 @@ pub(crate) use show::{number, show, string, strings, type_name};
 use std::fs::File;
 use std::io::Cursor;
 
+use runtime::door::{AttachTo, ProgAttach};
 use uapi::Errno;
 
 use crate::answer::{Answer, Done};
@@ -63,7 +64,13 @@ fn change(ctx: &Ctx<'_>, mut words: Words<'_>, attach: bool) -> Done {
     } else {
         None
     };
-    let done = ctx.door()?.prog_attach(prog, map, *attach_type, attach);
+    let to = map.map_or(AttachTo::Nothing, |map| AttachTo::Map { map });
+    let (prog, attach_type) = (Some(prog), *attach_type);
+    let req = ProgAttach { prog, attach_type, to, ..ProgAttach::default() };
+    let done = match attach {
+        true => ctx.door()?.prog_attach(&req),
+        false => ctx.door()?.prog_detach(&req),
+    };
     match done {
         Ok(()) => Ok(Answer::null()),
         Err(_) if attach => Err(Fail::new("failed prog attach to map").code(invalid)),

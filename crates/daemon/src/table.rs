@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use runtime::PerfRecord;
 use runtime::door::{
-    Batch, Bpf, BtfInfo, BtfLoad, Fd, FsEntry, LinkInfo, LoadError, Loaded, MapCreate, MapInfo,
-    ObjKind, ProgInfo, ProgLoad, TestRun, TestRunOut,
+    Batch, Bpf, BtfInfo, BtfLoad, DeviceAdd, DeviceInfo, Fd, FsEntry, LinkCreate, LinkInfo,
+    LoadError, Loaded, MapCreate, MapInfo, ObjKind, ProgAttach, ProgInfo, ProgLoad, ProgQuery,
+    Queried, TestRun, TestRunOut,
 };
 use uapi::Errno;
 
@@ -203,8 +204,19 @@ commands! {
     31 take_perf_records(map: plain(Fd)) -> Vec<PerfRecord>, Errno;
     32 link_info(link: plain(Fd)) -> LinkInfo, Errno;
     33 link_detach(link: plain(Fd)) -> (), Errno;
-    34 prog_attach(prog: plain(Fd), map: plain(Option<Fd>), attach_type: plain(u32),
-        attach: plain(bool)) -> (), Errno;
+    34 link_create(req: lent(LinkCreate)) -> Fd, Errno;
+    35 link_update(link: plain(Fd), new: plain(Fd), old: plain(Option<Fd>), flags: plain(u32))
+        -> (), Errno;
+    36 raw_tracepoint_open(name: plain(Option<&str>), prog: plain(Fd)) -> Fd, Errno;
+    37 iter_read(link: plain(Fd)) -> Vec<u8>, Errno;
+    38 prog_attach(req: lent(ProgAttach)) -> (), Errno;
+    39 prog_detach(req: lent(ProgAttach)) -> (), Errno;
+    40 prog_query(req: lent(ProgQuery)) -> Queried, Errno;
+    41 xdp_set(ifindex: plain(u32), prog: plain(Option<Fd>), flags: plain(u32)) -> (), Errno;
+    42 device_add(req: lent(DeviceAdd)) -> u32, Errno;
+    43 device_del(name: plain(&str)) -> (), Errno;
+    44 devices() -> Vec<DeviceInfo>, Errno;
+    45 cgroups() -> Vec<String>, Errno;
 }
 
 /// An answer that only says why not, readable as that of any command.

@@ -6,7 +6,7 @@ use common::{COUNT, map, runtime, xdp};
 use daemon::{COMMANDS, Server};
 use runtime::Limits;
 use runtime::door::{
-    Bpf, BtfLoad, Fd, LogRequest, MapCreate, ObjKind, ProgInfo, ProgLoad, TestRun,
+    Bpf, BtfLoad, Fd, LogRequest, MapCreate, ObjKind, ProgAttach, ProgInfo, ProgLoad, TestRun,
 };
 use uapi::{MapDef, MapType};
 
@@ -139,7 +139,8 @@ fn programs(door: &dyn Bpf, a: &mut Answers) {
         let _ = a.say("btf info", door.btf_info(btf.fd));
     }
     let _ = a.say("trace", door.take_trace());
-    let _ = a.say("attach", door.prog_attach(prog, Some(other), 0, true));
+    let _ = a
+        .say("attach", door.prog_attach(&ProgAttach { prog: Some(prog), ..ProgAttach::default() }));
     let _ = a.say("link", (door.link_info(prog), door.link_detach(prog)));
     for path in ["/sys/fs/bpf/p", "/sys/fs/bpf/p", "/sys/fs/bpf/p/q", "", "/sys/fs/bpf/d/e/p"] {
         let _ = a.say(path, door.obj_pin(prog, path));

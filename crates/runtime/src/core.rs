@@ -8,10 +8,12 @@ use parking_lot::{Mutex, RwLock};
 use uapi::HelperProto;
 use verifier::Policy;
 
+use crate::attach::link::Link;
 use crate::btf_obj::BtfObj;
 use crate::clock::{Clock, Random};
 use crate::cpus::Cpus;
 use crate::engine::{self, Engine};
+use crate::hook::Registry;
 use crate::limits::{Account, Limits};
 use crate::map_obj::MapObj;
 use crate::objects::Ids;
@@ -103,6 +105,8 @@ pub(crate) struct Core {
     pub(crate) progs: Ids<Prog>,
     pub(crate) maps: Ids<MapObj>,
     pub(crate) btfs: Ids<BtfObj>,
+    pub(crate) links: Ids<Link>,
+    pub(crate) hooks: Arc<Registry>,
     pub(crate) host_helpers: RwLock<Vec<HostHelper>>,
     pub(crate) stats: AtomicBool,
     /// Dumps of machine code that nobody has taken yet.
@@ -134,6 +138,8 @@ impl Core {
             progs: Ids::default(),
             maps: Ids::default(),
             btfs: Ids::default(),
+            links: Ids::default(),
+            hooks: Arc::default(),
             host_helpers: RwLock::default(),
             stats: AtomicBool::new(false),
             jit_dumps: Mutex::default(),

@@ -4,8 +4,14 @@
 //! [`Bpf`]; loading code, command line and tests know nothing else. Requests and answers are
 //! plain data, errors are Linux's numbers.
 
+mod attach;
+
 use std::sync::Arc;
 
+pub use attach::{
+    AttachTo, DeviceAdd, DeviceCounts, DeviceInfo, LinkCreate, ProgAttach, ProgQuery, Queried,
+    QueriedProg,
+};
 use isa::Insn;
 pub use maps::Batch;
 use uapi::{Errno, MapDef, ProgType};
@@ -14,6 +20,13 @@ use verifier::{FuncInfo, LineInfo, Rejection, Stats};
 /// A descriptor of an object behind one door; negative for none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Fd(pub i32);
+
+impl Default for Fd {
+    /// None.
+    fn default() -> Fd {
+        Fd(-1)
+    }
+}
 
 /// Kinds of objects with ids.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -300,6 +313,8 @@ pub enum LinkTarget {
     Iter {
         /// What it goes through.
         target: String,
+        /// The map whose elements those are; 0 for none.
+        map_id: u32,
     },
     /// A network namespace.
     Netns {
@@ -466,14 +481,53 @@ pub trait Bpf: Send + Sync {
     fn link_detach(&self, _link: Fd) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }
-    /// BPF_PROG_ATTACH or, with `attach` false, BPF_PROG_DETACH: of a program to a map.
-    fn prog_attach(
-        &self,
-        _prog: Fd,
-        _map: Option<Fd>,
-        _attach_type: u32,
-        _attach: bool,
-    ) -> Result<(), Errno> {
+    /// BPF_LINK_CREATE.
+    fn link_create(&self, _req: &LinkCreate) -> Result<Fd, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// BPF_LINK_UPDATE: another program in the link's place; if `old` is given, only instead of it.
+    fn link_update(&self, _link: Fd, _new: Fd, _old: Option<Fd>, _flags: u32) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// BPF_RAW_TRACEPOINT_OPEN: of the tracepoint `name`, or of what the program was loaded for.
+    fn raw_tracepoint_open(&self, _name: Option<&str>, _prog: Fd) -> Result<Fd, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// BPF_ITER_CREATE and reading to the end: what the iterator writes.
+    fn iter_read(&self, _link: Fd) -> Result<Vec<u8>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// BPF_PROG_ATTACH.
+    fn prog_attach(&self, _req: &ProgAttach) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// BPF_PROG_DETACH.
+    fn prog_detach(&self, _req: &ProgAttach) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// BPF_PROG_QUERY.
+    fn prog_query(&self, _req: &ProgQuery) -> Result<Queried, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// What rtnetlink's IFLA_XDP does: a program for an interface, none with `None`; `flags` are
+    /// `XDP_FLAGS_*`.
+    fn xdp_set(&self, _ifindex: u32, _prog: Option<Fd>, _flags: u32) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// Makes an interface of the door's own; its index.
+    fn device_add(&self, _req: &DeviceAdd) -> Result<u32, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// Removes it; links to it stay, detached.
+    fn device_del(&self, _name: &str) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// The door's own interfaces.
+    fn devices(&self) -> Result<Vec<DeviceInfo>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// Paths of the control groups that something was attached to, where the door has its own.
+    fn cgroups(&self) -> Result<Vec<String>, Errno> {
         Err(Errno::EOPNOTSUPP)
     }
 }

@@ -26,6 +26,10 @@ pub trait Process {
     fn signal(&self, signal: u32, thread: bool) -> Result<(), Errno>;
     /// Makes the function that the event is at return this value instead of running.
     fn override_return(&self, value: u64);
+    /// Writes to the file that the event is a reading of; EINVAL if it is none.
+    fn seq_write(&self, _bytes: &[u8]) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
 }
 
 /// One event, for one program that is attached to it.

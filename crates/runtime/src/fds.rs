@@ -6,6 +6,7 @@ use maps::Perms;
 use parking_lot::Mutex;
 use uapi::Errno;
 
+use crate::attach::link::Link;
 use crate::btf_obj::BtfObj;
 use crate::door::{Fd, ObjKind};
 use crate::map_obj::User;
@@ -20,6 +21,7 @@ pub(crate) enum Object {
     Prog(Arc<Prog>),
     Map(Arc<User>, Perms),
     Btf(Arc<BtfObj>),
+    Link(Arc<Link>),
 }
 
 impl Object {
@@ -28,6 +30,7 @@ impl Object {
             Object::Prog(_) => ObjKind::Prog,
             Object::Map(..) => ObjKind::Map,
             Object::Btf(_) => ObjKind::Btf,
+            Object::Link(_) => ObjKind::Link,
         }
     }
 
@@ -36,6 +39,7 @@ impl Object {
             Object::Prog(prog) => prog.id,
             Object::Map(map, _) => map.id,
             Object::Btf(btf) => btf.id,
+            Object::Link(link) => link.id,
         }
     }
 }
@@ -91,6 +95,13 @@ impl Fds {
     pub(crate) fn map(&self, fd: Fd) -> Result<(Arc<User>, Perms), Errno> {
         match self.get(fd)? {
             Object::Map(map, perms) => Ok((map, perms)),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    pub(crate) fn link(&self, fd: Fd) -> Result<Arc<Link>, Errno> {
+        match self.get(fd)? {
+            Object::Link(link) => Ok(link),
             _ => Err(Errno::EINVAL),
         }
     }

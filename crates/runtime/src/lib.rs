@@ -4,17 +4,21 @@
 //! kernel behind it. Unsafe code is in `helpers` and `native` only.
 #![deny(unsafe_code)]
 
+mod attach;
 mod bpffs;
 mod btf_obj;
 mod clock;
 mod core;
 mod cpus;
+mod device;
 pub mod door;
 mod engine;
 mod event;
 mod fds;
 mod format;
 mod helpers;
+mod hook;
+mod iter;
 mod limits;
 mod load;
 mod log;
@@ -36,12 +40,14 @@ mod trace;
 pub use crate::core::{Config, Deterministic, HostFn};
 pub use crate::runtime::{HOST_HELPER_BASE, Runtime};
 pub use clock::ClockKind;
+pub use device::{Device, Fate, Feed, Feeder};
 pub use door::{
     Bpf, BtfInfo, BtfLoad, Fd, FsEntry, LoadError, Loaded, LogRequest, MapCreate, MapInfo, ObjKind,
     ProgInfo, ProgLoad, TestRun, TestRunOut,
 };
 pub use engine::Engine;
 pub use event::{Event, Process};
+pub use hook::{Attached, Hooks, Place, Target};
 pub use interp::{Trap, TrapKind};
 pub use limits::Limits;
 pub use machine_code::MachineInsn;

@@ -1,5 +1,7 @@
 //! The in-process kernel: objects behind descriptors.
 
+mod attach;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -11,12 +13,15 @@ use uapi::{Errno, HelperProto, MapDef, MapType, map_flags};
 use crate::bpffs::{Bpffs, Entry};
 use crate::btf_obj::BtfObj;
 use crate::core::{Config, Core, HostFn, HostHelper};
+use crate::device::Devices;
 use crate::door::{
-    Batch, Bpf, BtfInfo, BtfLoad, Fd, FsEntry, LoadError, Loaded, MapCreate, MapInfo, ObjKind,
-    ProgInfo, ProgLoad, TestRun, TestRunOut,
+    Batch, Bpf, BtfInfo, BtfLoad, DeviceAdd, DeviceInfo, Fd, FsEntry, LinkCreate, LinkInfo,
+    LoadError, Loaded, MapCreate, MapInfo, ObjKind, ProgAttach, ProgInfo, ProgLoad, ProgQuery,
+    Queried, TestRun, TestRunOut,
 };
 use crate::engine::Engine;
 use crate::fds::{Fds, Object};
+use crate::iter;
 use crate::load;
 use crate::log::{self, Log};
 use crate::machine_code::{MachineInsn, machine_code};
@@ -34,6 +39,7 @@ pub struct Runtime {
     core: Arc<Core>,
     fds: Fds,
     pins: Arc<Mutex<Bpffs>>,
+    devices: Arc<Devices>,
     /// Its test runs are to end.
     stop: Arc<AtomicBool>,
 }
@@ -52,6 +58,7 @@ impl Runtime {
             core: Arc::new(Core::new(config)),
             fds: Fds::new(limits.fds),
             pins: Arc::new(Mutex::new(Bpffs::new(limits.pins))),
+            devices: Arc::default(),
             stop: Arc::default(),
         }
     }
@@ -60,7 +67,13 @@ impl Runtime {
     /// what only its descriptors hold goes when it is dropped.
     pub fn process(&self) -> Runtime {
         let fds = Fds::new(self.core.config.limits.fds);
-        Runtime { core: self.core.clone(), fds, pins: self.pins.clone(), stop: Arc::default() }
+        Runtime {
+            core: self.core.clone(),
+            fds,
+            pins: self.pins.clone(),
+            devices: self.devices.clone(),
+            stop: Arc::default(),
+        }
     }
 
     /// What ends the repeated test runs of this process with EINTR, once it is true, as a deadly
@@ -197,7 +210,7 @@ impl Runtime {
             ObjKind::Prog => self.core.progs.get(id).map(Object::Prog),
             ObjKind::Map => self.core.maps.get(id).map(|m| Object::Map(m.user(), perms)),
             ObjKind::Btf => self.core.btfs.get(id).map(Object::Btf),
-            ObjKind::Link => None,
+            ObjKind::Link => self.core.links.get(id).map(Object::Link),
         }
     }
 }
@@ -381,7 +394,7 @@ impl Bpf for Runtime {
             ObjKind::Prog => self.core.progs.next(after),
             ObjKind::Map => self.core.maps.next(after),
             ObjKind::Btf => self.core.btfs.next(after),
-            ObjKind::Link => Err(Errno::ENOENT),
+            ObjKind::Link => self.core.links.next(after),
         }
     }
 
@@ -462,6 +475,62 @@ impl Bpf for Runtime {
     fn map_owner(&self, map: Fd) -> Result<Option<(u32, bool)>, Errno> {
         let (map, _) = self.fds.map(map)?;
         Ok(map.owner().map(|prog_type| (prog_type.raw(), false)))
+    }
+
+    fn link_info(&self, link: Fd) -> Result<LinkInfo, Errno> {
+        Ok(self.fds.link(link)?.info())
+    }
+
+    fn link_detach(&self, link: Fd) -> Result<(), Errno> {
+        self.fds.link(link)?.detach()
+    }
+
+    fn link_create(&self, req: &LinkCreate) -> Result<Fd, Errno> {
+        self.create_link(req)
+    }
+
+    fn link_update(&self, link: Fd, new: Fd, old: Option<Fd>, flags: u32) -> Result<(), Errno> {
+        self.update_link(link, new, old, flags)
+    }
+
+    fn raw_tracepoint_open(&self, name: Option<&str>, prog: Fd) -> Result<Fd, Errno> {
+        self.open_raw_tracepoint(name, prog)
+    }
+
+    fn iter_read(&self, link: Fd) -> Result<Vec<u8>, Errno> {
+        iter::read(&self.core, &*self.fds.link(link)?)
+    }
+
+    fn prog_attach(&self, req: &ProgAttach) -> Result<(), Errno> {
+        self.attach_prog(req)
+    }
+
+    fn prog_detach(&self, req: &ProgAttach) -> Result<(), Errno> {
+        self.detach_prog(req)
+    }
+
+    fn prog_query(&self, req: &ProgQuery) -> Result<Queried, Errno> {
+        self.query_progs(req)
+    }
+
+    fn xdp_set(&self, ifindex: u32, prog: Option<Fd>, flags: u32) -> Result<(), Errno> {
+        self.set_xdp(ifindex, prog, flags)
+    }
+
+    fn device_add(&self, req: &DeviceAdd) -> Result<u32, Errno> {
+        self.add_device(req)
+    }
+
+    fn device_del(&self, name: &str) -> Result<(), Errno> {
+        self.del_device(name)
+    }
+
+    fn devices(&self) -> Result<Vec<DeviceInfo>, Errno> {
+        Ok(self.list_devices())
+    }
+
+    fn cgroups(&self) -> Result<Vec<String>, Errno> {
+        Ok(self.list_cgroups())
     }
 
     fn take_perf_records(&self, map: Fd) -> Result<Vec<PerfRecord>, Errno> {

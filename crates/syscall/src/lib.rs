@@ -3,6 +3,7 @@
 //! [`Linux`] turns the door's typed commands into `union bpf_attr` bytes and back. Whether this
 //! process may call bpf(2) at all is for [`Linux::probe`] to say. `unsafe` is in `sys/` only.
 
+mod attach;
 mod fdinfo;
 mod link;
 mod linux;

@@ -40,7 +40,11 @@ pub(crate) fn read(info: &[u8], name: &[u8]) -> LinkInfo {
             cgroup_id: u64::from(word(4)) << 32 | u64::from(word(0)),
             attach_type: word(8),
         },
-        ITER => LinkTarget::Iter { target: name() },
+        ITER => {
+            let target = name();
+            let map_id = if target == "bpf_map_elem" { word(16) } else { 0 };
+            LinkTarget::Iter { target, map_id }
+        }
         NETNS => LinkTarget::Netns { inode: word(0), attach_type: word(4) },
         XDP => LinkTarget::Xdp { ifindex: word(0) },
         STRUCT_OPS => LinkTarget::StructOps { map_id: word(0) },

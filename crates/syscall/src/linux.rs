@@ -6,18 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use isa::Insn;
 use runtime::door::{
-    Batch, Bpf, BtfInfo, BtfLoad, Fd, LinkInfo, LoadError, Loaded, LogRequest, MapCreate, MapInfo,
-    ObjKind, ProgInfo, ProgLoad, TestRun, TestRunOut,
+    Batch, Bpf, BtfInfo, BtfLoad, Fd, LinkCreate, LinkInfo, LoadError, Loaded, LogRequest,
+    MapCreate, MapInfo, ObjKind, ProgAttach, ProgInfo, ProgLoad, ProgQuery, Queried, TestRun,
+    TestRunOut,
 };
 use uapi::attr::{
-    self, btf_load, get_id, info, link_detach, map_batch, map_create, map_elem, obj, prog_attach,
-    prog_bind_map, prog_load, test_run,
+    self, btf_load, get_id, info, link_detach, map_batch, map_create, map_elem, obj, prog_bind_map,
+    prog_load, test_run,
 };
 use uapi::{Cmd, Errno, MapDef, MapType};
 use verifier::{FuncInfo, LineInfo};
 
 use crate::sys::{self, Answer, Call};
-use crate::{fdinfo, link};
+use crate::{attach, fdinfo, link};
 
 const FUNC_INFO_SIZE: u32 = 8;
 const LINE_INFO_SIZE: u32 = 16;
@@ -37,13 +38,13 @@ impl Default for Linux {
 }
 
 /// Runs a call whose every buffer has its length in a field beside it.
-fn run(call: Call<'_>) -> Answer {
+pub(crate) fn run(call: Call<'_>) -> Answer {
     // SAFETY: this module writes the length of a buffer in the same expression as its address,
     // or has checked it against the map's sizes (`Linux::sized`).
     unsafe { call.run() }
 }
 
-fn simple(call: Call<'_>) -> Result<Answer, Errno> {
+pub(crate) fn simple(call: Call<'_>) -> Result<Answer, Errno> {
     run(call).ok()
 }
 
@@ -527,19 +528,32 @@ impl Bpf for Linux {
         simple(Call::new(Cmd::LinkDetach).num(link_detach::LINK_FD, link.0)).map(|_| ())
     }
 
-    fn prog_attach(
-        &self,
-        prog: Fd,
-        map: Option<Fd>,
-        attach_type: u32,
-        attach: bool,
-    ) -> Result<(), Errno> {
-        let cmd = if attach { Cmd::ProgAttach } else { Cmd::ProgDetach };
-        let call = Call::new(cmd)
-            .num(prog_attach::TARGET_FD, map.map_or(0, |map| map.0))
-            .num(prog_attach::ATTACH_BPF_FD, prog.0)
-            .num(prog_attach::ATTACH_TYPE, attach_type);
-        simple(call).map(|_| ())
+    fn link_create(&self, req: &LinkCreate) -> Result<Fd, Errno> {
+        attach::link_create(req)
+    }
+
+    fn link_update(&self, link: Fd, new: Fd, old: Option<Fd>, flags: u32) -> Result<(), Errno> {
+        attach::link_update(link, new, old, flags)
+    }
+
+    fn raw_tracepoint_open(&self, name: Option<&str>, prog: Fd) -> Result<Fd, Errno> {
+        attach::raw_tracepoint_open(name, prog)
+    }
+
+    fn iter_read(&self, link: Fd) -> Result<Vec<u8>, Errno> {
+        attach::iter_read(link)
+    }
+
+    fn prog_attach(&self, req: &ProgAttach) -> Result<(), Errno> {
+        attach::prog_attach(Cmd::ProgAttach, req)
+    }
+
+    fn prog_detach(&self, req: &ProgAttach) -> Result<(), Errno> {
+        attach::prog_attach(Cmd::ProgDetach, req)
+    }
+
+    fn prog_query(&self, req: &ProgQuery) -> Result<Queried, Errno> {
+        attach::prog_query(req)
     }
 }
 

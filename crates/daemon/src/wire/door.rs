@@ -7,8 +7,9 @@ use isa::Insn;
 use parking_lot::Mutex;
 use runtime::PerfRecord;
 use runtime::door::{
-    Batch, BtfInfo, BtfLoad, Fd, FsEntry, LinkInfo, LinkTarget, LoadError, Loaded, LogRequest,
-    MapCreate, MapInfo, ObjKind, ProgInfo, ProgLoad, TestRun, TestRunOut,
+    AttachTo, Batch, BtfInfo, BtfLoad, DeviceAdd, DeviceCounts, DeviceInfo, Fd, FsEntry,
+    LinkCreate, LinkInfo, LinkTarget, LoadError, Loaded, LogRequest, MapCreate, MapInfo, ObjKind,
+    ProgAttach, ProgInfo, ProgLoad, ProgQuery, Queried, QueriedProg, TestRun, TestRunOut,
 };
 use uapi::{Errno, MapDef, MapType, ProgType};
 use verifier::{FuncInfo, LineInfo, Rejection, Stats};
@@ -35,6 +36,14 @@ wire_struct! {
     MapInfo { id, def, btf_id, frozen, memlock }
     BtfInfo { id, data, name, kernel_btf }
     LinkInfo { link_type, id, prog_id, target }
+    LinkCreate { prog, attach_type, flags, to, cookie, relative, revision }
+    ProgAttach { prog, attach_type, flags, to, replace, relative, revision }
+    ProgQuery { attach_type, flags, to }
+    Queried { flags, progs, revision }
+    QueriedProg { id, flags, link }
+    DeviceAdd { name, capture, rate, again }
+    DeviceInfo { ifindex, made, xdp_prog, xdp_mode, counts, ended, error }
+    DeviceCounts { packets, bytes, aborted, drop, pass, tx, redirect, tc_pass, tc_drop }
     FsEntry { name, object }
     PerfRecord { cpu, data }
     Batch { next, keys, values, count, errno }
@@ -100,12 +109,21 @@ macro_rules! wire_enum {
 }
 
 wire_enum!(ObjKind { 0 Prog {} 1 Map {} 2 Btf {} 3 Link {} });
+wire_enum!(AttachTo {
+    0 Nothing {}
+    1 Device { ifindex }
+    2 Cgroup { path }
+    3 Netns {}
+    4 Netfilter { pf, hook, priority, flags }
+    5 Map { map }
+    6 Function { prog, btf_id }
+});
 wire_enum!(LinkTarget {
     0 None {}
     1 RawTracepoint { name }
     2 Tracing { attach_type, obj_id, btf_id }
     3 Cgroup { cgroup_id, attach_type }
-    4 Iter { target }
+    4 Iter { target, map_id }
     5 Netns { inode, attach_type }
     6 Xdp { ifindex }
     7 Device { ifindex, attach_type }

@@ -21,6 +21,7 @@ mod probe;
 mod process;
 mod ringbuf;
 mod room;
+mod seq;
 mod skb;
 mod socket;
 mod system;
@@ -159,6 +160,8 @@ const LIST: &[(u32, &str, Body)] = &[
     (125, "bpf_ktime_get_boot_ns", system::ktime_boot),
     (128, "bpf_sk_cgroup_id", socket::null),
     (129, "bpf_sk_ancestor_cgroup_id", socket::null),
+    (126, "bpf_seq_printf", seq::printf),
+    (127, "bpf_seq_write", seq::write),
     (130, "bpf_ringbuf_output", ringbuf::output),
     (131, "bpf_ringbuf_reserve", ringbuf::reserve),
     (132, "bpf_ringbuf_submit", ringbuf::submit),

@@ -58,7 +58,7 @@ pub(super) fn snprintf(
     Ok(count(printed))
 }
 
-fn arguments(data: u64, len: u64) -> Result<Vec<u64>, Errno> {
+pub(super) fn arguments(data: u64, len: u64) -> Result<Vec<u64>, Errno> {
     let len = len & 0xffff_ffff;
     if !len.is_multiple_of(8) || len > MAX_ARGS * 8 || (len != 0 && data == 0) {
         return Err(Errno::EINVAL);

@@ -96,3 +96,10 @@ pub(crate) fn close(fd: i32) -> Result<(), Errno> {
     // SAFETY: closing takes no memory; a number that is no descriptor answers EBADF.
     if unsafe { libc::close(fd) } == 0 { Ok(()) } else { Err(last_errno()) }
 }
+
+/// A descriptor that bpf(2) just gave, as a file.
+pub(crate) fn own(fd: i32) -> std::fs::File {
+    use std::os::fd::FromRawFd;
+    // SAFETY: the kernel made the descriptor for this call, and nobody else has its number.
+    unsafe { std::fs::File::from_raw_fd(fd) }
+}
