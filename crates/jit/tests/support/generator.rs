@@ -600,8 +600,10 @@ impl Function<'_> {
         let (value, other) = (self.after_lookup(), self.rng.below(100) as i32);
         match self.rng.below(5) {
             0 => {
+                // Some maps have values of one word.
+                let off = if matches!(index, 0 | 2) { 0 } else { 8 };
                 self.push(0x15, 0, 0, 1, 0);
-                self.push(0x79, value, 0, 8, 0);
+                self.push(0x79, value, 0, off, 0);
             }
             1 => {
                 self.push(0x15, 0, 0, 2, 0);
