@@ -191,6 +191,7 @@ impl Flow {
     }
 
     fn split(&mut self, code: &[Ins]) -> Result<(), JitError> {
+        self.blocks.reserve(self.block_at.iter().filter(|b| **b != NONE).count());
         for f in 0..self.funcs.len() {
             let Func { start, end, .. } = self.funcs[f];
             let first = self.blocks.len() as u32;
@@ -227,8 +228,9 @@ impl Flow {
 
     /// Counts edges from what can be reached.
     fn reach(&mut self) {
+        let mut todo = Vec::with_capacity(16);
         for f in 0..self.funcs.len() {
-            let mut todo = vec![self.funcs[f].first_block];
+            todo.push(self.funcs[f].first_block);
             while let Some(b) = todo.pop() {
                 let block = &mut self.blocks[b as usize];
                 if std::mem::replace(&mut block.reached, true) {
@@ -329,6 +331,9 @@ impl Flow {
 
     /// Functions so that, without recursion, each follows those it calls.
     fn callees_first(&self) -> Vec<usize> {
+        if self.calls.is_empty() {
+            return (0..self.funcs.len()).collect();
+        }
         let mut order = Vec::with_capacity(self.funcs.len());
         let mut seen = vec![false; self.funcs.len()];
         for root in 0..self.funcs.len() {

@@ -13,11 +13,14 @@ use crate::{
 
 /// Instructions that a tree is looked for in, backwards.
 const REACH: u32 = 64;
-/// Nodes of a tree, shared ones counted each time.
-const MAX_NODES: u32 = 96;
+/// Different nodes of a tree.
+const MAX_NODES: usize = 32;
+
+/// A node by its position among [`Finder::nodes`]: equal ones have the same.
+type Id = u8;
 
 /// What a register holds, as far as the block tells.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Tree {
     Const(u64),
     /// The result of the instruction at this slot, or what the register held before the block.
@@ -25,7 +28,7 @@ enum Tree {
         reg: u8,
         defined: Option<u32>,
     },
-    Node(AluOp, Box<[Tree; 2]>),
+    Node(AluOp, [Id; 2]),
 }
 
 /// Blocks looked at for a constant.
@@ -51,10 +54,10 @@ pub(crate) fn rewrite(code: &mut Code, flow: &Flow) {
                 b: b as u32,
                 pc,
                 parts: Vec::new(),
-                nodes: 0,
+                nodes: Vec::new(),
             };
             if let Some((width, x)) = finder.count_of_bits() {
-                let parts = finder.parts;
+                let parts = finder.parts.into_iter().map(|(at, _)| at).collect();
                 replace(code, flow, &flow.blocks[b], pc, width, x, parts);
             }
         }
@@ -114,9 +117,9 @@ struct Finder<'a> {
     /// The block, and the slot of the last instruction.
     b: u32,
     pc: u32,
-    /// Slots that make up the tree.
-    parts: Vec<u32>,
-    nodes: u32,
+    /// Slots that make up the tree, with what they compute.
+    parts: Vec<(u32, Id)>,
+    nodes: Vec<Tree>,
 }
 
 impl Finder<'_> {
@@ -128,14 +131,23 @@ impl Finder<'_> {
             return None;
         }
         let tree = self.result(self.pc, width)?;
-        Some((width, counted(&tree, width, bits)?))
+        let x = Nodes(&self.nodes).counted(tree, width, bits)?;
+        Some((width, self.nodes[usize::from(x)]))
+    }
+
+    fn intern(&mut self, tree: Tree) -> Option<Id> {
+        let place = self.nodes.iter().position(|known| *known == tree);
+        let id = place.unwrap_or(self.nodes.len());
+        if id == self.nodes.len() {
+            self.nodes.push(tree);
+        }
+        (id < MAX_NODES).then_some(id as Id)
     }
 
     /// What the instruction at `pc` computes.
-    fn result(&mut self, pc: u32, width: Width) -> Option<Tree> {
-        self.nodes += 1;
-        if self.nodes > MAX_NODES {
-            return None;
+    fn result(&mut self, pc: u32, width: Width) -> Option<Id> {
+        if let Some((_, known)) = self.parts.iter().find(|(at, _)| *at == pc) {
+            return Some(*known);
         }
         let Ins::Op { op: Op::Alu { width: w, op, dst, src }, .. } = self.code.slots[pc as usize]
         else {
@@ -144,36 +156,39 @@ impl Finder<'_> {
         if w != width {
             return None;
         }
-        self.parts.push(pc);
         let right = match src {
-            Src::Imm(imm) => Tree::Const(extend(width, imm)),
+            Src::Imm(imm) => self.intern(Tree::Const(extend(width, imm)))?,
             Src::Reg(reg) => self.value(reg, pc, width)?,
         };
-        if op == AluOp::Mov {
-            return Some(right);
-        }
-        let left = self.value(dst, pc, width)?;
-        Some(Tree::Node(op, Box::new([left, right])))
+        let id = if op == AluOp::Mov {
+            right
+        } else {
+            let left = self.value(dst, pc, width)?;
+            self.intern(Tree::Node(op, [left, right]))?
+        };
+        self.parts.push((pc, id));
+        Some(id)
     }
 
     /// What `reg` holds before slot `pc`.
-    fn value(&mut self, reg: Reg, pc: u32, width: Width) -> Option<Tree> {
+    fn value(&mut self, reg: Reg, pc: u32, width: Width) -> Option<Id> {
         let bit: Set = 1 << reg.0;
         let start = self.flow.blocks[self.b as usize].start;
         let first = start.max(self.pc.saturating_sub(REACH));
         let writes = |at: &u32| self.code.effects[*at as usize].writes & bit != 0;
-        match (first..pc).rev().find(writes) {
-            Some(at) if self.is_part(at, width) => self.result(at, width),
-            Some(at) if loaded(&self.code.slots[at as usize]).is_some() => {
-                loaded(&self.code.slots[at as usize]).map(Tree::Const)
-            }
-            Some(at) => Some(Tree::Leaf { reg: reg.0, defined: Some(at) }),
-            None if first != start => None,
-            None => Some(match self.constant(bit) {
+        let tree = match (first..pc).rev().find(writes) {
+            Some(at) if self.is_part(at, width) => return self.result(at, width),
+            Some(at) => match loaded(&self.code.slots[at as usize]) {
+                Some(value) => Tree::Const(value),
+                None => Tree::Leaf { reg: reg.0, defined: Some(at) },
+            },
+            None if first != start => return None,
+            None => match self.constant(bit) {
                 Some(value) => Tree::Const(value),
                 None => Tree::Leaf { reg: reg.0, defined: None },
-            }),
-        }
+            },
+        };
+        self.intern(tree)
     }
 
     /// The constant that a register holds on every way into the block.
@@ -222,57 +237,50 @@ impl Finder<'_> {
     }
 }
 
-/// `x`, if `tree` is the sum of its bits: pairs, fours, bytes, and a multiplication that adds up
-/// the bytes.
-fn counted(tree: &Tree, width: Width, bits: i32) -> Option<Tree> {
-    let mask = |byte: u64| {
-        let all = byte * 0x0101_0101_0101_0101;
-        if width == Width::W64 { all } else { all as u32 as u64 }
-    };
-    let product = node(tree, AluOp::Rsh, |n| is(n, (bits - 8) as u64))?;
-    let bytes = node(product, AluOp::Mul, |m| is(m, mask(0x01)))?;
-    let sum = node(bytes, AluOp::And, |m| is(m, mask(0x0f)))?;
-    let fours = either(sum, |a, b| {
-        let shifted = node(b, AluOp::Rsh, |n| is(n, 4))?;
-        (shifted == a).then_some(a)
-    })?;
-    let pairs = either(fours, |a, b| {
-        let low = node(a, AluOp::And, |m| is(m, mask(0x33)))?;
-        let high = node(b, AluOp::And, |m| is(m, mask(0x33)))?;
-        let shifted = node(high, AluOp::Rsh, |n| is(n, 2))?;
-        (shifted == low).then_some(low)
-    })?;
-    let Tree::Node(AluOp::Sub, operands) = pairs else { return None };
-    let [x, odd] = &**operands;
-    let odd = node(odd, AluOp::And, |m| is(m, mask(0x55)))?;
-    let shifted = node(odd, AluOp::Rsh, |n| is(n, 1))?;
-    (shifted == x && matches!(x, Tree::Leaf { .. })).then(|| x.clone())
-}
+/// Trees to take apart.
+struct Nodes<'a>(&'a [Tree]);
 
-fn is(tree: &Tree, value: u64) -> bool {
-    *tree == Tree::Const(value)
-}
-
-/// The other operand of an `op` one of whose operands is `wanted`; the right one of shifts.
-fn node(tree: &Tree, op: AluOp, wanted: impl Fn(&Tree) -> bool) -> Option<&Tree> {
-    let Tree::Node(found, operands) = tree else { return None };
-    let [a, b] = &**operands;
-    match () {
-        _ if *found != op => None,
-        _ if wanted(b) => Some(a),
-        _ if wanted(a) && op != AluOp::Rsh => Some(b),
-        _ => None,
+impl Nodes<'_> {
+    /// `x`, if `tree` is the sum of its bits: pairs, fours, bytes, and a multiplication that adds
+    /// up the bytes.
+    fn counted(&self, tree: Id, width: Width, bits: i32) -> Option<Id> {
+        let mask = |byte: u64| {
+            let all = byte * 0x0101_0101_0101_0101;
+            if width == Width::W64 { all } else { all as u32 as u64 }
+        };
+        let product = self.node(tree, AluOp::Rsh, (bits - 8) as u64)?;
+        let bytes = self.node(product, AluOp::Mul, mask(0x01))?;
+        let sum = self.node(bytes, AluOp::And, mask(0x0f))?;
+        let fours = self.either(sum, |a, b| (self.node(b, AluOp::Rsh, 4)? == a).then_some(a))?;
+        let pairs = self.either(fours, |a, b| {
+            let low = self.node(a, AluOp::And, mask(0x33))?;
+            let high = self.node(b, AluOp::And, mask(0x33))?;
+            (self.node(high, AluOp::Rsh, 2)? == low).then_some(low)
+        })?;
+        let Tree::Node(AluOp::Sub, [x, odd]) = self.0[usize::from(pairs)] else { return None };
+        let odd = self.node(odd, AluOp::And, mask(0x55))?;
+        let half = self.node(odd, AluOp::Rsh, 1)?;
+        (half == x && matches!(self.0[usize::from(x)], Tree::Leaf { .. })).then_some(x)
     }
-}
 
-/// `test` of the operands of a sum, in one order or the other.
-fn either<'t>(
-    tree: &'t Tree,
-    test: impl Fn(&'t Tree, &'t Tree) -> Option<&'t Tree>,
-) -> Option<&'t Tree> {
-    let Tree::Node(AluOp::Add, operands) = tree else { return None };
-    let [a, b] = &**operands;
-    test(a, b).or_else(|| test(b, a))
+    /// The other operand of an `op` one of whose operands is `wanted`; the right one of shifts.
+    fn node(&self, tree: Id, op: AluOp, wanted: u64) -> Option<Id> {
+        let is = |id: Id| self.0[usize::from(id)] == Tree::Const(wanted);
+        match self.0[usize::from(tree)] {
+            Tree::Node(found, _) if found != op => None,
+            Tree::Node(_, [a, b]) if is(b) => Some(a),
+            Tree::Node(_, [a, b]) if is(a) && op != AluOp::Rsh => Some(b),
+            _ => None,
+        }
+    }
+
+    /// `test` of the operands of a sum, in one order or the other.
+    fn either(&self, tree: Id, test: impl Fn(Id, Id) -> Option<Id>) -> Option<Id> {
+        match self.0[usize::from(tree)] {
+            Tree::Node(AluOp::Add, [a, b]) => test(a, b).or_else(|| test(b, a)),
+            _ => None,
+        }
+    }
 }
 
 /// Puts one instruction at `pc` in place of `parts`, if nothing else uses them.

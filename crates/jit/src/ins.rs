@@ -64,9 +64,14 @@ pub(crate) fn decode(insns: &[Insn], env: &dyn Env) -> Result<Code, JitError> {
     let mut code =
         Code { slots: Vec::with_capacity(insns.len()), effects: Vec::with_capacity(insns.len()) };
     while code.slots.len() < insns.len() {
-        let ins = one(insns, code.slots.len(), env)?;
+        let pc = code.slots.len();
+        let ins = one(insns, pc, env)?;
+        let effect = ins.effect();
+        if effect.writes & bit(Reg::R10) != 0 {
+            return Err(JitError::Untranslated { pc, what: "a write to the frame pointer" });
+        }
         code.slots.push(ins);
-        code.effects.push(ins.effect());
+        code.effects.push(effect);
         if matches!(ins, Ins::Op { op: Op::LdImm64 { .. }, .. }) {
             code.slots.push(Ins::Second);
             code.effects.push(Effect::default());
@@ -75,6 +80,7 @@ pub(crate) fn decode(insns: &[Insn], env: &dyn Env) -> Result<Code, JitError> {
     Ok(code)
 }
 
+#[inline]
 fn one(insns: &[Insn], pc: usize, env: &dyn Env) -> Result<Ins, JitError> {
     let insn = insns[pc];
     let decode = |insns: &[Insn], at| {
@@ -89,6 +95,7 @@ fn one(insns: &[Insn], pc: usize, env: &dyn Env) -> Result<Ins, JitError> {
     Ok(Ins::Op { op: decode(&[load], 0)?, guarded: true })
 }
 
+#[inline]
 fn plain(op: Op, pc: usize, env: &dyn Env) -> Result<Ins, JitError> {
     const ON_MAPS: [i32; 3] = [LOOKUP, 2, 3];
     const TAIL_CALL: i32 = 12;
@@ -108,9 +115,6 @@ fn plain(op: Op, pc: usize, env: &dyn Env) -> Result<Ins, JitError> {
         }
         Op::LdImm64 { imm, .. } if !matches!(imm, Imm64::Value(_) | Imm64::Func(_)) => {
             Err(JitError::Untranslated { pc, what: "a map or variable by descriptor" })
-        }
-        op if effect(&op).1 & bit(Reg::R10) != 0 => {
-            Err(JitError::Untranslated { pc, what: "a write to the frame pointer" })
         }
         op => Ok(Ins::Op { op, guarded: false }),
     }
@@ -133,6 +137,7 @@ pub(crate) fn args(n: u8) -> Set {
 }
 
 impl Ins {
+    #[inline]
     pub(crate) fn effect(&self) -> Effect {
         let (reads, writes) = match self {
             Ins::Op { op, .. } => effect(op),
@@ -179,6 +184,7 @@ impl Ins {
     }
 }
 
+#[inline]
 fn effect(op: &Op) -> (Set, Set) {
     match *op {
         Op::Alu { op: AluOp::Mov, dst, src, .. } => (src_bit(src), bit(dst)),

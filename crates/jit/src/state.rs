@@ -96,9 +96,13 @@ impl State {
     pub(crate) fn set(&mut self, reg: u8, val: Val) {
         let bit = 1 << (reg & 15);
         self.alive = if val == Val::Dead { self.alive & !bit } else { self.alive | bit };
-        let old = std::mem::replace(&mut self.vals[reg as usize & 15], val);
-        self.add_refs(val.hosts());
-        self.drop_refs(old.hosts());
+        let place = &mut self.vals[reg as usize & 15];
+        let (new, old) = (val.hosts(), place.hosts());
+        *place = val;
+        if new != old {
+            self.add_refs(new);
+            self.drop_refs(old);
+        }
     }
 
     #[inline]

@@ -31,7 +31,8 @@ pub(crate) struct Frame {
     pub(super) hosts: u16,
     /// Those that are nobody's home.
     pub(super) spare: u16,
-    saved: Vec<Host>,
+    /// Preserved registers that the function saves.
+    saved: u16,
     /// Bytes of the bytecode's stack, below the frame pointer.
     pub(super) stack: i32,
     /// Bytes below the saved registers.
@@ -114,7 +115,7 @@ impl Frame {
             homes: [None; REGS],
             hosts: Host::R9.bit() | Host::R10.bit(),
             spare: 0,
-            saved: Vec::new(),
+            saved: 0,
             stack: (census.stack + 7) & !7,
             size: 0,
             context: None,
@@ -127,7 +128,7 @@ impl Frame {
         }
         if f == 0 {
             // Whoever enters the main program saves for it.
-            frame.saved.clear();
+            frame.saved = 0;
         }
         let keeps_context =
             census.calls && unit.needs_context[f] || unit.options.interruptible && census.loops;
@@ -136,7 +137,7 @@ impl Frame {
     }
 
     fn assign(&mut self, regs: Set, census: &Census, plain: bool) -> Done {
-        let mut free = Vec::new();
+        let mut free = 0u16;
         for reg in 0..6u8 {
             let h = CONVENTION[reg as usize];
             self.hosts |= h.bit();
@@ -145,17 +146,19 @@ impl Frame {
             if reg == 0 || regs & 1 << reg != 0 && !moves {
                 self.homes[reg as usize] = Some(h);
             } else {
-                free.push(h);
+                free |= h.bit();
             }
         }
         if census.divides {
-            free.retain(|h| *h != Host::RDX);
+            free &= !Host::RDX.bit();
         }
-        free.extend([Host::R9, Host::R10]);
         if census.calls {
-            free.clear();
+            free = 0;
+        } else {
+            free |= Host::R9.bit() | Host::R10.bit();
         }
-        let mut pool = free.into_iter().chain(CALLEE_SAVED);
+        let pool = CONVENTION.into_iter().chain([Host::R9, Host::R10]);
+        let mut pool = pool.filter(|h| free & h.bit() != 0).chain(CALLEE_SAVED);
         let homeless = |homes: &[Option<Host>; REGS], r: u8| {
             r != FP && regs & 1 << r != 0 && homes[r as usize].is_none()
         };
@@ -181,8 +184,7 @@ impl Frame {
                 self.find_spare();
             }
         }
-        let saved = self.hosts & CALLEE_SAVED_SET;
-        self.saved = CALLEE_SAVED.into_iter().filter(|h| saved & h.bit() != 0).collect();
+        self.saved = self.hosts & CALLEE_SAVED_SET;
         Ok(())
     }
 
@@ -201,7 +203,7 @@ impl Frame {
         };
         self.context = slot(keeps_context);
         self.loops = slot(census.may_goto);
-        let pushed = 8 * (self.saved.len() as i32 + 1);
+        let pushed = 8 * (self.saved.count_ones() as i32 + 1);
         if census.calls && (size + pushed) % 16 != 0 {
             size += 8;
         }
@@ -233,7 +235,8 @@ impl Frame {
 impl Gen<'_> {
     pub(super) fn prologue(&mut self) {
         let asm = &mut self.out.asm;
-        for &h in &self.frame.saved {
+        let saved = self.frame.saved;
+        for h in CALLEE_SAVED.into_iter().filter(|h| saved & h.bit() != 0) {
             asm.push(h);
         }
         match self.frame.size {
@@ -256,7 +259,8 @@ impl Gen<'_> {
             128 => asm.arith_imm(W::W64, Arith::Sub, Rm::Reg(Host::RSP), -128),
             size => asm.arith_imm(W::W64, Arith::Add, Rm::Reg(Host::RSP), size),
         }
-        for &h in self.frame.saved.iter().rev() {
+        let saved = self.frame.saved;
+        for h in CALLEE_SAVED.into_iter().rev().filter(|h| saved & h.bit() != 0) {
             asm.pop(h);
         }
     }
