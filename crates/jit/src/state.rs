@@ -92,7 +92,7 @@ impl State {
         self.vals[reg as usize & 15]
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set(&mut self, reg: u8, val: Val) {
         let bit = 1 << (reg & 15);
         self.alive = if val == Val::Dead { self.alive & !bit } else { self.alive | bit };
