@@ -42,7 +42,8 @@ impl Verifier {
     pub fn verdict(&self, object: &Object, program: &ProgramSpec, log_level: u32) -> Verdict {
         let input = self.program(object, program);
         let world = self.world(object);
-        let log = LogOptions { level: log_level, capacity: 0 };
+        let clock = Some(runtime::monotonic as fn() -> Duration);
+        let log = LogOptions { level: log_level, capacity: 0, clock };
         let start = Instant::now();
         let outcome = verifier::verify(&input, &world, &self.policy, &log);
         let time = start.elapsed();

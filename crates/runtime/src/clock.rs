@@ -1,6 +1,7 @@
 //! Clocks and random numbers that programs see; a run can be made deterministic.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -36,6 +37,11 @@ impl Clock {
             Clock::Set { now, step } => now.fetch_add(*step, Relaxed),
         }
     }
+}
+
+/// The machine's time since boot, for measuring.
+pub fn monotonic() -> Duration {
+    Duration::from_nanos(machine(ClockKind::Monotonic))
 }
 
 fn machine(kind: ClockKind) -> u64 {

@@ -119,6 +119,7 @@ impl Core {
         if config.cpus == 0 {
             config.cpus = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         }
+        config.policy.cpus = config.cpus;
         let seed = config.deterministic.map_or_else(Random::fresh_seed, |d| d.seed);
         let clock = match config.deterministic {
             Some(d) => Clock::Set { now: d.now_ns.into(), step: 1000 },

@@ -134,7 +134,7 @@ pub struct LoadError {
     /// Bytes that the whole log takes, its closing zero included.
     pub log_true_size: u32,
     /// The verifier's reason, where the door knows it.
-    pub rejection: Option<Rejection>,
+    pub rejection: Option<Box<Rejection>>,
 }
 
 impl From<Errno> for LoadError {

@@ -39,7 +39,7 @@ mod trace;
 
 pub use crate::core::{Config, Deterministic, HostFn};
 pub use crate::runtime::{HOST_HELPER_BASE, Runtime};
-pub use clock::ClockKind;
+pub use clock::{ClockKind, monotonic};
 pub use device::{Device, Fate, Feed, Feeder};
 pub use door::{
     Bpf, BtfInfo, BtfLoad, Fd, FsEntry, LoadError, Loaded, LogRequest, MapCreate, MapInfo, ObjKind,

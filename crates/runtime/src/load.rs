@@ -134,7 +134,8 @@ pub(crate) fn load(
 }
 
 fn verify(core: &Core, log: LogRequest, program: &Program, world: &World) -> Outcome {
-    let options = LogOptions { level: log.level, capacity: LOG_SIZE };
+    let options =
+        LogOptions { level: log.level, capacity: LOG_SIZE, clock: Some(crate::clock::monotonic) };
     verifier::verify(program, world, &core.config.policy, &options)
 }
 
@@ -248,7 +249,7 @@ fn refused(rejection: Rejection, log: Log) -> LoadError {
         errno: log.fits.err().unwrap_or(rejection.errno),
         log_true_size: log.true_size,
         log: log.text,
-        rejection: Some(rejection),
+        rejection: Some(Box::new(rejection)),
     }
 }
 
@@ -271,6 +272,6 @@ fn broken(why: &str) -> LoadError {
         errno: Errno::EINVAL,
         log: format!("{message}\n"),
         log_true_size: message.len() as u32 + 2,
-        rejection: Some(rejection),
+        rejection: Some(Box::new(rejection)),
     }
 }

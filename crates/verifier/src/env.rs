@@ -143,6 +143,8 @@ pub(crate) struct Env<'a> {
     pub(crate) prog: &'a Program,
     pub(crate) world: &'a World,
     pub(crate) caps: Caps,
+    /// Possible CPUs.
+    pub(crate) cpus: u32,
     /// Decoded slots; `None` for second slots and for what is malformed.
     pub(crate) ops: Vec<Option<Op>>,
     pub(crate) aux: Vec<InsnAux>,
@@ -213,6 +215,7 @@ impl<'a> Env<'a> {
             prog,
             world,
             caps: Caps::new(policy),
+            cpus: policy.cpus,
             ops: vec![None; prog.insns.len()],
             aux: vec![InsnAux::default(); prog.insns.len()],
             subprogs: Vec::new(),

@@ -1,6 +1,7 @@
 //! What the verifier is given.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use btf::Btf;
 use isa::Insn;
@@ -93,28 +94,34 @@ pub struct Policy {
     pub cap_net_admin: bool,
     /// The loader holds CAP_SYS_ADMIN, which implies the others.
     pub cap_sys_admin: bool,
+    /// Possible CPUs, at least 1: `bpf_get_smp_processor_id` returns less.
+    pub cpus: u32,
     /// Keep the facts of [`crate::Facts`] (a little time and memory).
     pub collect_facts: bool,
 }
 
 impl Default for Policy {
-    /// Root's view: everything allowed, facts kept.
+    /// Root's view on a machine of two CPUs: everything allowed, facts kept.
     fn default() -> Policy {
         Policy {
             cap_bpf: true,
             cap_perfmon: true,
             cap_net_admin: true,
             cap_sys_admin: true,
+            cpus: 2,
             collect_facts: true,
         }
     }
 }
 
 /// Options that decide only what is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct LogOptions {
     /// `log_level` of BPF_PROG_LOAD: bits 1 (failing path), 2 (every path), 4 (statistics).
     pub level: u32,
     /// Bytes of log to keep, the tail first to stay; 0 keeps 16 MiB.
     pub capacity: usize,
+    /// Tells the time since some fixed moment, for [`crate::Stats::time`]; the verifier has no
+    /// clock of its own, and takes no time without one.
+    pub clock: Option<fn() -> Duration>,
 }

@@ -18,6 +18,7 @@ pub fn verify(program: &Program, world: &World, policy: &Policy, log: &LogOption
             log: String::new(),
         };
     }
+    let started = log.clock.map(|now| now());
     let mut env = Env::new(program, world, policy, Log::new(log));
     let verdict = match env.run() {
         Ok(()) => Ok(if policy.collect_facts { env.facts() } else { Facts::default() }),
@@ -28,6 +29,9 @@ pub fn verify(program: &Program, world: &World, policy: &Policy, log: &LogOption
             Err(rejection(&reject))
         }
     };
+    if let (Some(now), Some(started)) = (log.clock, started) {
+        env.stats.time = now().saturating_sub(started);
+    }
     env.print_statistics(verdict.is_ok());
     let log = env.log.finish();
     Outcome { verdict, stats: env.stats, log }

@@ -7,6 +7,7 @@ use verifier::{EventKind, Explanation, LogOptions, Policy, Program, explain, ver
 
 /// A loader with CAP_BPF and CAP_NET_ADMIN.
 const CAREFUL: Policy = Policy {
+    cpus: 2,
     cap_bpf: true,
     cap_perfmon: false,
     cap_net_admin: true,

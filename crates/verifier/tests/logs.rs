@@ -37,7 +37,7 @@ fn program(text: &str) -> Program {
 
 /// What ring3 says, in the form of the files.
 fn report(text: &str) -> String {
-    let options = LogOptions { level: 2, capacity: 0 };
+    let options = LogOptions { level: 2, ..LogOptions::default() };
     let outcome = verifier::verify(&program(text), &world(), &Policy::default(), &options);
     let errno = outcome.verdict.as_ref().err().map_or(0, |r| r.errno.0);
     let mut out = format!("errno {errno}\n");

@@ -239,6 +239,16 @@ impl Wire<'_> for Rejection {
     }
 }
 
+impl Wire<'_> for Box<Rejection> {
+    const MIN: usize = <Rejection as Wire<'_>>::MIN;
+    fn put(&self, out: &mut Vec<u8>) {
+        self.as_ref().put(out);
+    }
+    fn take(from: &mut Reader<'_>) -> Result<Box<Rejection>, Bad> {
+        from.take().map(Box::new)
+    }
+}
+
 /// A name that lives as long as the process. The verifier has few; more than that are not kept.
 fn kept(name: &str) -> &'static str {
     static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());

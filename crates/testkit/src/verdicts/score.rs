@@ -91,7 +91,7 @@ pub struct Row {
 pub fn judge(corpus: &Corpus, case: &Case) -> Option<Row> {
     let (program, world) = (corpus.program(case)?, corpus.world(case)?);
     let started = Instant::now();
-    let log = LogOptions { level: 0, capacity: 0 };
+    let log = LogOptions { level: 0, ..LogOptions::default() };
     let outcome = verifier::verify(&program, &world, &corpus.policy(case), &log);
     let our_time_us = started.elapsed().as_micros() as u64;
     Some(compare(case, &outcome, our_time_us))

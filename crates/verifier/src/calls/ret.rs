@@ -11,8 +11,6 @@ use crate::event::BadHelper;
 use crate::passes::FieldKind;
 use crate::state::{RegFlags, RegKind, RegState};
 
-/// CPUs that `bpf_get_smp_processor_id` may name; as on the machine of the facts.
-const CPUS: u64 = 2;
 /// Largest errno that a helper returns negated.
 const MAX_ERRNO: i32 = 4095;
 
@@ -76,7 +74,7 @@ fn integer(env: &Env<'_>, meta: &Meta) -> RegState {
             v.sync();
         }
         8 => {
-            let top = CPUS - 1;
+            let top = u64::from(env.cpus.saturating_sub(1));
             reg.v = Bounds {
                 smin: 0,
                 smax: top as i64,

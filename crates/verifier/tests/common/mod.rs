@@ -87,7 +87,12 @@ fn kernel_btf() -> Arc<Btf> {
 /// What the verifier says, as root.
 #[allow(dead_code, reason = "not every test file needs it")]
 pub(crate) fn verify(program: &Program, world: &World) -> Outcome {
-    verifier::verify(program, world, &Policy::default(), &LogOptions { level: 1, capacity: 0 })
+    verifier::verify(
+        program,
+        world,
+        &Policy::default(),
+        &LogOptions { level: 1, ..LogOptions::default() },
+    )
 }
 
 /// The last line of a rejection; empty if accepted.
