@@ -17,6 +17,7 @@ impl Gen<'_> {
         (base, off): (u8, i16),
         src: u8,
     ) -> Done {
+        self.stored = None;
         let w = match size {
             Size::W => W::W32,
             Size::DW => W::W64,

@@ -38,6 +38,7 @@ impl Gen<'_> {
             self.state.set(reg, Val::Dead);
         }
         self.state.forget_extension(!CALLEE_SAVED_SET);
+        self.stored = None;
         self.state.set(0, Val::Reg(Host::RAX));
     }
 

@@ -70,6 +70,9 @@ impl Gen<'_> {
         let env = self.unit.env;
         if id == LOOKUP && self.unit.options.blind.is_none() {
             if let Some(array) = env.array(map) {
+                if let Some(key) = self.known_key().filter(|key| *key < array.len) {
+                    return self.look_up_with(b, |this, _| this.element(array, key));
+                }
                 return self.look_up_with(b, |this, miss| this.index(array, miss));
             }
             if let Some(hash) = env.hash(map).filter(|_| self.has_room()) {
@@ -199,6 +202,26 @@ impl Gen<'_> {
         }
         self.release(0);
         Ok(key)
+    }
+
+    /// The key of four bytes, if it is a constant.
+    fn known_key(&self) -> Option<u32> {
+        let (at, key) = self.stored?;
+        let place = Val::Lea(W::W64, Mem::at(Host::RSP, self.frame.stack.checked_add(at)?));
+        (self.state.val(2) == place).then_some(key)
+    }
+
+    /// An element that is there.
+    fn element(&mut self, array: ArrayMap, key: u32) -> Done<(Host, i32)> {
+        self.key_of_lookup()?;
+        let h = self.take(0)?;
+        let offset = u64::from(key) * u64::from(array.stride);
+        self.constant(h, array.values.wrapping_add(offset));
+        if array.cpu_stride != 0 {
+            let cpu = self.pick(FP)?;
+            self.add_copy(h, cpu, array.cpu_stride as i32)?;
+        }
+        Ok((h, 0))
     }
 
     fn index(&mut self, array: ArrayMap, miss: u32) -> Done<(Host, i32)> {

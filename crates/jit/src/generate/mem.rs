@@ -5,7 +5,7 @@ use isa::{Size, Src};
 use super::{Done, Gen, source};
 use crate::{
     host::{Host, Mem, W},
-    state::{UnOp, Val},
+    state::{FP, UnOp, Val},
     x86::Rm,
 };
 
@@ -63,6 +63,7 @@ impl Gen<'_> {
     }
 
     pub(super) fn store(&mut self, size: Size, base: u8, off: i16, src: Src) -> Done {
+        self.note_store(size, base, off, src);
         let mem = self.address(base, off)?;
         let log = log(size);
         match source(src) {
@@ -85,6 +86,24 @@ impl Gen<'_> {
             },
         }
         Ok(())
+    }
+
+    /// Keeps what is known of the stack up to date.
+    fn note_store(&mut self, size: Size, base: u8, off: i16, src: Src) {
+        let (start, end) = (i32::from(off), i32::from(off) + size.bytes() as i32);
+        let value = match source(src) {
+            Err(imm) => Some(imm as u32),
+            Ok(src) => match self.state.val(src) {
+                Val::Const(value) => Some(value as u32),
+                _ => None,
+            },
+        };
+        match (value, size) {
+            // Anywhere, perhaps on the stack.
+            _ if base != FP => self.stored = None,
+            (Some(value), Size::W | Size::DW) => self.stored = Some((start, value)),
+            _ => self.stored = self.stored.filter(|&(at, _)| at + 4 <= start || end <= at),
+        }
     }
 
     /// `value` as the immediate of a store of `size`.

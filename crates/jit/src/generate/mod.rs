@@ -133,6 +133,9 @@ pub(crate) struct Gen<'a> {
     /// States that blocks with a single, earlier predecessor start in.
     entry_states: Saved,
     colds: Vec<Cold>,
+    /// A constant that the code above has put on the stack: offset from the frame pointer, lower
+    /// half.
+    stored: Option<(i32, u32)>,
     /// What the last instruction looked up, if the next one asks whether it was there.
     asked: Option<Asked>,
     key: u64,
@@ -180,6 +183,7 @@ fn attempt(unit: Unit<'_>, f: usize, slots: usize, plain: bool, out: &mut Pieces
         flags: None,
         entry_states: Saved::new(&unit.flow.funcs[f]),
         colds: Vec::new(),
+        stored: None,
         asked: None,
         key: unit.options.blind.unwrap_or(0) ^ (f as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15),
         out,

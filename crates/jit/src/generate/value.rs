@@ -411,6 +411,7 @@ impl Gen<'_> {
     pub(super) fn start_block(&mut self, b: u32, falls_in: bool) {
         let block = self.unit.flow.blocks[b as usize];
         self.flags = None;
+        self.stored = None;
         self.out.bind_block(b, block.is_loop);
         if self.entry_states.take(b, &mut self.state) {
             // As the jump left it.

@@ -592,6 +592,24 @@ impl Function<'_> {
         if size == 16 {
             self.push(0x7b, 10, reg, slot + 8, 0);
         }
+        // The key may change after all.
+        let imm = self.rng.below(12) as i32;
+        match self.rng.below(12) {
+            0 => self.push(0x72, 10, 0, slot, imm),
+            1 => self.push(0x62, 10, 0, slot - 4, imm),
+            2 => self.push(0x7a, 10, 0, slot - 8, imm),
+            3 => {
+                self.push(0xbf, 4, 10, 0, 0);
+                self.push(0x07, 4, 0, 0, slot.into());
+                self.push(0x62, 4, 0, 0, imm);
+            }
+            4 => {
+                self.push(0xb7, 3, 0, 0, imm);
+                self.push(0xdb, 10, 3, slot, 0);
+            }
+            5 => self.push(0x55, reg, 0, 0, imm),
+            _ => {}
+        }
         self.push(0xbf, 2, 10, 0, 0);
         self.push(0x07, 2, 0, 0, slot.into());
         self.wide(1, maps::HANDLE + index);
