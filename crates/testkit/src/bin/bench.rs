@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 
 use serde_json::{Value, json};
 use syscall::Linux;
-use testkit::bench::{interp, jit, loader, maps, packets, programs, verifier};
+use testkit::bench::{hooks, interp, jit, loader, maps, packets, programs, verifier};
 
 struct Args {
     name: Option<String>,
@@ -17,6 +17,7 @@ struct Args {
 type Bench = fn(&Args) -> Result<(Value, String), String>;
 
 const BENCHES: &[(&str, Bench)] = &[
+    ("hooks", bench_hooks),
     ("interp", bench_interp),
     ("jit", bench_jit),
     ("loader", bench_loader),
@@ -73,6 +74,20 @@ fn run(args: &Args) -> Result<(), String> {
         println!("{}", serde_json::to_string_pretty(&figures).map_err(|e| e.to_string())?);
     }
     Ok(())
+}
+
+fn bench_hooks(_: &Args) -> Result<(Value, String), String> {
+    let figures = hooks::run()?;
+    let rows = [
+        ("getppid, nobody watches", figures.native),
+        ("getppid, other calls are watched", figures.untraced),
+        ("program at its entry", figures.enter),
+        ("programs at entry and end", figures.enter_exit),
+        ("function with a program at its entry", figures.uprobe),
+        ("getppid under strace", figures.strace),
+    ];
+    let table = rows.iter().map(|(what, ns)| format!("  {what:<38}{ns:>9.0} ns\n")).collect();
+    Ok((json!(figures), table))
 }
 
 fn bench_interp(args: &Args) -> Result<(Value, String), String> {
