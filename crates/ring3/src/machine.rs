@@ -198,6 +198,11 @@ impl Loaded {
         self.runtime.test_run(fd, request)
     }
 
+    /// The same, to be kept.
+    pub(crate) fn shared_runtime(&self) -> Arc<Runtime> {
+        self.runtime.clone()
+    }
+
     pub(crate) fn runtime(&self) -> &Runtime {
         &self.runtime
     }

@@ -19,6 +19,8 @@ pub(crate) enum Stop {
     Never,
     /// Stops for the tracer.
     Always,
+    /// Waits for the listener's word.
+    Notify,
     /// Stops if an argument (by index) has all of these bits.
     IfBits(u8, u32),
 }
@@ -30,6 +32,7 @@ const AND: u16 = 0x54;
 const RETURN: u16 = 0x06;
 const ALLOW: u32 = 0x7fff_0000;
 const TRACE: u32 = 0x7ff0_0000;
+const NOTIFY: u32 = 0x7fc0_0000;
 const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
 /// Numbers of the x32 ABI carry this bit.
 const X32: u32 = 0x4000_0000;
@@ -65,6 +68,9 @@ pub(crate) fn filter(stops: &[Stop; syscalls::COUNT]) -> Vec<Insn> {
             Stop::Never => {}
             Stop::Always => {
                 out.extend([jump(JUMP_EQUAL, number, 0, 1), op(RETURN, TRACE)]);
+            }
+            Stop::Notify => {
+                out.extend([jump(JUMP_EQUAL, number, 0, 1), op(RETURN, NOTIFY)]);
             }
             Stop::IfBits(arg, bits) => out.extend([
                 jump(JUMP_EQUAL, number, 0, 5),

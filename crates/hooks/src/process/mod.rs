@@ -10,6 +10,7 @@ mod error;
 mod filter;
 mod here;
 mod kernel;
+mod notifier;
 mod point;
 mod sys;
 pub mod syscalls;
@@ -21,5 +22,6 @@ mod uprobe;
 
 pub use command::Command;
 pub use error::HookError;
+pub use notifier::MakeRunner;
 pub use point::{Form, Function, Place, Point};
 pub use tracer::{Attach, Ended, Tracer, Watcher};

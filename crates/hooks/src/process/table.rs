@@ -43,6 +43,11 @@ impl Table {
         self.enter.get(number as usize).map_or(&[], |list| list)
     }
 
+    /// Programs at entries, by call.
+    pub(crate) fn entries(&self) -> &[Vec<usize>] {
+        &self.enter
+    }
+
     pub(crate) fn leave(&self, number: u32) -> &[usize] {
         self.leave.get(number as usize).map_or(&[], |list| list)
     }
@@ -50,14 +55,23 @@ impl Table {
     /// What stops: calls that programs ask for, and those that change what they are told.
     ///
     /// With breakpoints, also those that bring code into a process.
-    pub(crate) fn stops(&self, breakpoints: bool) -> [Stop; syscalls::COUNT] {
+    /// Entries without an end to tell may wait for a word instead, if all their programs are
+    /// `plain`.
+    pub(crate) fn stops(
+        &self,
+        breakpoints: bool,
+        plain: &dyn Fn(usize) -> bool,
+    ) -> [Stop; syscalls::COUNT] {
         let mut stops = [Stop::Never; syscalls::COUNT];
         for (number, stop) in stops.iter_mut().enumerate() {
             let number = number as u32;
             let asked = !self.enter(number).is_empty() || !self.leave(number).is_empty();
-            let exec = (breakpoints || !self.exec.is_empty()) && EXECVE.contains(&number);
+            let exec = EXECVE.contains(&number);
             if asked || exec || SET_IDS.contains(&number) {
-                *stop = Stop::Always;
+                let entry = self.leave(number).is_empty() && !exec && !SET_IDS.contains(&number);
+                let apart = Self::exec_path(number).is_none() && !(breakpoints && number == MMAP);
+                let plain = self.enter(number).iter().all(|index| plain(*index));
+                *stop = if entry && apart && plain { Stop::Notify } else { Stop::Always };
             } else if breakpoints && number == MMAP {
                 *stop = Stop::IfBits(MMAP_PROT, PROT_EXEC);
             }

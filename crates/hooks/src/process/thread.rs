@@ -2,9 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
 use super::uprobe::Return;
+
+/// Files of names are kept open below this descriptor.
+const KEPT: i32 = 512;
 
 /// A traced thread.
 pub(crate) struct Thread {
@@ -61,6 +65,8 @@ impl Thread {
         if file.is_none() {
             *file = File::open(format!("/proc/{}/comm", self.tid)).ok();
         }
+        // Descriptors are few where threads are many.
+        let keep = file.as_ref().is_none_or(|file| file.as_raw_fd() < KEPT);
         let mut bytes = [0; 17];
         if let Some(file) = file.as_ref()
             && let Ok(len) = file.read_at(&mut bytes, 0)
@@ -70,6 +76,9 @@ impl Thread {
             let name = len.saturating_sub(1).min(15);
             comm[..name].copy_from_slice(&bytes[..name]);
             self.comm.set(comm);
+        }
+        if !keep {
+            *file = None;
         }
         self.comm.get()
     }

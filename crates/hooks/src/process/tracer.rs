@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use btf::Btf;
 use runtime::{Event, Runner};
@@ -14,8 +16,10 @@ use super::error::HookError;
 use super::filter::{Stop, filter};
 use super::here::{Here, World};
 use super::kernel::{Kernel, Sched, Values};
+use super::notifier::{self, Job, MakeRunner, Shared};
 use super::point::{Form, Place};
-use super::sys::interrupt::Interrupts;
+use super::sys::interrupt::{self, Interrupts};
+use super::sys::notify::Listener;
 use super::sys::ptrace::{self, Regs, Status, reg};
 use super::sys::{memory, spawn};
 use super::table::Table;
@@ -28,6 +32,10 @@ pub struct Attach {
     pub name: String,
     /// It, ready to run on the thread that traces.
     pub runner: Runner,
+    /// Makes it ready to run on another thread.
+    pub make: MakeRunner,
+    /// It asks only for what an event tells of itself: ids, names, memory, time.
+    pub plain: bool,
     /// Where it goes.
     pub place: Place,
     /// What `bpf_get_attach_cookie` tells it.
@@ -65,9 +73,14 @@ pub struct Tracer {
     root: i32,
     /// The command has been started: what the child did before is not told.
     live: bool,
+    /// It has become the command.
+    started: bool,
     ended: Option<Ended>,
     /// Programs have run since the watcher was told.
     ran: bool,
+    /// With the thread that answers notifications.
+    shared: Arc<Shared>,
+    notifier: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Tracer {
@@ -82,7 +95,21 @@ impl Tracer {
         })?;
         let kernel = Kernel::new(types)?;
         let world = World { threads: HashMap::new(), kernel };
-        Ok(Tracer { programs, table, probes, world, root: 0, live: false, ended: None, ran: false })
+        let (shared, notifier) = (Arc::default(), None);
+        let (root, live, started, ended, ran) = (0, false, false, None, false);
+        Ok(Tracer {
+            programs,
+            table,
+            probes,
+            world,
+            root,
+            live,
+            started,
+            ended,
+            ran,
+            shared,
+            notifier,
+        })
     }
 
     /// Runs the command until it and all that it started have ended.
@@ -92,9 +119,12 @@ impl Tracer {
         watcher: &mut dyn Watcher,
     ) -> Result<Ended, HookError> {
         let image = command.image()?;
-        let code = filter(&self.stops());
+        let stops = self.stops(true);
+        let notify = if stops.contains(&Stop::Notify) { filter(&stops) } else { Vec::new() };
+        let plain = filter(&self.stops(false));
         let system = |what| move |source| HookError::System { what, source, hint: "" };
-        let mut child = spawn::spawn(&image, &code).map_err(system("starting a process"))?;
+        let mut child =
+            spawn::spawn(&image, [&notify, &plain]).map_err(system("starting a process"))?;
         self.root = child.pid;
         if let Err(source) = ptrace::seize(child.pid) {
             // Without the word to go it ends by itself.
@@ -112,7 +142,12 @@ impl Tracer {
         if followed.is_err() {
             self.kill_all();
         }
-        if !self.live
+        if let Some(notifier) = self.notifier.take() {
+            // It ends with the last process.
+            let _ = notifier.join();
+        }
+        watcher.ran(true).map_err(system("showing records"))?;
+        if !self.started
             && let Some((stage, error)) = child.failure()
         {
             return Err(match stage {
@@ -129,8 +164,35 @@ impl Tracer {
         Ok(self.ended.unwrap_or(Ended::Killed(libc::SIGKILL)))
     }
 
-    fn stops(&self) -> [Stop; super::syscalls::COUNT] {
-        self.table.stops(!self.probes.is_empty())
+    fn stops(&self, notify: bool) -> [Stop; super::syscalls::COUNT] {
+        let plain = |index: usize| notify && self.programs[index].plain;
+        self.table.stops(!self.probes.is_empty(), &plain)
+    }
+
+    /// The command is about to begin: if its filter has a listener, its calls are answered from
+    /// now on.
+    fn listen(&mut self, tid: i32) -> io::Result<()> {
+        let Some(listener) = Listener::of(tid)? else { return Ok(()) };
+        let plain = self.programs.iter().enumerate().filter(|(_, program)| program.plain);
+        let job = |program: &Attach| Job {
+            make: program.make.clone(),
+            form: program.place.form,
+            cookie: program.cookie,
+        };
+        let jobs: Vec<(usize, Job)> = plain.map(|(index, p)| (index, job(p))).collect();
+        let (enter, shared) = (self.table.entries().to_vec(), self.shared.clone());
+        let tracer = interrupt::this_thread();
+        let serve = move || {
+            let served = notifier::serve(&listener, &jobs, &enter, &shared, tracer);
+            if served.is_err() {
+                // Calls would fail without an answer: the command is ended.
+                shared.fail();
+                interrupt::wake(tracer);
+            }
+            served
+        };
+        self.notifier = Some(std::thread::Builder::new().name("notifier".into()).spawn(serve)?);
+        Ok(())
     }
 
     /// Ends whatever is left, and waits for it.
@@ -159,12 +221,15 @@ impl Tracer {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            if std::mem::take(&mut self.ran) {
+            if std::mem::take(&mut self.ran) | self.shared.take_ran() {
                 waits = watcher.ran(false)?;
             }
             // The command gets interrupts of the terminal itself; one that takes no notice of
             // several is ended, and so is what it left behind.
             let count = interrupts.count();
+            if self.shared.failed() {
+                return Err(io::Error::other("the thread that answers its system calls has ended"));
+            }
             if count >= INTERRUPTS || (count > 0 && self.ended.is_some()) {
                 self.kill_all();
                 break;
@@ -174,7 +239,7 @@ impl Tracer {
                 self.tell_left(watcher);
             }
         }
-        watcher.ran(true).map(drop)
+        Ok(())
     }
 
     fn tell_left(&self, watcher: &mut dyn Watcher) {
@@ -274,7 +339,9 @@ impl Tracer {
         let mut regs = ptrace::regs(tid)?;
         let number = regs[reg::ORIG_RAX] as u32;
         if let Some(path) = Table::exec_path(number) {
-            self.live = true;
+            if !std::mem::replace(&mut self.live, true) {
+                self.listen(tid)?;
+            }
             let path = self.string(tid, regs[context::ARGS[path]]);
             if let Some(thread) = self.world.threads.get_mut(&tid) {
                 thread.exec_path = path;
@@ -284,6 +351,7 @@ impl Tracer {
             && let Some(thread) = self.world.threads.get(&tid)
         {
             thread.forget_cred();
+            self.shared.forget(tid);
         }
         if !self.live {
             return Ok(tid);
@@ -367,6 +435,7 @@ impl Tracer {
     /// A thread has made another one, which is stopped or will be before it runs.
     fn forked(&mut self, tid: i32) -> io::Result<i32> {
         let child = ptrace::message(tid)? as i32;
+        let child_id = child;
         let tgid = thread::proc_tgid(child).unwrap_or(child);
         let parent = self.world.threads.get(&tid).map_or(0, |parent| parent.tgid);
         let threads = &mut self.world.threads;
@@ -381,6 +450,7 @@ impl Tracer {
             child.returns = returns;
         }
         self.probes.forked(parent, tgid);
+        self.shared.forget(child_id);
         if self.live && !self.table.fork.is_empty() {
             let regs = ptrace::regs(tid)?;
             let ids = self.table.fork.as_slice();
@@ -406,7 +476,7 @@ impl Tracer {
 
     /// A thread runs another program from now on; the other threads of its process are gone.
     fn execed(&mut self, tid: i32, watcher: &mut dyn Watcher) -> io::Result<i32> {
-        self.live = true;
+        (self.live, self.started) = (true, true);
         let former = ptrace::message(tid)? as i32;
         if former != tid
             && let Some(mut thread) = self.world.threads.remove(&former)
@@ -423,6 +493,7 @@ impl Tracer {
         thread.forget_cred();
         thread.returns.clear();
         self.probes.execed(tid);
+        self.shared.forget(tid);
         let path = std::mem::take(&mut thread.exec_path);
         check_image(tid, watcher);
         if !self.table.exec.is_empty() {
@@ -479,6 +550,7 @@ impl Tracer {
             Ended::Killed(signal) => signal as u64,
         };
         self.tell_exit(tid, code, &Regs::default());
+        self.shared.forget(tid);
         if let Some(thread) = self.world.threads.remove(&tid) {
             self.world.kernel.forget(&thread);
             if tid == thread.tgid {

@@ -4,11 +4,14 @@ mod records;
 mod settings;
 
 use std::io;
+use std::sync::Arc;
 
 pub use hooks::process::syscalls::name as syscall_name;
-use hooks::process::{Attach, Place, Tracer};
+use hooks::process::{Attach, MakeRunner, Place, Tracer};
 pub use hooks::process::{Command, Ended, HookError, Watcher};
 
+use isa::Insn;
+use loader::ProgramSpec;
 pub use records::{Record, Records};
 
 use crate::{Error, Kernel, Loaded, Object};
@@ -60,6 +63,19 @@ fn place(program: &str, section: &str, elsewhere: &[Elsewhere]) -> Result<(Place
     }
 }
 
+/// Helpers that need more of a process than an event tells, by number: its task, registers,
+/// stack, and what acts on it.
+const DEEP: [i32; 14] = [27, 35, 58, 67, 109, 117, 141, 158, 175, 173, 183, 184, 185, 191];
+
+/// Whether a program asks for none of that.
+fn is_plain(program: &ProgramSpec) -> bool {
+    const CALL: u8 = 0x85;
+    const HELPER: u8 = 0;
+    let deep =
+        |insn: &Insn| insn.code == CALL && insn.src().0 == HELPER && DEEP.contains(&insn.imm);
+    !program.insns.iter().any(deep)
+}
+
 impl<'a> Live<'a> {
     /// Attaches what was loaded. The kernel's types give programs their `task_struct`; where there
     /// are none, programs see no task.
@@ -68,14 +84,18 @@ impl<'a> Live<'a> {
         kernel: &Kernel,
         elsewhere: &[Elsewhere],
     ) -> Result<Live<'a>, HookError> {
+        // A thread that runs programs takes a CPU of the machine's.
+        let two = loaded.runtime().config().cpus > 1;
         let mut programs = Vec::new();
         for (program, fd) in loaded.programs() {
             let (place, cookie) = place(&program.name, &program.section, elsewhere)?;
             let name = program.name.clone();
-            let runner = loaded.runtime().runner(fd);
+            let runtime = loaded.shared_runtime();
+            let make: MakeRunner = Arc::new(move || runtime.runner(fd));
             let runner =
-                runner.map_err(|errno| HookError::Runner { program: name.clone(), errno })?;
-            programs.push(Attach { name, runner, place, cookie });
+                make().map_err(|errno| HookError::Runner { program: name.clone(), errno })?;
+            let plain = two && is_plain(program);
+            programs.push(Attach { name, runner, make, plain, place, cookie });
         }
         let types = kernel.types().ok();
         Ok(Live { loaded, tracer: Tracer::new(programs, types.as_deref())? })

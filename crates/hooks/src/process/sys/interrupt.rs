@@ -3,15 +3,31 @@
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
-const SIGNALS: [i32; 2] = [libc::SIGINT, libc::SIGQUIT];
+const SIGNALS: [i32; 3] = [libc::SIGINT, libc::SIGQUIT, WAKE];
+/// Ends a wait; ignored by default.
+const WAKE: i32 = libc::SIGURG;
+
+/// Ends the wait of a thread of this process.
+pub(crate) fn wake(tid: i32) {
+    // SAFETY: takes numbers only.
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, WAKE) };
+}
+
+/// The thread that calls.
+pub(crate) fn this_thread() -> i32 {
+    // SAFETY: takes nothing.
+    unsafe { libc::gettid() }
+}
 
 /// While it lives, these signals are counted and end nothing.
 pub(crate) struct Interrupts {
     before: [Option<libc::sigaction>; SIGNALS.len()],
 }
 
-extern "C" fn count(_: libc::c_int) {
-    COUNT.fetch_add(1, Relaxed);
+extern "C" fn count(signal: libc::c_int) {
+    if signal != WAKE {
+        COUNT.fetch_add(1, Relaxed);
+    }
 }
 
 impl Interrupts {

@@ -4,6 +4,7 @@
 
 pub(crate) mod interrupt;
 pub(crate) mod memory;
+pub(crate) mod notify;
 pub(crate) mod ptrace;
 pub(crate) mod spawn;
 

@@ -46,7 +46,10 @@ impl Waiting {
 }
 
 /// Makes the child.
-pub(crate) fn spawn(image: &Image, filter: &[Insn]) -> io::Result<Waiting> {
+///
+/// The first filter has a listener; the second one, without, takes its place where there cannot be
+/// one. Without a first one there is no listener.
+pub(crate) fn spawn(image: &Image, filters: [&[Insn]; 2]) -> io::Result<Waiting> {
     let (ready, go) = io::pipe()?;
     let (said, say) = io::pipe()?;
     let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
@@ -63,7 +66,7 @@ pub(crate) fn spawn(image: &Image, filter: &[Insn]) -> io::Result<Waiting> {
     let (ready, say) = (ready.as_raw_fd(), say.as_raw_fd());
     // SAFETY: as above; `become_command` does not come back.
     unsafe {
-        become_command(ready, [go.as_raw_fd(), say], &image.path, [&argv, &env, &script], filter)
+        become_command(ready, [go.as_raw_fd(), say], &image.path, [&argv, &env, &script], filters)
     }
 }
 
@@ -81,7 +84,7 @@ unsafe fn become_command(
     [go, say]: [i32; 2],
     path: &CStr,
     [argv, env, script]: [&Vec<*const libc::c_char>; 3],
-    filter: &[Insn],
+    filters: [&[Insn]; 2],
 ) -> ! {
     // SAFETY: async-signal-safe calls with valid pointers.
     unsafe {
@@ -93,7 +96,7 @@ unsafe fn become_command(
         }
         // Rust ignores SIGPIPE; commands expect the default.
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-        if !restrict(filter) {
+        if !restrict(filters) {
             fail(say, Stage::Filter);
         }
         libc::execve(path.as_ptr(), argv.as_ptr(), env.as_ptr());
@@ -116,21 +119,33 @@ unsafe fn fail(say: i32, stage: Stage) -> ! {
     }
 }
 
-/// Installs the filter; only without the right to administer it costs set-user-ID programs theirs.
+/// Installs a filter; only without the right to administer it costs set-user-ID programs theirs.
 ///
 /// # Safety
 /// As [`become_command`].
-unsafe fn restrict(filter: &[Insn]) -> bool {
-    let program = libc::sock_fprog {
-        len: filter.len() as u16,
-        filter: filter.as_ptr().cast_mut().cast::<libc::sock_filter>(),
-    };
-    let set = || {
+unsafe fn restrict(filters: [&[Insn]; 2]) -> bool {
+    const LISTENER: libc::c_ulong = 1 << 3;
+    const WAIT_KILLABLE: libc::c_ulong = 1 << 5;
+    let set = |filter: &[Insn], flags: libc::c_ulong| {
+        let program = libc::sock_fprog {
+            len: filter.len() as u16,
+            filter: filter.as_ptr().cast_mut().cast::<libc::sock_filter>(),
+        };
         // SAFETY: the kernel reads the program, whose instructions are laid out as its own.
         unsafe {
-            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
+            libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                flags,
+                &raw const program,
+            )
         }
     };
+    let any = || {
+        let [notify, plain] = filters;
+        let listened = !notify.is_empty() && set(notify, LISTENER | WAIT_KILLABLE) >= 0;
+        listened || set(plain, 0) == 0
+    };
     // SAFETY: the calls take numbers.
-    unsafe { set() == 0 || (libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && set() == 0) }
+    unsafe { any() || (libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && any()) }
 }
