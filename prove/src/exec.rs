@@ -6,18 +6,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::ir::{Function, split_args};
+use crate::contract::Contracts;
+use crate::ir::{Module, order, split_args};
 use crate::smt::{Smt, Term};
 
 /// Rounds before a loop counts as endless.
 const MAX_ROUNDS: usize = 80;
 
 /// A value: bits, a pointer (one of several, each under a condition), or a pair.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Bits(Term),
     Ptr(Vec<(Term, usize, i64)>),
     Pair(Term, Term),
+    /// A table of bytes by its name.
+    Table(String),
 }
 
 /// Memory in cells of four bytes: object and offset.
@@ -25,7 +28,11 @@ pub type Memory = BTreeMap<(usize, i64), Term>;
 
 pub struct Machine<'m> {
     pub smt: Smt,
-    functions: &'m HashMap<String, Function>,
+    /// Functions that are not run but stand for what is proven of them.
+    pub contracts: Contracts,
+    /// Under which condition the running call happens.
+    pub context: Term,
+    module: &'m Module,
     objects: usize,
 }
 
@@ -39,8 +46,14 @@ struct Frame {
 }
 
 impl<'m> Machine<'m> {
-    pub fn new(functions: &'m HashMap<String, Function>) -> Machine<'m> {
-        Machine { smt: Smt::default(), functions, objects: 0 }
+    pub fn new(module: &'m Module) -> Machine<'m> {
+        Machine {
+            smt: Smt::default(),
+            contracts: Contracts::default(),
+            context: Term::bool(true),
+            module,
+            objects: 0,
+        }
     }
 
     pub fn object(&mut self) -> usize {
@@ -50,8 +63,13 @@ impl<'m> Machine<'m> {
 
     /// Calls a function: what it returns, and the memory it leaves.
     pub fn call(&mut self, name: &str, args: &[Value], memory: Memory) -> (Option<Value>, Memory) {
-        let functions = self.functions;
-        let f = functions.get(name).unwrap_or_else(|| panic!("no function {name}"));
+        if let Some(contract) = self.contracts.of(name) {
+            let mut memory = memory;
+            let value = contract(self, args, &mut memory);
+            return (value, memory);
+        }
+        let module = self.module;
+        let f = module.functions.get(name).unwrap_or_else(|| panic!("no function {name}"));
         let order = order(f);
         let mut frame = Frame { values: HashMap::new(), memory: Memory::new(), returned: None };
         for (param, arg) in f.params.iter().zip(args) {
@@ -136,7 +154,7 @@ impl<'m> Machine<'m> {
     }
 
     fn phi(&mut self, frame: &Frame, rest: &str, here: &[Arrival]) -> Value {
-        let (ty, pairs) = rest.split_once(' ').expect("a phi has a type");
+        let (ty, pairs) = rest.split_at(rest.find(" [").expect("a phi has a type"));
         let mut result: Option<Value> = None;
         for pair in split_args(pairs) {
             let pair = pair.trim_matches(['[', ']', ' ']);
@@ -167,6 +185,9 @@ impl<'m> Machine<'m> {
                 all.retain(|(c, _, _)| c.value() != Some(0));
                 Value::Ptr(all)
             }
+            (Value::Pair(a, b), Value::Pair(c, d)) => {
+                Value::Pair(self.smt.ite(cond, a, c), self.smt.ite(cond, b, d))
+            }
             (a, b) => panic!("no choice between {a:?} and {b:?}"),
         }
     }
@@ -175,6 +196,13 @@ impl<'m> Machine<'m> {
         let text = text.trim();
         if text.starts_with('%') {
             return frame.values.get(text).unwrap_or_else(|| panic!("no value {text}")).clone();
+        }
+        if let Some(name) = text.strip_prefix('@') {
+            return Value::Table(name.to_owned());
+        }
+        if ty.starts_with('{') {
+            // `poison` that `insertvalue` fills.
+            return Value::Pair(Term::bool(false), Term::bool(false));
         }
         let width = width(ty);
         let value = match text {
@@ -198,7 +226,7 @@ impl<'m> Machine<'m> {
     fn line(&mut self, frame: &mut Frame, line: &str, guard: Term) -> Option<Vec<(Term, String)>> {
         let line = line.split(", !").next().unwrap_or(line);
         if let Some((dst, rest)) = line.split_once(" = ") {
-            let value = self.assign(frame, rest);
+            let value = self.assign(frame, rest, guard);
             if let Some(value) = value {
                 frame.values.insert(dst.to_owned(), value);
             }
@@ -216,16 +244,14 @@ impl<'m> Machine<'m> {
             "br" => return Some(self.branch(frame, rest, guard)),
             "switch" => return Some(self.switch(frame, rest, guard)),
             "ret" => {
-                let value = match rest.split_once(' ') {
-                    Some((ty, value)) => Some(self.operand(frame, ty, value)),
-                    None => None,
-                };
+                let typed = rest.rsplit_once(' ');
+                let value = typed.map(|(ty, value)| self.operand(frame, ty, value));
                 self.give_back(frame, guard, value);
                 return Some(Vec::new());
             }
             "unreachable" => return Some(Vec::new()),
             "tail" | "call" => {
-                self.assign(frame, line);
+                self.assign(frame, line, guard);
             }
             _ => panic!("no instruction {line}"),
         }
@@ -278,11 +304,11 @@ impl<'m> Machine<'m> {
         outs
     }
 
-    fn assign(&mut self, frame: &mut Frame, rest: &str) -> Option<Value> {
+    fn assign(&mut self, frame: &mut Frame, rest: &str, guard: Term) -> Option<Value> {
         let rest = rest.strip_prefix("tail ").unwrap_or(rest);
         let (op, rest) = rest.split_once(' ').expect("an instruction has operands");
         if op == "call" {
-            return self.call_line(frame, rest);
+            return self.call_line(frame, rest, guard);
         }
         Some(match op {
             "alloca" => {
@@ -292,6 +318,12 @@ impl<'m> Machine<'m> {
             "getelementptr" => {
                 let args = split_args(rest);
                 assert!(args[0].ends_with("i8"), "{rest}");
+                let base = args[1].trim_start_matches("ptr ");
+                if let Some(name) = base.strip_prefix('@') {
+                    let (ty, index) = args[2].split_once(' ').expect("typed");
+                    let index = self.bits(frame, ty, index).value().expect("a known index");
+                    return Some(Value::Table(format!("{name}+{index}")));
+                }
                 let Value::Ptr(list) =
                     self.operand(frame, "ptr", args[1].trim_start_matches("ptr "))
                 else {
@@ -307,6 +339,9 @@ impl<'m> Machine<'m> {
             "load" => {
                 let args = split_args(rest);
                 let ptr = self.operand(frame, "ptr", args[1].trim_start_matches("ptr "));
+                if let Value::Table(place) = &ptr {
+                    return Some(Value::Bits(self.table_byte(place)));
+                }
                 Value::Bits(self.load(&frame.memory, &ptr, width(&args[0])))
             }
             "icmp" => {
@@ -341,6 +376,14 @@ impl<'m> Machine<'m> {
                 let Value::Pair(a, b) = self.operand(frame, "", name) else { panic!("{rest}") };
                 Value::Bits(if index == "0" { a } else { b })
             }
+            "insertvalue" => {
+                let args = split_args(rest);
+                let (ty, value) = args[1].split_once(' ').expect("typed");
+                let new = self.bits(frame, ty, value);
+                let (ty, old) = args[0].rsplit_once(' ').expect("typed");
+                let Value::Pair(a, b) = self.operand(frame, ty, old) else { panic!("{rest}") };
+                if args[2] == "0" { Value::Pair(new, b) } else { Value::Pair(a, new) }
+            }
             "freeze" => {
                 let (ty, value) = rest.split_once(' ').expect("typed");
                 self.operand(frame, ty, value)
@@ -352,14 +395,21 @@ impl<'m> Machine<'m> {
         })
     }
 
+    fn table_byte(&self, place: &str) -> Term {
+        let (name, index) = place.split_once('+').expect("an index");
+        let table = &self.module.tables[name];
+        let index: usize = index.parse().expect("an index");
+        Term::constant(8, table[index].into())
+    }
+
     fn two(&mut self, frame: &Frame, rest: &str) -> (Term, Term) {
         let (ty, rest) = rest.split_once(' ').expect("typed");
         let (a, b) = rest.split_once(", ").expect("two operands");
         (self.bits(frame, ty, a), self.bits(frame, ty, b))
     }
 
-    fn call_line(&mut self, frame: &mut Frame, rest: &str) -> Option<Value> {
-        let (before, after) = rest.split_once('@').expect("a direct call");
+    fn call_line(&mut self, frame: &mut Frame, rest: &str, guard: Term) -> Option<Value> {
+        let (_, after) = rest.split_once('@').expect("a direct call");
         let (name, args) = after.split_once('(').expect("arguments");
         if name.starts_with("llvm.lifetime")
             || name.starts_with("llvm.experimental")
@@ -373,114 +423,24 @@ impl<'m> Machine<'m> {
             let text = arg.rsplit(' ').next().unwrap_or("").to_owned();
             values.push(self.operand(frame, &ty, &text));
         }
+        let name = name.trim_matches('"');
+        if name.starts_with("llvm.memcpy") {
+            let Value::Bits(size) = values[2] else { panic!("a copy has a size") };
+            let size = size.value().expect("a copy has a known size");
+            self.copy(&mut frame.memory, &values[0], &values[1], size as i64);
+            return None;
+        }
         if let Some(intrinsic) = name.strip_prefix("llvm.") {
             return Some(self.intrinsic(intrinsic, &values));
         }
-        let _ = before;
         let memory = std::mem::take(&mut frame.memory);
-        let (value, memory) = self.call(name.trim_matches('"'), &values, memory);
+        let outer = self.context;
+        self.context = self.smt.and(outer, guard);
+        let (value, memory) = self.call(name, &values, memory);
+        self.context = outer;
         frame.memory = memory;
         value
     }
-
-    fn intrinsic(&mut self, name: &str, args: &[Value]) -> Value {
-        let bits = |n: usize| match &args[n] {
-            Value::Bits(term) => *term,
-            other => panic!("{name} of {other:?}"),
-        };
-        let kind = name.split('.').next().unwrap_or("");
-        let a = bits(0);
-        let s = &mut self.smt;
-        match kind {
-            "umin" | "umax" | "smin" | "smax" => {
-                let cond =
-                    format!("{}{}", &kind[..1], if kind.ends_with("in") { "lt" } else { "gt" });
-                let test = s.compare(&cond, a, bits(1));
-                Value::Bits(s.ite(test, a, bits(1)))
-            }
-            "ctlz" | "cttz" => Value::Bits(count_zeros(s, a, kind == "ctlz")),
-            "ctpop" => {
-                let mut sum = Term::constant(a.width, 0);
-                for bit in 0..a.width {
-                    let one = s.extract(a, bit, 1);
-                    let one = s.zext(one, a.width);
-                    sum = s.binary("bvadd", sum, one);
-                }
-                Value::Bits(sum)
-            }
-            "bswap" => {
-                let mut result = s.extract(a, 0, 8);
-                for byte in 1..a.width / 8 {
-                    let next = s.extract(a, byte * 8, 8);
-                    result = s.concat(result, next);
-                }
-                Value::Bits(result)
-            }
-            "sadd" | "ssub" | "uadd" | "usub" => {
-                let wide = a.width + 1;
-                let signed = kind.starts_with('s');
-                let extend =
-                    |s: &mut Smt, t| if signed { s.sext(t, wide) } else { s.zext(t, wide) };
-                let (x, y) = (extend(s, a), extend(s, bits(1)));
-                let op = if kind.ends_with("add") { "bvadd" } else { "bvsub" };
-                let exact = s.binary(op, x, y);
-                let low = s.extract(exact, 0, a.width);
-                let back = extend(s, low);
-                Value::Pair(low, s.compare("ne", back, exact))
-            }
-            _ => panic!("no intrinsic {name}"),
-        }
-    }
-
-    fn load(&mut self, memory: &Memory, ptr: &Value, width: u32) -> Term {
-        let Value::Ptr(list) = ptr else { panic!("load of {ptr:?}") };
-        let mut result: Option<Term> = None;
-        for (cond, object, off) in list {
-            let cell = |at: i64| {
-                *memory
-                    .get(&(*object, at))
-                    .unwrap_or_else(|| panic!("{object}+{at} is not initialised"))
-            };
-            assert_eq!(off % 4, 0, "cells have four bytes");
-            let term = match width {
-                64 => self.smt.concat(cell(off + 4), cell(*off)),
-                32 => cell(*off),
-                _ => self.smt.extract(cell(*off), 0, width),
-            };
-            result = Some(match result {
-                None => term,
-                Some(old) => self.smt.ite(*cond, term, old),
-            });
-        }
-        result.expect("a pointer points somewhere")
-    }
-
-    fn store(&mut self, memory: &mut Memory, ptr: &Value, value: Term) {
-        let Value::Ptr(list) = ptr else { panic!("store to {ptr:?}") };
-        for (cond, object, off) in list {
-            assert!(off % 4 == 0 && value.width.is_multiple_of(32), "cells have four bytes");
-            for word in 0..value.width / 32 {
-                let part = self.smt.extract(value, word * 32, 32);
-                let cell = (*object, off + i64::from(word) * 4);
-                let new = match memory.get(&cell) {
-                    Some(old) => self.smt.ite(*cond, part, *old),
-                    None => part,
-                };
-                memory.insert(cell, new);
-            }
-        }
-    }
-}
-
-fn count_zeros(s: &mut Smt, a: Term, leading: bool) -> Term {
-    // From the far end on, so that the nearest set bit decides last.
-    let mut result = Term::constant(a.width, a.width.into());
-    for n in (0..a.width).rev() {
-        let bit = if leading { a.width - 1 - n } else { n };
-        let set = s.extract(a, bit, 1);
-        result = s.ite(set, Term::constant(a.width, n.into()), result);
-    }
-    result
 }
 
 fn strip_flags(mut text: &str) -> &str {
@@ -503,45 +463,4 @@ fn width(ty: &str) -> u32 {
 fn label(text: &str) -> String {
     let text = text.trim().trim_start_matches("label ").trim_start_matches('%');
     text.trim_matches('"').to_owned()
-}
-
-/// Blocks from the entry on, each before those that only it leads to.
-fn order(f: &Function) -> Vec<usize> {
-    let place: HashMap<&str, usize> =
-        f.blocks.iter().enumerate().map(|(n, b)| (b.name.as_str(), n)).collect();
-    let targets = |n: usize| -> Vec<usize> {
-        let Some(last) = f.blocks[n].lines.last() else { return Vec::new() };
-        if !last.starts_with("br ") && !last.starts_with("switch ") {
-            return Vec::new();
-        }
-        last.split("label ")
-            .skip(1)
-            .map(|t| {
-                if t.starts_with("%\"") {
-                    t[2..].split('"').next().unwrap_or("")
-                } else {
-                    t[1..].split([',', ' ']).next().unwrap_or("")
-                }
-            })
-            .filter_map(|t| place.get(t).copied())
-            .collect()
-    };
-    let (mut done, mut order) = (vec![false; f.blocks.len()], Vec::new());
-    let mut stack = vec![(0, targets(0))];
-    done[0] = true;
-    while let Some((node, rest)) = stack.last_mut() {
-        match rest.pop() {
-            Some(next) if !done[next] => {
-                done[next] = true;
-                stack.push((next, targets(next)));
-            }
-            Some(_) => {}
-            None => {
-                order.push(*node);
-                stack.pop();
-            }
-        }
-    }
-    order.reverse();
-    order
 }

@@ -25,6 +25,7 @@ pub struct Smt {
 struct Line {
     text: String,
     uses: Vec<u32>,
+    unknown: Option<String>,
 }
 
 fn mask(width: u32) -> u64 {
@@ -73,7 +74,7 @@ impl Smt {
         let text = format!(
             "(declare-const {name} (_ BitVec {width}))\n(define-fun t{count} () (_ BitVec {width}) {name})\n"
         );
-        self.lines.push(Line { text, uses: Vec::new() });
+        self.lines.push(Line { text, uses: Vec::new(), unknown: Some(name.to_owned()) });
         Term { width, kind: Kind::Node(count as u32) }
     }
 
@@ -90,7 +91,7 @@ impl Smt {
             .filter_map(|word| word[1..].parse().ok())
             .collect();
         let text = format!("(define-fun t{count} () (_ BitVec {width}) {expr})\n");
-        self.lines.push(Line { text, uses });
+        self.lines.push(Line { text, uses, unknown: None });
         self.known.insert((width, expr), term);
         term
     }
@@ -99,7 +100,7 @@ impl Smt {
     pub fn binary(&mut self, op: &str, a: Term, b: Term) -> Term {
         assert_eq!(a.width, b.width, "{op}");
         let w = a.width;
-        if let (Some(x), Some(y)) = (a.value(), b.value()) {
+        if let (Some(x), Some(y), true) = (a.value(), b.value(), w <= 64) {
             let shift = |f: fn(u64, u32) -> u64| if y >= w.into() { 0 } else { f(x, y as u32) };
             let value = match op {
                 "bvadd" => x.wrapping_add(y),
@@ -140,10 +141,16 @@ impl Smt {
         self.binary("bvxor", a, ones)
     }
 
+    /// Whether `a` implies `b`.
+    pub fn implies(&mut self, a: Term, b: Term) -> Term {
+        let not = self.not(a);
+        self.or(not, b)
+    }
+
     /// A comparison by LLVM's name.
     pub fn compare(&mut self, cond: &str, a: Term, b: Term) -> Term {
         assert_eq!(a.width, b.width, "{cond}");
-        if let (Some(x), Some(y)) = (a.value(), b.value()) {
+        if let (Some(x), Some(y), true) = (a.value(), b.value(), a.width <= 64) {
             let (s, t) = (signed(x, a.width), signed(y, a.width));
             return Term::bool(match cond {
                 "eq" => x == y,
@@ -191,20 +198,18 @@ impl Smt {
 
     pub fn sext(&mut self, a: Term, width: u32) -> Term {
         match a.value() {
-            Some(value) => Term::constant(width, signed(value, a.width) as u64),
-            None if width == a.width => a,
-            None => {
-                self.define(width, format!("((_ sign_extend {}) {})", width - a.width, a.text()))
-            }
+            Some(value) if width <= 64 => Term::constant(width, signed(value, a.width) as u64),
+            _ if width == a.width => a,
+            _ => self.define(width, format!("((_ sign_extend {}) {})", width - a.width, a.text())),
         }
     }
 
     /// `width` bits from bit `low` on.
     pub fn extract(&mut self, a: Term, low: u32, width: u32) -> Term {
         match a.value() {
-            Some(value) => Term::constant(width, value >> low),
-            None if width == a.width => a,
-            None => {
+            Some(value) if a.width <= 64 => Term::constant(width, value >> low),
+            _ if width == a.width => a,
+            _ => {
                 let expr = format!("((_ extract {} {low}) {})", low + width - 1, a.text());
                 self.define(width, expr)
             }
@@ -214,7 +219,7 @@ impl Smt {
     pub fn concat(&mut self, high: Term, low: Term) -> Term {
         let width = high.width + low.width;
         match (high.value(), low.value()) {
-            (Some(h), Some(l)) => Term::constant(width, h << low.width | l),
+            (Some(h), Some(l)) if width <= 64 => Term::constant(width, h << low.width | l),
             _ => self.define(width, format!("(concat {} {})", high.text(), low.text())),
         }
     }
@@ -229,12 +234,18 @@ impl Smt {
             }
         }
         let mut text = String::from("(set-logic QF_BV)\n");
+        let mut unknowns = String::new();
         for line in self.lines.iter().zip(&needed).filter(|(_, needed)| **needed).map(|l| l.0) {
             text += &line.text;
+            if let Some(name) = &line.unknown {
+                unknowns += " ";
+                unknowns += name;
+            }
         }
         for given in given {
             text += &format!("(assert (= {} #b1))\n", given.text());
         }
-        format!("{text}(assert (= {} #b0))\n(check-sat)\n", claim.text())
+        let not = format!("(assert (= {} #b0))\n(check-sat)\n", claim.text());
+        format!("{text}{not}(get-value ({unknowns}))\n")
     }
 }

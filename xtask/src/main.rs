@@ -49,7 +49,7 @@ const COMMANDS: &[(&str, &str, &str, Action)] = &[
     ),
     (
         "prove",
-        "[CLAIM]",
+        "[CLAIM] [--limit SECONDS] [--jobs N]",
         "prove the verifier's number domain with z3, or the claims whose name holds CLAIM",
         prove::run,
     ),

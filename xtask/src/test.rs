@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use crate::run::{cargo, cargo_env};
-use crate::{attr_table, fuzz, generate, install, layers};
+use crate::{attr_table, fuzz, generate, install, layers, prove};
 
-/// Installs what the tests need, then runs checks, tests and a short round of fuzzing.
+/// Installs what the tests need, then runs checks, tests, a share of the proofs and a short round of fuzzing.
 pub(crate) fn run(root: &Path, _args: &[String]) -> Result<(), String> {
     install::ensure(install::COMPILE)?;
     install::ensure(install::TEST)?;
     check(root, &[])?;
     cargo(root, &["test", "--workspace", "--no-fail-fast"])?;
+    prove::share(root)?;
     fuzz::run(root, &["10".into()])
 }
 

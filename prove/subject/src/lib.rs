@@ -72,6 +72,7 @@ binary! {
     p_and = |a, b| a.and(b);
     p_or = |a, b| a.or(b);
     p_xor = |a, b| a.xor(b);
+    p_mul = |a, b| a.mul(b);
 }
 
 macro_rules! unary {
@@ -175,6 +176,25 @@ unary! {
     p_swap16 = |a| { a.var_off = a.var_off.swap_bytes(2); a.forget_ranges(); a.truncate(2) };
     p_swap32 = |a| { a.var_off = a.var_off.swap_bytes(4); a.forget_ranges(); a.truncate(4) };
     p_swap64 = |a| { a.var_off = a.var_off.swap_bytes(8); a.forget_ranges() };
+}
+
+/// Where [`Bounds`] has its fields, in the order of [`Flat`].
+#[unsafe(no_mangle)]
+pub fn layout(out: &mut [usize; 10]) {
+    use std::mem::offset_of;
+    let bits = offset_of!(Bounds, var_off);
+    *out = [
+        bits + offset_of!(Tnum, value),
+        bits + offset_of!(Tnum, mask),
+        offset_of!(Bounds, umin),
+        offset_of!(Bounds, umax),
+        offset_of!(Bounds, smin),
+        offset_of!(Bounds, smax),
+        offset_of!(Bounds, u32_min),
+        offset_of!(Bounds, u32_max),
+        offset_of!(Bounds, s32_min),
+        offset_of!(Bounds, s32_max),
+    ];
 }
 
 /// One turn of the multiplication of tnums, on flat memory: multiplier, multiplicand, sum.
