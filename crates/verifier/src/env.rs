@@ -134,6 +134,9 @@ pub(crate) struct InsnAux {
     /// Maps a helper call was seen with: `None` before the first, `Some(None)` if several.
     pub(crate) call_map: Option<Option<u32>>,
     pub(crate) call_key: Option<Option<u32>>,
+    /// For a call of bpf_loop: the only callback it is called with, with flags always zero; then
+    /// the loop is compiled in place. `None` before the first call, `Some(None)` if it cannot be.
+    pub(crate) loop_inline: Option<Option<usize>>,
     /// The access class for [`crate::Access`].
     pub(crate) access: crate::Access,
 }

@@ -206,9 +206,13 @@ fn timer_callback(env: &mut Env<'_>, insn_idx: usize, meta: &Meta) -> Checked {
 
 fn bpf_loop(env: &mut Env<'_>, insn_idx: usize, meta: &Meta) -> Checked {
     let subprog = callback(env, meta)?;
-    if env.reg(4).is_null() {
+    let no_flags = env.reg(4).is_null();
+    if no_flags {
         env.mark_chain_precision(4)?;
     }
+    let fits = no_flags.then_some(subprog);
+    let noted = &mut env.aux[insn_idx].loop_inline;
+    *noted = Some(noted.map_or(fits, |before| before.filter(|_| before == fits)));
     if !env.reg(1).is_scalar() {
         // Any argument will do by the contract, but Linux then looks for where it was computed.
         return reject!(EFAULT, Bug::Backtracking);

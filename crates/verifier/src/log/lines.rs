@@ -1,9 +1,10 @@
 //! Lines of the walk: instructions with what they changed, source lines, jumps, statistics.
 
+use isa::Op;
 use isa::disasm::kernel;
 
 use super::say;
-use crate::env::Env;
+use crate::env::{Env, InsnAux};
 use crate::event::Note;
 use crate::passes::LogNames;
 use crate::walk::NO_INSN;
@@ -96,13 +97,22 @@ impl Env<'_> {
         self.log.last_line = Some(n);
     }
 
-    /// Stack of a subprogram as compiled: `may_goto` keeps its budget there.
+    /// Stack of a subprogram as compiled: `may_goto` keeps its budget there, and a loop of
+    /// bpf_loop that is compiled in place three registers.
     fn depth_text(&self, sub: &crate::env::Subprog) -> String {
         const BUDGET: i32 = 16;
-        let budget = (sub.start..sub.end).any(|at| {
-            self.aux[at].seen && matches!(self.ops[at], Some(isa::Op::MayGoto { off }) if off != 0)
-        });
-        (sub.stack_depth + if budget { BUDGET } else { 0 }).to_string()
+        const LOOP: i32 = 3 * 8;
+        let any = |has: fn(&InsnAux, Option<Op>) -> bool| {
+            (sub.start..sub.end).any(|at| self.aux[at].seen && has(&self.aux[at], self.ops[at]))
+        };
+        let mut depth = sub.stack_depth;
+        if any(|_, op| matches!(op, Some(Op::MayGoto { off }) if off != 0)) {
+            depth += BUDGET;
+        }
+        if any(|aux, _| aux.loop_inline.flatten().is_some()) {
+            depth = (depth + 7) / 8 * 8 + LOOP;
+        }
+        depth.to_string()
     }
 
     /// The last lines of every log. An accepted program's stack is shown as compiled.
