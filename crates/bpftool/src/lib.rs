@@ -16,6 +16,7 @@ mod feature;
 mod gen_cmd;
 mod handle;
 mod hex;
+mod iter;
 mod link;
 mod map;
 mod net;

@@ -2,7 +2,6 @@
 
 use btf::print::JsonText;
 use runtime::door::{Fd, LinkInfo, LinkTarget, ObjKind};
-use uapi::Errno;
 
 use crate::answer::{Answer, Done, Show};
 use crate::fail::{Fail, strerror};
@@ -11,7 +10,7 @@ use crate::net::device_name;
 use crate::prog::{number, string, strings};
 use crate::session::Ctx;
 use crate::words::{Words, number as parse};
-use crate::{handle, pins, table};
+use crate::{handle, pins};
 
 /// `enum bpf_link_type`, by number.
 pub(crate) const TYPES: [&str; 16] = [
@@ -86,19 +85,16 @@ fn link(ctx: &Ctx<'_>, words: &mut Words<'_>) -> Result<Fd, Fail> {
     Err(Fail::new(format!("expected 'id' or 'pinned', got: '{got}'?")))
 }
 
-/// `iter pin OBJECT PATH [map MAP]`.
-pub(crate) fn iter_pin(_ctx: &Ctx<'_>, words: Words<'_>) -> Done {
-    words.need(2).map_err(|fail| {
-        let usage = table::wrong_use("iter").usage;
-        Fail { usage, ..fail }
-    })?;
-    Err(Fail::of("attach_iter failed for program", Errno::EOPNOTSUPP))
-}
-
 fn row(ctx: &Ctx<'_>, fd: Fd, pinned: &[(String, u32)]) -> Result<Row, Fail> {
     let info = ctx.door()?.link_info(fd);
     let info = info.map_err(|errno| Fail::of("can't get link info", errno))?;
-    Ok(Row { pins: pins::of(pinned, info.id), info })
+    let device = match info.target {
+        LinkTarget::Xdp { ifindex } | LinkTarget::Device { ifindex, .. } => {
+            device_name(ctx, ifindex)
+        }
+        _ => None,
+    };
+    Ok(Row { pins: pins::of(pinned, info.id), info, device })
 }
 
 struct Links {
@@ -108,6 +104,8 @@ struct Links {
 
 struct Row {
     info: LinkInfo,
+    /// The name of the interface, where the link is of one that is there.
+    device: Option<String>,
     pins: Vec<String>,
 }
 
@@ -125,7 +123,23 @@ fn netfilter_place(pf: u32, hook: u32) -> String {
     }
 }
 
+/// `ip prerouting prio -128`.
+pub(crate) fn netfilter_text(target: &LinkTarget) -> String {
+    let LinkTarget::Netfilter { pf, hook, priority, flags } = target else { return String::new() };
+    let defrag = if flags & 1 != 0 { " defrag" } else { "" };
+    format!("{} prio {priority}{defrag}", netfilter_place(*pf, *hook))
+}
+
 impl Row {
+    /// `eth0(2)`.
+    fn device(&self, ifindex: u32) -> String {
+        match &self.device {
+            _ if ifindex == 0 => "(detached)".into(),
+            Some(name) => format!("{name}({ifindex})"),
+            None => format!("(unknown)({ifindex})"),
+        }
+    }
+
     fn type_name(&self) -> Option<&'static str> {
         TYPES.get(self.info.link_type as usize).copied()
     }
@@ -160,14 +174,11 @@ impl Row {
             LinkTarget::Netns { inode, attach_type } => {
                 format!("\n\tnetns_ino {inode}  {}", attach(*attach_type))
             }
-            LinkTarget::Xdp { ifindex } => format!("\n\tifindex {}  ", device(*ifindex)),
+            LinkTarget::Xdp { ifindex } => format!("\n\tifindex {}  ", self.device(*ifindex)),
             LinkTarget::Device { ifindex, attach_type } => {
-                format!("\n\tifindex {}  {}", device(*ifindex), attach(*attach_type))
+                format!("\n\tifindex {}  {}", self.device(*ifindex), attach(*attach_type))
             }
-            LinkTarget::Netfilter { pf, hook, priority, flags } => {
-                let defrag = if flags & 1 != 0 { " defrag" } else { "" };
-                format!("\n\t{} prio {priority}{defrag}", netfilter_place(*pf, *hook))
-            }
+            target @ LinkTarget::Netfilter { .. } => format!("\n\t{}", netfilter_text(target)),
             LinkTarget::StructOps { map_id } => format!("\n\tmap {map_id}  "),
         };
         for pin in &self.pins {
@@ -198,7 +209,8 @@ impl Row {
             None => number(out, "attach_type", raw),
         };
         let device = |out: &mut JsonText, ifindex: u32| {
-            string(out, "devname", &device_name(ifindex).unwrap_or("(unknown)".into()));
+            let unknown = if ifindex == 0 { "(detached)" } else { "(unknown)" };
+            string(out, "devname", self.device.as_deref().unwrap_or(unknown));
             number(out, "ifindex", ifindex);
         };
         match &self.info.target {
@@ -236,13 +248,6 @@ impl Row {
             }
             LinkTarget::StructOps { map_id } => number(out, "map_id", map_id),
         }
-    }
-}
-
-fn device(ifindex: u32) -> String {
-    match device_name(ifindex) {
-        Some(name) => format!("{name}({ifindex})"),
-        None => format!("(detached)({ifindex})"),
     }
 }
 

@@ -1,19 +1,42 @@
 //! `net …` and `perf …`: what is attached to interfaces and perf events.
 
+mod dev;
+
 use std::fs;
 
 use btf::print::JsonText;
+use runtime::door::{AttachTo, Bpf, Fd, LinkInfo, LinkTarget, ObjKind, ProgAttach, ProgQuery};
 use uapi::Errno;
 
 use crate::answer::{Answer, Done, Show};
 use crate::fail::{Fail, strerror};
-use crate::handle;
 use crate::options::Target;
+use crate::prog::{number, string};
 use crate::session::Ctx;
 use crate::words::Words;
+use crate::{handle, link};
 
-/// The name of a network interface of this machine.
-pub(crate) fn device_name(ifindex: u32) -> Option<String> {
+pub(crate) use dev::dev;
+
+/// `enum bpf_attach_type`.
+const FLOW_DISSECTOR: u32 = 17;
+const TCX_INGRESS: u32 = 46;
+const TCX_EGRESS: u32 = 47;
+
+/// `XDP_FLAGS_*`.
+const UPDATE_IF_NOEXIST: u32 = 1;
+const XDP_SKB: u32 = 2;
+const XDP_DRV: u32 = 4;
+const XDP_HW: u32 = 8;
+/// BPF_F_BEFORE.
+const BEFORE: u32 = 8;
+
+/// The name of a network interface of the target.
+pub(crate) fn device_name(ctx: &Ctx<'_>, ifindex: u32) -> Option<String> {
+    if ctx.target() != Target::Linux {
+        let devices = ctx.door().ok()?.devices().ok()?;
+        return devices.into_iter().find(|d| d.ifindex == ifindex).map(|d| d.made.name);
+    }
     let entries = fs::read_dir("/sys/class/net").ok()?;
     entries.flatten().find_map(|entry| {
         let index = fs::read_to_string(entry.path().join("ifindex")).ok()?;
@@ -22,24 +45,30 @@ pub(crate) fn device_name(ifindex: u32) -> Option<String> {
 }
 
 /// The index of an interface; bpftool's error if there is none.
-fn device(words: &mut Words<'_>) -> Result<u32, Fail> {
+fn device(ctx: &Ctx<'_>, words: &mut Words<'_>) -> Result<u32, Fail> {
     let name = words.next().unwrap_or_default();
-    let plain = !name.is_empty() && !name.contains('/');
-    let index = plain.then(|| fs::read_to_string(format!("/sys/class/net/{name}/ifindex")).ok());
-    let index = index.flatten().and_then(|text| text.trim().parse().ok());
+    let index = if ctx.target() == Target::Linux {
+        let plain = !name.is_empty() && !name.contains('/');
+        let read = || fs::read_to_string(format!("/sys/class/net/{name}/ifindex")).ok();
+        plain.then(read).flatten().and_then(|text| text.trim().parse().ok())
+    } else {
+        let devices = ctx.door()?.devices().unwrap_or_default();
+        devices.into_iter().find(|device| device.made.name == name).map(|device| device.ifindex)
+    };
     index.ok_or_else(|| Fail::new(format!("invalid devname {name}")))
 }
 
 /// `net show [dev NAME]`.
 pub(crate) fn show(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
+    let mut only = None;
     if !words.is_empty() {
         if words.len() != 2 || !words.eat("dev") {
             return Err(crate::table::wrong_use("net"));
         }
-        device(&mut words)?;
+        only = Some(device(ctx, &mut words)?);
     }
     in_kernel(ctx, "network interfaces")?;
-    Ok(Answer::data(Hooks))
+    Ok(Answer::data(attached(ctx, only)?))
 }
 
 /// Interfaces and perf events of the kernel are asked about over other system calls than bpf(2).
@@ -50,68 +79,247 @@ fn in_kernel(ctx: &Ctx<'_>, what: &str) -> Result<(), Fail> {
     Err(Fail::of(format!("what is attached to the kernel's {what}"), Errno::EOPNOTSUPP))
 }
 
+/// Ways to attach: name, flags of XDP or attach type of tcx.
+const ATTACH_TYPES: [(&str, Way); 6] = [
+    ("xdp", Way::Xdp(0)),
+    ("xdpgeneric", Way::Xdp(XDP_SKB)),
+    ("xdpdrv", Way::Xdp(XDP_DRV)),
+    ("xdpoffload", Way::Xdp(XDP_HW)),
+    ("tcx_ingress", Way::Tcx(TCX_INGRESS)),
+    ("tcx_egress", Way::Tcx(TCX_EGRESS)),
+];
+
+#[derive(Clone, Copy)]
+enum Way {
+    Xdp(u32),
+    Tcx(u32),
+}
+
 /// `net attach TYPE PROG dev NAME [overwrite | prepend]`.
 pub(crate) fn attach(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
     words.need(5).map_err(invalid)?;
-    let kind = attach_type(&mut words)?;
-    handle::prog(ctx, &mut words).map_err(invalid)?;
-    if !words.eat("dev") {
-        return Err(invalid(crate::table::wrong_use("net")));
+    let (kind, way) = attach_type(&mut words)?;
+    let prog = handle::prog(ctx, &mut words).map_err(invalid)?;
+    let ifindex = device_argument(ctx, &mut words)?;
+    let (mut overwrite, mut prepend) = (false, false);
+    if !words.is_empty() {
+        match way {
+            Way::Xdp(_) if words.eat("overwrite") => overwrite = true,
+            Way::Tcx(_) if words.eat("prepend") => prepend = true,
+            _ => {
+                let got = words.peek().unwrap_or_default();
+                let what = format!("expected 'overwrite' or 'prepend', got: '{got}'?");
+                return Err(invalid(Fail::new(what)));
+            }
+        }
     }
-    device(&mut words).map_err(invalid)?;
-    let text = strerror(Errno::EOPNOTSUPP);
-    Err(Fail::new(format!("interface {kind} attach failed: {text}")).code(-Errno::EOPNOTSUPP.0))
+    let door = ctx.door()?;
+    let done = match way {
+        Way::Xdp(mode) => {
+            let flags = if overwrite { mode } else { mode | UPDATE_IF_NOEXIST };
+            door.xdp_set(ifindex, Some(prog), flags)
+        }
+        Way::Tcx(attach_type) => {
+            let flags = if prepend { BEFORE } else { 0 };
+            door.prog_attach(&tcx(Some(prog), attach_type, flags, ifindex))
+        }
+    };
+    done.map_err(|errno| {
+        let fail = failed(kind, "attach", errno);
+        let busy = errno == Errno::EBUSY && matches!(way, Way::Xdp(_)) && !overwrite;
+        let message = "libbpf: Kernel error message: XDP program already attached\n";
+        if busy { fail.after(message.into()) } else { fail }
+    })?;
+    Ok(Answer::null())
 }
 
 /// `net detach TYPE dev NAME`.
-pub(crate) fn detach(_: &Ctx<'_>, mut words: Words<'_>) -> Done {
+pub(crate) fn detach(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
     words.need(3).map_err(invalid)?;
-    let kind = attach_type(&mut words)?;
+    let (kind, way) = attach_type(&mut words)?;
+    let ifindex = device_argument(ctx, &mut words)?;
+    let door = ctx.door()?;
+    let done = match way {
+        Way::Xdp(mode) => door.xdp_set(ifindex, None, mode),
+        Way::Tcx(attach_type) => door.prog_detach(&tcx(None, attach_type, 0, ifindex)),
+    };
+    done.map_err(|errno| failed(kind, "detach", errno))?;
+    Ok(Answer::null())
+}
+
+fn tcx(prog: Option<Fd>, attach_type: u32, flags: u32, ifindex: u32) -> ProgAttach {
+    let to = AttachTo::Device { ifindex };
+    ProgAttach { prog, attach_type, flags, to, ..ProgAttach::default() }
+}
+
+fn device_argument(ctx: &Ctx<'_>, words: &mut Words<'_>) -> Result<u32, Fail> {
     if !words.eat("dev") {
         return Err(invalid(crate::table::wrong_use("net")));
     }
-    device(&mut words).map_err(invalid)?;
-    let text = strerror(Errno::EOPNOTSUPP);
-    Err(Fail::new(format!("interface {kind} detach failed: {text}")).code(-Errno::EOPNOTSUPP.0))
+    device(ctx, words).map_err(invalid)
+}
+
+fn failed(kind: &str, what: &str, errno: Errno) -> Fail {
+    let text = strerror(errno);
+    Fail::new(format!("interface {kind} {what} failed: {text}")).code(-errno.0)
 }
 
 fn invalid(fail: Fail) -> Fail {
     fail.code(-Errno::EINVAL.0)
 }
 
-const ATTACH_TYPES: [&str; 6] =
-    ["xdp", "xdpgeneric", "xdpdrv", "xdpoffload", "tcx_ingress", "tcx_egress"];
-
-fn attach_type(words: &mut Words<'_>) -> Result<&'static str, Fail> {
-    ATTACH_TYPES.into_iter().find(|kind| words.eat(kind)).ok_or_else(|| {
+fn attach_type(words: &mut Words<'_>) -> Result<(&'static str, Way), Fail> {
+    ATTACH_TYPES.into_iter().find(|(kind, _)| words.eat(kind)).ok_or_else(|| {
         let got = words.peek().unwrap_or_default();
         invalid(Fail::new(format!("invalid net attach/detach type: {got}")))
     })
 }
 
-/// Hooks of the network, to which nothing is attached.
-struct Hooks;
+/// What is attached to the network.
+#[derive(Default)]
+struct Hooks {
+    xdp: Vec<Xdp>,
+    tcx: Vec<Tcx>,
+    flow_dissector: Vec<u32>,
+    netfilter: Vec<LinkInfo>,
+}
 
-const HOOKS: [&str; 4] = ["xdp", "tc", "flow_dissector", "netfilter"];
+struct Xdp {
+    device: String,
+    ifindex: u32,
+    mode: &'static str,
+    prog: u32,
+}
+
+struct Tcx {
+    device: String,
+    ifindex: u32,
+    kind: &'static str,
+    name: String,
+    prog: u32,
+    link: u32,
+}
+
+fn attached(ctx: &Ctx<'_>, only: Option<u32>) -> Result<Hooks, Fail> {
+    let door = ctx.door()?;
+    let mut hooks = Hooks::default();
+    let devices = door.devices().map_err(|errno| Fail::of("can't list interfaces", errno))?;
+    for device in devices.iter().filter(|d| only.is_none_or(|only| only == d.ifindex)) {
+        let (name, ifindex) = (&device.made.name, device.ifindex);
+        if device.xdp_prog != 0 {
+            let mode = if device.xdp_mode & XDP_SKB != 0 { "generic" } else { "driver" };
+            hooks.xdp.push(Xdp { device: name.clone(), ifindex, mode, prog: device.xdp_prog });
+        }
+        for (attach_type, kind) in [(TCX_INGRESS, "tcx/ingress"), (TCX_EGRESS, "tcx/egress")] {
+            let to = AttachTo::Device { ifindex };
+            let queried = door.prog_query(&ProgQuery { attach_type, flags: 0, to });
+            for prog in queried.map(|queried| queried.progs).unwrap_or_default() {
+                let row = Tcx {
+                    device: name.clone(),
+                    ifindex,
+                    kind,
+                    name: prog_name(door, prog.id),
+                    prog: prog.id,
+                    link: prog.link,
+                };
+                hooks.tcx.push(row);
+            }
+        }
+    }
+    let to = AttachTo::Netns {};
+    let queried = door.prog_query(&ProgQuery { attach_type: FLOW_DISSECTOR, flags: 0, to });
+    let progs = queried.map(|queried| queried.progs).unwrap_or_default();
+    hooks.flow_dissector = progs.iter().map(|prog| prog.id).collect();
+    handle::every(ctx, ObjKind::Link, |door, fd| {
+        let netfilter = |info: &LinkInfo| matches!(info.target, LinkTarget::Netfilter { .. });
+        hooks.netfilter.extend(door.link_info(fd).ok().filter(netfilter));
+        Ok(())
+    })?;
+    hooks.netfilter.sort_by_key(|info| match info.target {
+        LinkTarget::Netfilter { pf, hook, priority, .. } => (pf, hook, priority),
+        _ => (0, 0, 0),
+    });
+    Ok(hooks)
+}
+
+fn prog_name(door: &dyn Bpf, id: u32) -> String {
+    let Ok(fd) = door.fd_by_id(ObjKind::Prog, id, 0) else { return String::new() };
+    let info = door.prog_info(fd);
+    // Nothing is lost if it is gone.
+    let _ = door.close(fd);
+    info.map(|info| crate::proto::full_name(door, &info)).unwrap_or_default()
+}
 
 impl Show for Hooks {
     fn plain(&self, out: &mut Vec<u8>) {
-        for hook in HOOKS {
-            out.extend_from_slice(format!("{hook}:\n\n").as_bytes());
+        let mut text = String::from("xdp:\n");
+        for Xdp { device, ifindex, mode, prog } in &self.xdp {
+            text += &format!("{device}({ifindex}) {mode} id {prog}\n");
         }
+        text += "\ntc:\n";
+        for Tcx { device, ifindex, kind, name, prog, link } in &self.tcx {
+            text += &format!("{device}({ifindex}) {kind} {name} prog_id {prog} ");
+            if *link != 0 {
+                text += &format!("link_id {link} ");
+            }
+            text.push('\n');
+        }
+        text += "\nflow_dissector:\n";
+        for prog in &self.flow_dissector {
+            text += &format!("id {prog}");
+        }
+        text += "\nnetfilter:\n";
+        for info in &self.netfilter {
+            let place = link::netfilter_text(&info.target);
+            text += &format!("\n\t{place} prog_id {}", info.prog_id);
+        }
+        text.push('\n');
+        out.extend_from_slice(text.as_bytes());
     }
 
     fn json(&self, out: &mut JsonText) {
         out.begin_array();
         out.begin_object();
-        for hook in HOOKS {
-            out.name(hook);
-            out.begin_array();
-            out.end_array();
-        }
+        list(out, "xdp", &self.xdp, |out, row| {
+            string(out, "devname", &row.device);
+            number(out, "ifindex", row.ifindex);
+            string(out, "mode", row.mode);
+            number(out, "id", row.prog);
+        });
+        list(out, "tc", &self.tcx, |out, row| {
+            string(out, "devname", &row.device);
+            number(out, "ifindex", row.ifindex);
+            string(out, "kind", row.kind);
+            string(out, "name", &row.name);
+            number(out, "prog_id", row.prog);
+            list(out, "prog_flags", &[], |_, _: &()| {});
+            number(out, "link_id", row.link);
+            list(out, "link_flags", &[], |_, _: &()| {});
+        });
+        list(out, "flow_dissector", &self.flow_dissector, |out, prog| number(out, "id", *prog));
+        list(out, "netfilter", &self.netfilter, |out, info| {
+            if let LinkTarget::Netfilter { pf, hook, priority, flags } = &info.target {
+                number(out, "pf", pf);
+                number(out, "hook", hook);
+                number(out, "prio", priority);
+                number(out, "flags", flags);
+            }
+            number(out, "id", info.prog_id);
+        });
         out.end_object();
         out.end_array();
     }
+}
+
+fn list<T>(out: &mut JsonText, name: &str, rows: &[T], fields: impl Fn(&mut JsonText, &T)) {
+    out.name(name);
+    out.begin_array();
+    for row in rows {
+        out.begin_object();
+        fields(out, row);
+        out.end_object();
+    }
+    out.end_array();
 }
 
 /// `perf show`.

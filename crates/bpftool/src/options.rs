@@ -63,6 +63,11 @@ pub(crate) fn parse(args: Vec<OsString>) -> (Options, Vec<String>) {
                 continue;
             }
             Ok(Some(Arg::Short(short))) => option(&mut options, &mut parser, Ok(short)),
+            // Of `net dev add`, as words.
+            Ok(Some(Arg::Long(long @ ("pcap" | "rate" | "loop")))) => {
+                words.push(long.to_owned());
+                continue;
+            }
             Ok(Some(Arg::Long(long))) => {
                 let long = long.to_owned();
                 option(&mut options, &mut parser, Err(&long))

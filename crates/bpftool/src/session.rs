@@ -176,7 +176,9 @@ pub fn open(target: Target) -> Result<Box<dyn Bpf>, String> {
         },
         Target::Memory => {
             let kernel_btf = Kernel::running().types().ok();
-            Ok(Box::new(Runtime::new(Config { kernel_btf, ..Config::default() })))
+            let runtime = Runtime::new(Config { kernel_btf, ..Config::default() });
+            runtime.set_feeder(ring3::packet::feeder());
+            Ok(Box::new(runtime))
         }
         Target::Daemon => Err("no daemon can be reached from here: choose --target".into()),
     }

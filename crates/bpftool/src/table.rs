@@ -7,7 +7,7 @@ use crate::fail::Fail;
 use crate::print::Printer;
 use crate::session::Ctx;
 use crate::words::{Words, is_prefix};
-use crate::{batch, btf_cmd, cgroup, feature, gen_cmd, link, map, net, prog, struct_ops};
+use crate::{batch, btf_cmd, cgroup, feature, gen_cmd, iter, link, map, net, prog, struct_ops};
 
 /// What carries a command out.
 pub(crate) type Run = fn(&Ctx<'_>, Words<'_>) -> Done;
@@ -177,6 +177,12 @@ pub(crate) const NOUNS: &[Noun] = &[
             verb("list", "[dev NAME]", "the same", net::show),
             verb("attach", "TYPE PROG dev NAME [overwrite | prepend]", "attach one", net::attach),
             verb("detach", "TYPE dev NAME", "detach it", net::detach),
+            verb(
+                "dev",
+                "[list | add NAME [--pcap FILE] [--rate N] [--loop] | del NAME]",
+                "ring3's own interfaces, fed from captures",
+                net::dev,
+            ),
             help!("net"),
         ],
         &["TYPE = xdp | xdpgeneric | xdpdrv | xdpoffload | tcx_ingress | tcx_egress", PROG],
@@ -253,7 +259,7 @@ pub(crate) const NOUNS: &[Noun] = &[
                     "pin",
                     "OBJECT PATH [map MAP]",
                     "a file that the iterator fills when read",
-                    link::iter_pin,
+                    iter::pin,
                 ),
             ],
             &[MAP],

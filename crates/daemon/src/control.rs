@@ -112,7 +112,9 @@ pub fn serve(place: &Place, types: impl FnOnce() -> Option<Arc<Btf>>) -> Result<
     lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed)?;
     let listener = listen(place).map_err(failed)?;
     let config = Config { kernel_btf: types(), limits: user_limits(), ..Config::default() };
-    let served = Server::new(Runtime::new(config)).serve(&listener);
+    let runtime = Runtime::new(config);
+    runtime.set_feeder(hooks::packet::feeder());
+    let served = Server::new(runtime).serve(&listener);
     clear(place, &lock);
     served.map_err(failed)
 }

@@ -62,7 +62,10 @@ impl Server {
     pub fn serve(&self, listener: &UnixListener) -> io::Result<()> {
         loop {
             let stream = match listener.accept() {
-                _ if self.shared.stopping.load(SeqCst) => return Ok(()),
+                _ if self.shared.stopping.load(SeqCst) => {
+                    self.shared.runtime.close_devices();
+                    return Ok(());
+                }
                 Ok((stream, _)) => stream,
                 Err(error) => match error.raw_os_error().map(Errno) {
                     // No descriptors or memory left: some will be given back.

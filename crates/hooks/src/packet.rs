@@ -3,6 +3,7 @@
 //! Both stream: neither holds more than one packet and one block of the file.
 
 mod error;
+mod feed;
 mod input;
 mod link;
 mod pcap;
@@ -12,6 +13,7 @@ mod writer;
 mod xdp;
 
 pub use error::CaptureError;
+pub use feed::feeder;
 pub use link::LinkType;
 pub use reader::{CaptureReader, Packet, Timestamp};
 pub use writer::{CaptureWriter, Precision};

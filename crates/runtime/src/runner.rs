@@ -19,6 +19,7 @@ use crate::packet::PacketBuf;
 use crate::prog::Prog;
 use crate::run::Run;
 use crate::task::Task;
+use crate::test_run::skb;
 
 /// A program with a stack and a logical CPU of its own. It stays on its thread.
 pub struct Runner {
@@ -101,6 +102,23 @@ impl Runner {
         packet.start = packet.offset(after.data);
         packet.end = packet.offset(after.data_end).max(packet.start);
         packet.meta = packet.offset(after.data_meta).min(packet.start);
+        ret.map(|value| value as u32)
+    }
+}
+
+impl Runner {
+    /// Runs a program of tc on a packet that came in by an interface; the value is its verdict.
+    /// Packets without a whole Ethernet header pass.
+    pub fn run_skb(&mut self, packet: &mut PacketBuf, ifindex: u32) -> Result<u32, Trap> {
+        let data = packet.to_vec();
+        let Some(mut skb) = skb::received(packet, &data) else { return Ok(0) };
+        (skb.ifindex, skb.ingress_ifindex) = (ifindex, ifindex);
+        let cell = CtxCell::new(skb);
+        let ret = self.ready.run(Ctx::Skb(&cell), cell.addr());
+        let after = cell.get();
+        packet.start = packet.offset(after.data);
+        packet.end = packet.offset(after.data_end).max(packet.start);
+        packet.meta = packet.start;
         ret.map(|value| value as u32)
     }
 }

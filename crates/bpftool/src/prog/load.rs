@@ -10,7 +10,7 @@ use crate::answer::{Answer, Done};
 use crate::fail::{Fail, strerror};
 use crate::session::Ctx;
 use crate::words::Words;
-use crate::{handle, pins};
+use crate::{handle, iter, pins};
 
 /// `prog load OBJECT PATH …`: the first program is pinned.
 pub(crate) fn load(ctx: &Ctx<'_>, words: Words<'_>) -> Done {
@@ -48,20 +48,23 @@ fn load_with(ctx: &Ctx<'_>, mut words: Words<'_>, all: bool) -> Done {
     let door = ctx.door()?;
     let fds = &loaded.fds;
     let done = (|| {
-        if asked.attach {
-            return Err(Fail::of("failed to auto-attach program", Errno::EOPNOTSUPP));
-        }
         let spec = loaded.object.spec();
         let mut programs = spec.programs.iter().zip(&fds.programs);
+        let pin = |program: &ring3::ProgramSpec, fd, path: &str| match asked.attach {
+            true => iter::pin_attached(ctx, program, fd, path),
+            false => pins::pin(ctx, fd, path),
+        };
         if all {
             for (program, fd) in programs {
                 let Some(fd) = fd else { continue };
-                pins::pin(ctx, *fd, &format!("{path}/{}", program.name.replace('.', "_")))?;
+                let path = format!("{path}/{}", program.name.replace('.', "_"));
+                pin(program, *fd, &path)?;
             }
         } else {
-            let first = programs.find_map(|(_, fd)| *fd);
-            let first = first.ok_or(Fail::new("object file doesn't contain any bpf program"))?;
-            pins::pin(ctx, first, path)?;
+            let first = programs.find_map(|(program, fd)| fd.map(|fd| (program, fd)));
+            let none = || Fail::new("object file doesn't contain any bpf program");
+            let (program, fd) = first.ok_or_else(none)?;
+            pin(program, fd, path)?;
         }
         if let Some(dir) = asked.pin_maps {
             for (map, fd) in spec.maps.iter().zip(&fds.maps) {

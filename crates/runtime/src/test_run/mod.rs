@@ -1,7 +1,7 @@
 //! BPF_PROG_TEST_RUN.
 
 mod buffer;
-mod skb;
+pub(crate) mod skb;
 mod xdp;
 
 use std::sync::Arc;

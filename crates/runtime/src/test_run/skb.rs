@@ -91,6 +91,12 @@ fn shortest(data: &[u8]) -> usize {
     }
 }
 
+/// A packet that an interface received, as programs of tc see it; `None` if it has no header.
+pub(crate) fn received(packet: &PacketBuf, data: &[u8]) -> Option<SkBuff> {
+    let whole = data.len() >= ETH_HLEN && packet.frags.is_empty();
+    whole.then(|| skb(packet, data, true))
+}
+
 fn skb(packet: &PacketBuf, data: &[u8], l2: bool) -> SkBuff {
     let start = if l2 { packet.start } else { packet.start + ETH_HLEN };
     let ethertype = u16::from_ne_bytes([data[12], data[13]]);

@@ -1,0 +1,157 @@
+//! `net dev …`: interfaces of ring3's own, fed from captures.
+
+use std::path::Path;
+
+use btf::print::JsonText;
+use runtime::door::{DeviceAdd, DeviceInfo};
+use uapi::Errno;
+
+use crate::answer::{Answer, Done, Show};
+use crate::fail::{Fail, io_errno, strerror};
+use crate::prog::{number, string};
+use crate::session::Ctx;
+use crate::words::{Words, number as parse};
+
+/// `net dev [list] | add NAME [--pcap FILE] [--rate N] [--loop] | del NAME`.
+pub(crate) fn dev(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
+    if words.is_empty() || words.eat("list") || words.eat("show") {
+        words.end()?;
+        let devices = ctx.door()?.devices();
+        return Ok(Answer::data(Devices(devices.map_err(|e| failed("can't list", "", e))?)));
+    }
+    if words.eat("add") {
+        return add(ctx, words);
+    }
+    if words.eat("del") {
+        words.need(1)?;
+        let name = words.take()?;
+        words.end()?;
+        let done = ctx.door()?.device_del(name);
+        done.map_err(|errno| failed("can't remove", name, errno))?;
+        return Ok(Answer::null());
+    }
+    let got = words.peek().unwrap_or_default();
+    Err(Fail::new(format!("expected 'add', 'del' or 'list', got: '{got}'?")))
+}
+
+fn add(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
+    words.need(1)?;
+    let name = words.take()?.to_owned();
+    let mut req = DeviceAdd { name, ..DeviceAdd::default() };
+    while !words.is_empty() {
+        if words.eat("pcap") {
+            words.need(1)?;
+            req.capture = Some(absolute(words.take()?)?);
+        } else if words.eat("rate") {
+            words.need(1)?;
+            let word = words.take()?;
+            let rate = parse(word, 0).and_then(|rate| u32::try_from(rate).ok());
+            let rate = rate.filter(|rate| *rate != 0);
+            req.rate = rate.ok_or_else(|| Fail::new(format!("can't parse {word} as rate")))?;
+        } else if words.eat("loop") {
+            req.again = true;
+        } else {
+            let got = words.peek().unwrap_or_default();
+            let what = format!("expected '--pcap', '--rate' or '--loop', got: '{got}'?");
+            return Err(Fail::new(what));
+        }
+    }
+    let done = ctx.door()?.device_add(&req);
+    done.map_err(|errno| match (errno, &req.capture) {
+        (Errno::EINVAL, Some(file)) => {
+            Fail::new(format!("can't add {}: {file} is no capture, or a bad name", req.name))
+        }
+        _ => failed("can't add", &req.name, errno),
+    })?;
+    Ok(Answer::null())
+}
+
+/// The daemon works in another folder.
+fn absolute(file: &str) -> Result<String, Fail> {
+    let found = std::fs::canonicalize(Path::new(file));
+    let found = found.map_err(|error| Fail::of(format!("can't open {file}"), io_errno(&error)))?;
+    found.into_os_string().into_string().map_err(|_| Fail::new("the path is not UTF-8"))
+}
+
+fn failed(what: &str, name: &str, errno: Errno) -> Fail {
+    Fail::new(format!("{what} {name}: {}", strerror(errno))).code(-errno.0)
+}
+
+struct Devices(Vec<DeviceInfo>);
+
+fn state(device: &DeviceInfo) -> &'static str {
+    match () {
+        () if !device.error.is_empty() => "failed",
+        () if device.ended => "ended",
+        () if device.made.capture.is_none() => "idle",
+        () => "running",
+    }
+}
+
+impl Show for Devices {
+    fn plain(&self, out: &mut Vec<u8>) {
+        for device in &self.0 {
+            let (made, counts) = (&device.made, &device.counts);
+            let mut text = format!("{}: {}  {}", device.ifindex, made.name, state(device));
+            if let Some(file) = &made.capture {
+                text += &format!("  pcap {file}");
+            }
+            if made.rate != 0 {
+                text += &format!("  rate {}", made.rate);
+            }
+            if made.again {
+                text += "  loop";
+            }
+            text += &format!("\n\tpackets {}  bytes {}\n\txdp", counts.packets, counts.bytes);
+            if device.xdp_prog != 0 {
+                text += &format!(" id {}", device.xdp_prog);
+            }
+            text += &format!(
+                "  pass {}  drop {}  tx {}  redirect {}  aborted {}\n",
+                counts.pass, counts.drop, counts.tx, counts.redirect, counts.aborted
+            );
+            if counts.tc_pass + counts.tc_drop != 0 {
+                text += &format!("\ttc  pass {}  drop {}\n", counts.tc_pass, counts.tc_drop);
+            }
+            if !device.error.is_empty() {
+                text += &format!("\t{}\n", device.error);
+            }
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
+
+    fn json(&self, out: &mut JsonText) {
+        out.begin_array();
+        for device in &self.0 {
+            let (made, counts) = (&device.made, &device.counts);
+            out.begin_object();
+            number(out, "ifindex", device.ifindex);
+            string(out, "devname", &made.name);
+            string(out, "state", state(device));
+            if let Some(file) = &made.capture {
+                string(out, "pcap", file);
+            }
+            number(out, "rate", made.rate);
+            number(out, "loop", made.again);
+            if !device.error.is_empty() {
+                string(out, "error", &device.error);
+            }
+            for (name, count) in [
+                ("packets", counts.packets),
+                ("bytes", counts.bytes),
+                ("xdp_aborted", counts.aborted),
+                ("xdp_drop", counts.drop),
+                ("xdp_pass", counts.pass),
+                ("xdp_tx", counts.tx),
+                ("xdp_redirect", counts.redirect),
+                ("tc_pass", counts.tc_pass),
+                ("tc_drop", counts.tc_drop),
+            ] {
+                number(out, name, count);
+            }
+            number(out, "xdp_prog_id", device.xdp_prog);
+            out.end_object();
+        }
+        out.end_array();
+    }
+}
