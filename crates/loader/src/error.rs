@@ -70,7 +70,7 @@ pub enum LoadError {
         message: String,
     },
     /// A map definition cannot be used.
-    #[error("map '{map}': {message}")]
+    #[error("map '{map}': {message}.")]
     Map {
         /// Its name.
         map: String,
@@ -84,6 +84,14 @@ pub enum LoadError {
         symbol: String,
         /// What is wrong.
         message: String,
+    },
+    /// The kernel, or its configuration, has no such thing.
+    #[error("{missing}", missing = missing.text(symbol))]
+    Unresolved {
+        /// Its name.
+        symbol: String,
+        /// What was looked for.
+        missing: Missing,
     },
     /// An extern cannot be used or resolved.
     #[error("extern '{symbol}': {message}")]
@@ -135,11 +143,45 @@ pub enum LoadError {
     },
 }
 
+/// What an extern names that is not to be found; the words are libbpf's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// A value of the configuration.
+    Config,
+    /// A `LINUX_` value.
+    Virtual,
+    /// A kernel function.
+    Function,
+    /// A typed kernel variable.
+    Variable,
+    /// An address in the kernel.
+    Address,
+}
+
+impl Missing {
+    fn text(self, symbol: &str) -> String {
+        match self {
+            Missing::Config | Missing::Address => {
+                format!("extern '{symbol}' (strong): not resolved")
+            }
+            Missing::Virtual => format!("extern (kcfg) '{symbol}': unrecognized virtual extern"),
+            Missing::Function => {
+                format!("extern (func ksym) '{symbol}': not found in kernel or module BTFs")
+            }
+            Missing::Variable => format!("extern (var ksym) '{symbol}': not found in kernel BTF"),
+        }
+    }
+}
+
 fn at(offset: Option<u64>) -> String {
     offset.map_or(String::new(), |offset| format!(" at {offset:#x}"))
 }
 
 impl LoadError {
+    pub(crate) fn unresolved(symbol: &str, missing: Missing) -> LoadError {
+        LoadError::Unresolved { symbol: symbol.into(), missing }
+    }
+
     pub(crate) fn section(section: &str, message: impl Into<String>) -> LoadError {
         LoadError::Section { section: section.into(), offset: None, message: message.into() }
     }

@@ -1,6 +1,6 @@
 //! Externs of section `.kconfig`: values of the kernel's configuration and of the kernel itself.
 
-use crate::error::LoadError;
+use crate::error::{LoadError, Missing};
 use crate::spec::{Extern, ExternKind, KconfigType, MapKind, Spec};
 
 /// What a program can ask of the kernel it is to run on.
@@ -34,7 +34,7 @@ impl Spec {
                 place.ok_or_else(|| LoadError::external(&ext.name, "lies outside .kconfig"))?;
             ext.resolved = resolve(ext, ty, place, kernel)?;
             if !ext.resolved && !ext.weak {
-                return Err(LoadError::external(&ext.name, "not in the kernel's configuration"));
+                return Err(LoadError::unresolved(&ext.name, Missing::Config));
             }
         }
         map.initial = Some(data);
@@ -58,7 +58,7 @@ fn resolve(
         "LINUX_HAS_BPF_COOKIE" => kernel.has_bpf_cookie.into(),
         "LINUX_HAS_SYSCALL_WRAPPER" => kernel.has_syscall_wrapper.into(),
         name if name.starts_with("LINUX_") && ext.weak => 0,
-        _ => return Err(bad("is neither CONFIG_… nor a LINUX_… value that is known".into())),
+        _ => return Err(LoadError::unresolved(&ext.name, Missing::Virtual)),
     };
     set_number(ty, place, number).map(|()| true).map_err(bad)
 }

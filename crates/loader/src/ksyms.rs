@@ -4,7 +4,7 @@ use btf::{Btf, Kind, TypeId, essential_name};
 
 use crate::assemble::assemble;
 use crate::core::{self, Steps};
-use crate::error::LoadError;
+use crate::error::{LoadError, Missing};
 use crate::spec::{Extern, ExternKind, Spec};
 
 /// Modules that one object can call into: the number has to fit in an instruction's offset.
@@ -33,10 +33,18 @@ impl Spec {
                 lookup.resolve(ext, type_id)?
             };
             if !ext.resolved && !ext.weak {
-                return Err(LoadError::external(&ext.name, "the kernel has no such symbol"));
+                return Err(LoadError::unresolved(&ext.name, missing(&local, ext, type_id)));
             }
         }
         assemble(self)
+    }
+}
+
+fn missing(local: &Btf, ext: &Extern, type_id: TypeId) -> Missing {
+    match local.kind(ext.btf_id) {
+        _ if type_id.is_void() => Missing::Address,
+        Some(Kind::Func) => Missing::Function,
+        _ => Missing::Variable,
     }
 }
 

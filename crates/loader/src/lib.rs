@@ -30,7 +30,7 @@ mod section;
 mod spec;
 mod struct_ops;
 
-pub use error::LoadError;
+pub use error::{LoadError, Missing};
 pub use kconfig::{KernelFacts, config_value};
 pub use link::link;
 pub use maps::takes_btf;

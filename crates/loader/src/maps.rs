@@ -60,11 +60,16 @@ fn btf_map(btf: &Btf, section: &Section<'_>, place: SecInfo) -> Result<DefinedMa
     if offset + u64::from(place.size) > section.size {
         return Err(LoadError::map(name, "lies beyond the section's end"));
     }
-    if variable.var().and_then(|var| var.linkage()) != Some(Linkage::Global) {
-        return Err(LoadError::map(name, "must be global, not static or extern"));
+    match variable.var().and_then(|var| var.linkage()) {
+        Some(Linkage::Global) => {}
+        Some(Linkage::Static) => {
+            return Err(LoadError::map(name, "unsupported map linkage static"));
+        }
+        _ => return Err(LoadError::map(name, "unsupported map linkage extern")),
     }
     let def = btf.resolved(TypeId(variable.size_or_type)).filter(|ty| ty.kind == Kind::Struct);
-    let def = def.ok_or_else(|| LoadError::map(name, "is not a struct"))?;
+    // libbpf names the variable's kind here, not the definition's.
+    let def = def.ok_or_else(|| LoadError::map(name, "unexpected def kind var"))?;
     if def.size_or_type > place.size {
         return Err(LoadError::map(name, "definition is larger than its variable"));
     }
@@ -130,16 +135,16 @@ impl Parser<'_> {
                     fields.value_type = id.0;
                 }
                 "values" if index != last => {
-                    return Err(self.bad("'values' is not its last member"));
+                    return Err(self.bad("'values' member should be last"));
                 }
                 "values" => self.values(&mut fields, ty, is_inner)?,
-                "pinning" if is_inner => return Err(self.bad("an inner map cannot be pinned")),
+                "pinning" if is_inner => return Err(self.bad("inner def can't be pinned")),
                 "pinning" => fields.pin = self.pin(name, ty)?,
                 _ => return Err(self.bad(format!("unknown field '{name}'"))),
             }
         }
         if fields.map_type == 0 {
-            return Err(self.bad("no type given"));
+            return Err(self.bad("map type isn't specified"));
         }
         Ok(fields)
     }
@@ -162,10 +167,17 @@ impl Parser<'_> {
 
     /// `int (*name)[N]` is N.
     fn int(&self, name: &str, id: TypeId) -> Result<u32, LoadError> {
-        let pointer = self.btf.resolved(id).filter(|ty| ty.kind == Kind::Ptr);
+        let expected = |what: &str, found: Option<Type<'_>>| {
+            let found = found.map_or("void".into(), |ty| ty.kind.text().to_ascii_lowercase());
+            self.bad(format!("attr '{name}': expected {what}, got {found}"))
+        };
+        let pointer = self.btf.resolved(id);
+        if pointer.is_none_or(|ty| ty.kind != Kind::Ptr) {
+            return Err(expected("PTR", pointer));
+        }
         let array = pointer.and_then(|ty| self.btf.ty(TypeId(ty.size_or_type)));
         let count = array.and_then(|ty| ty.array()).map(|array| array.count);
-        count.ok_or_else(|| self.bad(format!("field '{name}' is not a pointer to an array")))
+        count.ok_or_else(|| expected("ARRAY", array))
     }
 
     /// As `int`, or the value of an enum with one member.
@@ -184,10 +196,15 @@ impl Parser<'_> {
     fn pointee(&self, name: &str, id: TypeId) -> Result<(TypeId, u32), LoadError> {
         let pointer = self.btf.ty(id).filter(|ty| ty.kind == Kind::Ptr);
         let target = pointer.map(|ty| TypeId(ty.size_or_type));
-        let target = target.ok_or_else(|| self.bad(format!("field '{name}' is not a pointer")))?;
+        let target = target.ok_or_else(|| self.not_a_pointer(name, id))?;
         let size = self.btf.size_of(target);
         let size = size.map_err(|error| self.bad(format!("field '{name}': {error}")))?;
         Ok((target, size))
+    }
+
+    fn not_a_pointer(&self, name: &str, id: TypeId) -> LoadError {
+        let found = self.btf.ty(id).map_or("void".into(), |ty| ty.kind.text().to_ascii_lowercase());
+        self.bad(format!("{name} spec is not PTR: {found}"))
     }
 
     fn pin(&self, name: &str, id: TypeId) -> Result<Pin, LoadError> {
@@ -200,12 +217,12 @@ impl Parser<'_> {
 
     fn values(&self, fields: &mut Fields, id: TypeId, is_inner: bool) -> Result<(), LoadError> {
         if is_inner {
-            return Err(self.bad("inner maps of inner maps are not supported"));
+            return Err(self.bad("multi-level inner maps not supported"));
         }
         let map_type = MapType::from_raw(fields.map_type);
         let nested = matches!(map_type, Some(MapType::ArrayOfMaps | MapType::HashOfMaps));
         if !nested && map_type != Some(MapType::ProgArray) {
-            return Err(self.bad("'values' in a map that holds neither maps nor programs"));
+            return Err(self.bad("should be map-in-map or prog-array"));
         }
         self.set("value size", &mut fields.value, 4)?;
         let array = self.btf.ty(id).and_then(|ty| ty.array()).filter(|array| array.count == 0);
@@ -215,7 +232,8 @@ impl Parser<'_> {
             .and_then(|ty| self.btf.resolved(TypeId(ty.size_or_type)));
         match target {
             Some(def) if nested && def.kind == Kind::Struct => {
-                fields.inner = Some(Box::new(self.fields(&def, true)?));
+                let inner = Parser { btf: self.btf, map: &format!("{}.inner", self.map) };
+                fields.inner = Some(Box::new(inner.fields(&def, true)?));
                 Ok(())
             }
             Some(proto) if !nested && proto.kind == Kind::FuncProto => Ok(()),

@@ -54,6 +54,21 @@ fn checksums_are_linux_s() {
     });
 }
 
+/// Linux, too, lets a value that may be null pass beside a size: here it is no bytes, and the
+/// process lives.
+#[test]
+fn null_beside_a_size_is_no_bytes() {
+    let bpf = ours();
+    let hash = MapDef::new(MapType::Hash, 8, 48, 4);
+    let hash = bpf.map_create(&hash.into()).unwrap();
+    let mut insns = vec![i(0x7a, 10, 0, -8, 7)];
+    insns.extend(ld_map(1, hash));
+    insns.extend([mov_reg(2, 10), add(2, -8), call(1), mov_reg(1, 0), mov(2, 44), mov(3, 0)]);
+    insns.extend([mov(4, 0), mov(5, 0), call(28), EXIT]);
+    // The sum of what is not there, taken off a sum of nothing.
+    assert_eq!(run(&bpf, &insns), 0);
+}
+
 #[test]
 fn texts_become_numbers_as_on_linux() {
     let texts = [

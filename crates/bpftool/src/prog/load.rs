@@ -123,7 +123,7 @@ pub(crate) fn load_object(
     let failed = "failed to load object file";
     let say = |text: String| Fail::new(failed).after(text);
     let closing = format!("libbpf: failed to load object '{file}'\n");
-    object.resolve(kernel).map_err(|error| say(format!("libbpf: {error}\n{closing}")))?;
+    object.resolve(kernel).map_err(|error| say(format!("libbpf: {}\n{closing}", said(&error))))?;
     let loaded = ring3::load::load_with(ctx.door()?, &object, None, &reuse);
     match loaded {
         Ok(fds) => Ok(LoadedObject { object, fds }),
@@ -169,7 +169,16 @@ pub(crate) fn open(file: &str) -> Result<Object, Fail> {
         return Err(failed().after(text));
     }
     let name = Path::new(file).file_name().map_or(file.into(), |name| name.to_string_lossy());
-    Object::parse(&name, &bytes).map_err(|error| failed().after(format!("libbpf: {error}\n")))
+    Object::parse(&name, &bytes)
+        .map_err(|error| failed().after(format!("libbpf: {}\n", said(&error))))
+}
+
+/// The loader's words, which are libbpf's where it has some; libbpf does not name the file.
+fn said(error: &ring3::Error) -> String {
+    match error {
+        ring3::Error::Object { source, .. } => source.to_string(),
+        other => other.to_string(),
+    }
 }
 
 fn asked<'a>(ctx: &Ctx<'_>, words: &mut Words<'a>) -> Result<Load<'a>, Fail> {

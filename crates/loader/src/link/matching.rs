@@ -83,29 +83,13 @@ struct Pairs {
 }
 
 fn kinds(a: Option<&Type<'_>>, b: Option<&Type<'_>>) -> String {
-    let text = |ty: Option<&Type<'_>>| ty.map_or("void", |ty| kind(ty));
+    let text = |ty: Option<&Type<'_>>| ty.map_or("void".into(), kind);
     format!("incompatible BTF kinds {} and {}", text(a), text(b))
 }
 
 /// As libbpf writes kinds.
-fn kind(ty: &Type<'_>) -> &'static str {
-    match ty.kind {
-        Kind::Int => "int",
-        Kind::Ptr => "ptr",
-        Kind::Array => "array",
-        Kind::Struct => "struct",
-        Kind::Union => "union",
-        Kind::Enum => "enum",
-        Kind::Enum64 => "enum64",
-        Kind::Fwd => "fwd",
-        Kind::Func => "func",
-        Kind::FuncProto => "func_proto",
-        Kind::Var => "var",
-        Kind::Datasec => "datasec",
-        Kind::Float => "float",
-        Kind::DeclTag => "decl_tag",
-        _ => "modifier",
-    }
+fn kind(ty: &Type<'_>) -> String {
+    ty.kind.text().to_ascii_lowercase()
 }
 
 fn same_node(a: &Type<'_>, b: &Type<'_>, exact: bool, pairs: &mut Pairs) -> Result<(), String> {
@@ -166,7 +150,7 @@ fn same_declaration(fwd: &Type<'_>, whole: &Type<'_>, names: (&str, &str)) -> Re
     }
     let declared = if fwd.kind_flag { Kind::Union } else { Kind::Struct };
     if whole.kind != declared {
-        let (declared, found) = (if fwd.kind_flag { "union" } else { "struct" }, kind(whole));
+        let (declared, found) = (declared.text().to_ascii_lowercase(), kind(whole));
         return Err(format!(
             "incompatible {declared} forward declaration and concrete kind {found}"
         ));

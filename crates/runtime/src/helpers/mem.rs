@@ -2,6 +2,9 @@
 //!
 //! The addresses come out of argument registers of verified calls, so the memory is there and of
 //! the size that the contract gives; nothing else may call these functions.
+//!
+//! But for null: where it will do, Linux lets a pointer that may be null pass beside a size that is
+//! not zero. Null is no bytes here, whatever the size.
 
 use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
@@ -9,12 +12,16 @@ use maps::View;
 
 /// `len` bytes at `addr`.
 pub(super) fn view(addr: u64, len: usize) -> View<'static> {
-    // SAFETY: a verified memory argument; the view is used within the call.
+    let len = if addr == 0 { 0 } else { len };
+    // SAFETY: a verified memory argument, or none; the view is used within the call.
     unsafe { View::new(addr, len) }
 }
 
 /// Copies `bytes` to `addr`.
 pub(super) fn write(addr: u64, bytes: &[u8]) {
+    if addr == 0 {
+        return;
+    }
     let to = std::ptr::with_exposed_provenance_mut::<u8>(addr as usize);
     // SAFETY: a verified writable memory argument of at least that size, which no Rust reference
     // covers.
@@ -31,6 +38,9 @@ pub(super) fn shift(from: u64, to: u64, len: usize) {
 
 /// Zeroes `len` bytes at `addr`.
 pub(super) fn zero(addr: u64, len: usize) {
+    if addr == 0 {
+        return;
+    }
     let to = std::ptr::with_exposed_provenance_mut::<u8>(addr as usize);
     // SAFETY: as in `write`.
     unsafe { std::ptr::write_bytes(to, 0, len) }
