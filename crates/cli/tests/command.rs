@@ -118,6 +118,29 @@ fn commands_that_cannot_be_run_get_one_message() {
     assert!(said.contains("no function 'nosuch'"), "{said}");
 }
 
+#[test]
+fn programs_whose_calls_are_not_seen_are_named() {
+    if !ready() || !have("gcc") {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let (source, program) = (dir.path().join("exit.s"), dir.path().join("exit32"));
+    fs::write(&source, ".globl _start\n_start: mov $1,%eax\nmov $7,%ebx\nint $0x80\n")
+        .expect("written");
+    let made = Command::new("gcc")
+        .args(["-m32", "-nostdlib", "-static", "-o"])
+        .args([&program, &source])
+        .output()
+        .is_ok_and(|made| made.status.success());
+    if !made {
+        eprintln!("skipped: gcc makes no 32-bit programs here");
+        return;
+    }
+    let out = ring3(["run", &tool("opensnoop.bpf.c"), "--", &program.display().to_string()]);
+    assert_eq!(out.status.code(), Some(7), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("a 32-bit program"), "{}", text(&out.stderr));
+}
+
 /// strace, then ring3: nobody can follow a process twice.
 #[test]
 fn another_tracer_is_named() {

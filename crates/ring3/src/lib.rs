@@ -36,6 +36,8 @@
 //! # }
 //! ```
 //!
+//! [`live`] attaches programs to a command that it runs.
+//!
 //! [`Verifier`] gives verdicts without loading anything, [`listing`] shows instructions with their
 //! source, [`packet`] reads and writes captures.
 #![forbid(unsafe_code)]

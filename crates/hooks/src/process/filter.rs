@@ -85,3 +85,51 @@ pub(crate) fn filter(stops: &[Stop; syscalls::COUNT]) -> Vec<Insn> {
     out.push(op(RETURN, ALLOW));
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the filter answers, step by step; the accumulator is all the state that it uses.
+    fn answer(filter: &[Insn], arch: u32, number: u32, args: [u64; 6]) -> u32 {
+        let mut data = Vec::new();
+        data.extend(number.to_le_bytes());
+        data.extend(arch.to_le_bytes());
+        data.extend(0_u64.to_le_bytes());
+        args.iter().for_each(|arg| data.extend(arg.to_le_bytes()));
+        let (mut at, mut value) = (0, 0);
+        loop {
+            let insn = filter[at];
+            at += 1;
+            let skip = |holds: bool| usize::from(if holds { insn.yes } else { insn.no });
+            match insn.code {
+                0x20 => {
+                    let from = insn.k as usize;
+                    value = u32::from_le_bytes(data[from..from + 4].try_into().expect("a word"));
+                }
+                0x15 => at += skip(value == insn.k),
+                0x35 => at += skip(value >= insn.k),
+                0x54 => value &= insn.k,
+                0x06 => return insn.k,
+                code => panic!("an instruction that is not used: {code:#x}"),
+            }
+        }
+    }
+
+    #[test]
+    fn calls_stop_as_asked_and_others_never() {
+        const X86_64: u32 = 0xc000_003e;
+        const I386: u32 = 0x4000_0003;
+        let mut stops = [Stop::Never; syscalls::COUNT];
+        (stops[257], stops[0], stops[9]) = (Stop::Always, Stop::Notify, Stop::IfBits(2, 4));
+        let filter = filter(&stops);
+        let is = |arch, number, prot| answer(&filter, arch, number, [0, 0, prot, 0, 0, 0]);
+        assert_eq!(is(X86_64, 257, 0), TRACE);
+        assert_eq!(is(X86_64, 0, 0), NOTIFY);
+        assert_eq!([3, 4, 5, 7].map(|prot| is(X86_64, 9, prot)), [ALLOW, TRACE, TRACE, TRACE]);
+        assert_eq!(is(X86_64, 1, 0), ALLOW);
+        assert_eq!(is(X86_64, 100_000, 0), ALLOW);
+        assert_eq!(is(X86_64, X32 | 257, 0), ALLOW, "x32");
+        assert_eq!(is(I386, 257, 0), ALLOW, "32-bit");
+    }
+}

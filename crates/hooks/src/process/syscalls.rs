@@ -99,3 +99,64 @@ pub fn function(number: u32) -> Option<&'static str> {
 pub fn number(function_name: &str) -> Option<u32> {
     (0..COUNT as u32).find(|number| function(*number) == Some(function_name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// glibc's header, as far as it goes, and the tracepoints of the running kernel.
+    #[test]
+    fn numbers_and_names_are_linux_s() {
+        const HEADER: &str = "/usr/include/x86_64-linux-gnu/asm/unistd_64.h";
+        match std::fs::read_to_string(HEADER) {
+            Ok(text) => {
+                let defined = text.lines().filter_map(|line| {
+                    let (name, number) = line.strip_prefix("#define __NR_")?.split_once(' ')?;
+                    Some((name.to_owned(), number.trim().parse::<u32>().ok()?))
+                });
+                for (known, number) in defined {
+                    assert_eq!(name(number), Some(&*known));
+                }
+            }
+            Err(_) => eprintln!("skipped: no {HEADER}"),
+        }
+        const EVENTS: &str = "/sys/kernel/tracing/events/syscalls";
+        let Ok(events) = std::fs::read_dir(EVENTS) else {
+            eprintln!("skipped: no {EVENTS} (root, tracefs)");
+            return;
+        };
+        let events = events.flatten().filter_map(|e| e.file_name().into_string().ok());
+        // Calls that work only on the uprobes of the kernel itself.
+        const INNER: [&str; 2] = ["uprobe", "uretprobe"];
+        for event in events {
+            let Some(function) = event.strip_prefix("sys_enter_") else { continue };
+            assert!(number(function).is_some() || INNER.contains(&function), "{function}");
+        }
+    }
+
+    /// Records have their fields where the tracepoints' formats say.
+    #[test]
+    fn records_are_laid_out_as_formats_say() {
+        const FORMAT: &str = "/sys/kernel/tracing/events/syscalls/sys_enter_openat/format";
+        let Ok(format) = std::fs::read_to_string(FORMAT) else {
+            eprintln!("skipped: no {FORMAT} (root, tracefs)");
+            return;
+        };
+        let at = |field: &str| -> usize {
+            let line = format.lines().find(|l| l.contains(&format!(" {field};")));
+            let offset = line.and_then(|l| l.split("offset:").nth(1)?.split(';').next());
+            offset.and_then(|offset| offset.parse().ok()).expect("a field")
+        };
+        use crate::process::context;
+        use crate::process::point::Form;
+        use crate::process::sys::ptrace::{Regs, reg};
+        let mut regs = Regs::default();
+        regs[reg::ORIG_RAX] = 257;
+        (regs[reg::RDI], regs[reg::RSI], regs[reg::RDX], regs[reg::R10]) = (11, 12, 13, 14);
+        let record = context::enter(Form::Record, 77, &regs, 0).bytes;
+        let word = |at: usize| u64::from_ne_bytes(record[at..at + 8].try_into().expect("8 bytes"));
+        let names = ["__syscall_nr", "dfd", "filename", "flags", "mode"];
+        assert_eq!(names.map(|name| word(at(name))), [257, 11, 12, 13, 14]);
+        assert_eq!(word(at("common_pid") - 4) >> 32, 77);
+    }
+}
