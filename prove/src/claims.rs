@@ -122,6 +122,7 @@ pub fn all() -> Vec<Claim> {
         let label = if *width == 64 { "64+32, by 0..=63" } else { "32, by 0..=31" };
         all.push(claim(name, label, (0..*width).map(make).collect()));
     }
+    all.push(claim("p_set_low", "64+32", vec![Box::new(set_low)]));
     all.extend(jumps());
     all.extend(products());
     all
@@ -149,7 +150,11 @@ fn jumps() -> Vec<Claim> {
 fn products() -> Vec<Claim> {
     let text = |text: &'static str| -> Vec<Make> {
         let question = move || Question { attempts: vec![text.to_owned()] };
-        vec![Box::new(move |_| Case { questions: vec![question()], abstracted: false })]
+        vec![Box::new(move |_| Case {
+            questions: vec![question()],
+            premises: None,
+            abstracted: false,
+        })]
     };
     vec![
         claim("unsigned products", "integers", text(product::UNSIGNED)),
@@ -229,6 +234,19 @@ fn shift(f: &Module, name: &str, op: &str, width: u32, by: u32) -> Case {
     steps(&mut p, STEPS, result);
     p.call(name, &[a.pointer(), Value::Bits(Term::constant(32, by.into()))]);
     let claims = p.views(&a, result);
+    p.claim(&claims)
+}
+
+/// A number whose low half turns out to be known.
+fn set_low(f: &Module) -> Case {
+    let mut p = Proof::new(f);
+    let a = p.operand("a");
+    let s = p.smt();
+    let (known, low) = (s.unknown("known", 32), s.extract(a.number, 0, 32));
+    let same = s.compare("eq", low, known);
+    p.always.push(same);
+    p.call("p_set_low", &[a.pointer(), Value::Bits(known)]);
+    let claims = p.views(&a, a.number);
     p.claim(&claims)
 }
 

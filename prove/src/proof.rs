@@ -14,6 +14,8 @@ pub struct Question {
 /// The questions of one run.
 pub struct Case {
     pub questions: Vec<Question>,
+    /// Whether the premises can hold at all: a claim over nothing would be proven too.
+    pub premises: Option<String>,
     /// Contracts stood for functions, so that a counter-example may be of the contract only.
     pub abstracted: bool,
 }
@@ -106,7 +108,10 @@ impl<'m> Proof<'m> {
             |t: Term| t.value() == Some(1) || self.given.iter().any(|(_, given)| *given == t);
         open.retain(|(_, claim)| !granted(*claim));
         let questions = open.into_iter().map(|(kind, claim)| self.question(kind, claim)).collect();
-        Case { questions, abstracted }
+        let all: Vec<Term> =
+            self.given.iter().map(|(_, given)| *given).chain(self.always.iter().copied()).collect();
+        let premises = Some(self.machine.smt.refute(&all, Term::bool(false)));
+        Case { questions, premises, abstracted }
     }
 
     fn question(&self, kind: Kind, claim: Term) -> Question {

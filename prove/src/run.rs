@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use crate::claims::Claim;
 use crate::ir::Module;
-use crate::solve::{Answer, settle};
+use crate::proof::Case;
+use crate::solve::{Answer, ask, settle};
 
 /// How much time and how many at once.
 pub struct Limits {
@@ -62,24 +63,30 @@ pub fn run(module: &Module, claims: &[Claim], limits: &Limits) -> Totals {
 /// All cases must be proven; the first that is not decides.
 fn settle_claim(module: &Module, claim: &Claim, seconds: u64) -> Row {
     let start = Instant::now();
-    let mut answer = Answer::Proven;
-    'cases: for make in &claim.cases {
-        let case = make(module);
-        for question in &case.questions {
-            match settle(question, seconds) {
-                Answer::Proven => {}
-                Answer::Refuted(model) if case.abstracted && !claim.wrong => {
-                    answer = Answer::Unknown(format!("contracts too weak: {model}"));
-                    break 'cases;
-                }
-                other => {
-                    answer = other;
-                    break 'cases;
-                }
+    let answers = claim.cases.iter().map(|make| settle_case(&make(module), claim.wrong, seconds));
+    let answer = answers.into_iter().find(|a| *a != Answer::Proven).unwrap_or(Answer::Proven);
+    Row { answer, seconds: start.elapsed().as_secs_f32() }
+}
+
+fn settle_case(case: &Case, wrong: bool, seconds: u64) -> Answer {
+    for (n, question) in case.questions.iter().enumerate() {
+        match settle(question, seconds) {
+            Answer::Proven => {}
+            Answer::Refuted(model) if case.abstracted && !wrong => {
+                return Answer::Unknown(format!("contracts too weak: {model}"));
             }
+            Answer::Unknown(why) => {
+                let of = case.questions.len();
+                return Answer::Unknown(format!("question {} of {of}: {why}", n + 1));
+            }
+            refuted => return refuted,
         }
     }
-    Row { answer, seconds: start.elapsed().as_secs_f32() }
+    match case.premises.as_ref().map(|query| ask(query, seconds)) {
+        None | Some(Answer::Refuted(_)) => Answer::Proven,
+        Some(Answer::Proven) => Answer::Refuted("no number meets the premises".into()),
+        Some(Answer::Unknown(why)) => Answer::Unknown(format!("premises: {why}")),
+    }
 }
 
 fn print(claim: &Claim, row: &Row, totals: &mut Totals) {

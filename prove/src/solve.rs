@@ -29,7 +29,8 @@ pub fn settle(question: &Question, seconds: u64) -> Answer {
     answer
 }
 
-fn ask(query: &str, seconds: u64) -> Answer {
+/// One query.
+pub fn ask(query: &str, seconds: u64) -> Answer {
     let said = z3(query, seconds).unwrap_or_else(|e| e);
     let (word, rest) = said.split_once('\n').unwrap_or((&said, ""));
     match word.trim() {

@@ -120,6 +120,7 @@ shift! {
     p_shl32 = |a, n| { a.shl32(n); a.zero_extend32() };
     p_shr32 = |a, n| { a.shr32(n); a.zero_extend32() };
     p_sar32 = |a, n| { a.sar32(n); a.zero_extend32() };
+    p_set_low = |a, n| a.set_low(n);
 }
 
 macro_rules! compare {
