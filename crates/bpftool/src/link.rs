@@ -38,7 +38,9 @@ pub(crate) fn show(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
     if words.len() == 2 {
         let fd = link(ctx, &mut words)?;
         let rows = vec![row(ctx, fd, &pinned)?];
-        return Ok(Answer::data(Links { rows, array: false }));
+        // bpftool gives 255 here although all went well; scripts know it so.
+        let status = Some(Fail::silent(-1));
+        return Ok(Answer::data(Links { rows, array: false }).ends(status));
     }
     words.end()?;
     let mut rows = Vec::new();

@@ -368,11 +368,10 @@ pub(crate) enum FsVerb {
         #[arg(value_name = "PATH", required = true)]
         paths: Vec<String>,
     },
-    /// Print what programs print, as it comes
+    /// Print what programs print, as it comes, or what a pinned iterator writes
     Cat {
-        /// The only file there is to read
-        #[arg(value_name = "FILE", value_parser = ["trace_pipe", "/sys/kernel/tracing/trace_pipe",
-              "/sys/kernel/debug/tracing/trace_pipe"])]
+        /// trace_pipe, or the path of an iterator
+        #[arg(value_name = "FILE")]
         file: String,
         /// End when there is nothing more, instead of waiting
         #[arg(short)]

@@ -96,7 +96,11 @@ impl Registry {
         let done = {
             let mut places = self.places.lock();
             let done = change(&mut places);
-            places.retain(|_, list| !list.entries.is_empty() || list.revision > 1);
+            // Only groups count their changes on while nothing is attached.
+            let counts = |place: &Place| matches!(place.target, Target::Cgroup(_));
+            places.retain(|place, list| {
+                !list.entries.is_empty() || (list.revision > 1 && counts(place))
+            });
             self.changes.fetch_add(1, SeqCst);
             done
         };

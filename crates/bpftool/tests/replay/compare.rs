@@ -186,9 +186,20 @@ fn first_difference(want: &str, got: &str) -> String {
 }
 
 /// Markers, and what may follow them and is different each time.
-const VARYING: [(&str, &str); 22] = [
+const VARYING: [(&str, &str); 33] = [
     ("map[id:", "0123456789"),
     ("map_ids ", "0123456789,"),
+    ("prog_id ", "0123456789"),
+    ("link_id ", "0123456789"),
+    ("\"prog_id\": ", "0123456789"),
+    ("\"link_id\": ", "0123456789"),
+    ("\"netns_ino\": ", "0123456789"),
+    ("\"cgroup_id\": ", "0123456789"),
+    ("  prog ", "0123456789"),
+    ("driver id ", "0123456789"),
+    ("generic id ", "0123456789"),
+    ("netns_ino ", "0123456789"),
+    ("cgroup_id ", "0123456789"),
     ("prog_ids ", "0123456789,"),
     ("btf_id ", "0123456789"),
     ("loaded_at ", "0123456789-:T+"),
@@ -220,6 +231,12 @@ fn scrub(line: &str) -> String {
     let digits = line.find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
     if digits > 0 && line[digits..].starts_with(": ") && !line[digits..].starts_with(": (") {
         line.replace_range(..digits, "#");
+    }
+    // A column of ids, as wide as the longest.
+    let row = line[digits..].trim_start();
+    if (digits > 0 && row.starts_with("cgroup_")) || (digits == 0 && line.starts_with("id ")) {
+        let rest = if digits > 0 { row.to_owned() } else { String::new() };
+        line = format!("# {rest}");
     }
     for (marker, varying) in VARYING.iter().filter(|row| !row.1.is_empty()) {
         let mut from = 0;
@@ -258,9 +275,8 @@ fn strip(value: &mut Value) {
             map.shift_remove("bytes_jited");
             for (key, value) in map.iter_mut() {
                 match key.as_str() {
-                    "id" | "btf_id" | "loaded_at" | "duration" | "inner_map_id" => {
-                        *value = Value::from(0)
-                    }
+                    "id" | "btf_id" | "prog_id" | "link_id" | "netns_ino" | "cgroup_id"
+                    | "loaded_at" | "duration" | "inner_map_id" => *value = Value::from(0),
                     "jited" | "owner_jited" => *value = Value::Bool(true),
                     "map_ids" | "prog_ids" => {
                         let count = value.as_array().map_or(0, Vec::len);
@@ -307,6 +323,12 @@ impl Ids {
         let noun = words.iter().find(|word| !word.starts_with('-')).cloned().unwrap_or_default();
         let parsed = (serde_json::from_str(recorded), serde_json::from_str(ours));
         let (Ok::<Value, _>(recorded), Ok::<Value, _>(ours)) = parsed else { return };
+        if let (Some(theirs), Some(rows), "link") = (recorded.as_array(), ours.as_array(), &*noun)
+            && theirs.len() == rows.len()
+        {
+            let pairs = theirs.iter().zip(rows);
+            pairs.for_each(|(recorded, ours)| self.pair(&noun, &recorded["id"], &ours["id"]));
+        }
         if recorded.is_object() && recorded["name"] == ours["name"] {
             self.pair(&noun, &recorded["id"], &ours["id"]);
             self.pair("btf", &recorded["btf_id"], &ours["btf_id"]);

@@ -7,6 +7,7 @@
 
 mod compare;
 mod reasons;
+mod stage;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -109,13 +110,13 @@ fn recorded_commands_answer_as_recorded() {
     inputs(dir.path(), &cases);
     // The recorded commands name objects relative to their folder.
     std::env::set_current_dir(root().join("facts/bpftool-golden/objects")).expect("it is there");
-    let opener = Box::new(|_| {
-        let kernel_btf = Kernel::running().types().ok();
-        // Random numbers and the order of hash tables are the same in each replay.
-        let deterministic = Some(Deterministic { now_ns: 1_000_000_000, seed: 1 });
-        let config = Config { kernel_btf, cpus: 2, deterministic, ..Config::default() };
-        Ok(Box::new(Runtime::new(config)) as Box<dyn runtime::door::Bpf>)
-    });
+    let kernel_btf = Kernel::running().types().ok();
+    // Random numbers and the order of hash tables are the same in each replay.
+    let deterministic = Some(Deterministic { now_ns: 1_000_000_000, seed: 1 });
+    let config = Config { kernel_btf, cpus: 2, deterministic, ..Config::default() };
+    let runtime = Runtime::new(config);
+    let stage = stage::Stage::new(runtime.process());
+    let opener = Box::new(move |_| Ok(Box::new(runtime.process()) as Box<dyn runtime::door::Bpf>));
     let mut session = Session::new(Target::Memory, opener);
     let build = format!("{}/", dir.path().display());
     let mut ids = Ids::default();
@@ -123,6 +124,7 @@ fn recorded_commands_answer_as_recorded() {
     let mut unexplained = String::new();
     let mut used = vec![0_usize; reasons::REASONS.len()];
     for case in &cases {
+        stage.before(&case.id);
         let words = ids.translate(&case.words);
         let words = words.iter().map(|word| word.replace("/src/facts/build/", &build));
         let words = words.map(|word| if word == "/dev/stdin" { "-".into() } else { word });

@@ -12,7 +12,8 @@ comparison, and so is the wording of help: ours comes from one table and says wh
 
 pub(crate) const TAIL: &str = "";
 
-const ATTACH: &str = "nothing is attached behind this target yet";
+const ATTACH: &str = "there are no struct_ops maps and no perf events behind this target";
+const CLSACT: &str = "filters of clsact are made by tc(8), which does not reach our interfaces";
 const XLATED: &str =
     "context fields and inlined helpers are those of this runtime, not of Linux's own structures";
 const HELPER: &str = "a helper of the object is not in this runtime";
@@ -31,8 +32,6 @@ pub(crate) const REASONS: &[(&str, &str)] = &[
     ("err.show_pinned_notbpf", "a target in memory has no folders that are no BPF file system"),
     ("load.sockops", HELPER),
     ("load.tracepoint", HELPER),
-    ("load.iter", HELPER),
-    ("load.autoattach", HELPER),
     ("load.fentry", MACHINE),
     ("load.lsm", MACHINE),
     ("load.structops", "maps of struct_ops are not made behind this target"),
@@ -64,10 +63,13 @@ pub(crate) const REASONS: &[(&str, &str)] = &[
         "btf.list",
         "the kernel's own types are no object of this target; sizes of types are those of the object's own",
     ),
-    ("iter.", ATTACH),
-    ("net.", ATTACH),
-    ("link.", ATTACH),
-    ("cgroup.", ATTACH),
+    ("net.list", CLSACT),
+    ("net.show", CLSACT),
+    ("cgroup.attach.sockops", GONE),
+    ("cgroup.detach.sock_ops", GONE),
+    ("cgroup.show", GONE),
+    ("cgroup.list", GONE),
+    ("cgroup.tree", GONE),
     ("struct_ops.", ATTACH),
     ("perf.", ATTACH),
     ("feature.list", "bpftool lists types that came after Linux 6.18"),

@@ -11,6 +11,9 @@ use crate::failure::Failure;
 
 /// Where paths begin that do not begin with a slash.
 const MOUNT: &str = "/sys/fs/bpf";
+/// The names of what programs print.
+const TRACE_PIPES: [&str; 3] =
+    ["trace_pipe", "/sys/kernel/tracing/trace_pipe", "/sys/kernel/debug/tracing/trace_pipe"];
 /// Time between two looks at the trace pipe.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -24,7 +27,14 @@ pub(crate) fn fs(verb: &FsVerb, out: &mut dyn Write) -> Result<(), Failure> {
         FsVerb::Rm { paths, recursive } => each(paths, |path| remove(&door, path, *recursive)),
         FsVerb::Mkdir { paths } => each(paths, |path| door.fs_mkdir(path)),
         FsVerb::Rmdir { paths } => each(paths, |path| door.fs_rmdir(path)),
-        FsVerb::Cat { file, now } => follow(&door, file, *now, out),
+        FsVerb::Cat { file, now } if TRACE_PIPES.contains(&&**file) => {
+            follow(&door, file, *now, out)
+        }
+        FsVerb::Cat { file, .. } => {
+            let path = absolute(file);
+            let text = read(&door, &path).map_err(|errno| failure(&path, errno))?;
+            Ok(out.write_all(&text)?)
+        }
     }
 }
 
@@ -91,6 +101,18 @@ fn remove(door: &dyn Bpf, path: &str, recursive: bool) -> Result<(), Errno> {
         }
         result => result,
     }
+}
+
+/// What a pinned iterator writes; EACCES for other objects, as of a file that is not to be read.
+fn read(door: &dyn Bpf, path: &str) -> Result<Vec<u8>, Errno> {
+    let fd = door.obj_get(path, 0)?;
+    let text = match door.kind(fd)? {
+        ObjKind::Link => door.iter_read(fd),
+        _ => Err(Errno::EACCES),
+    };
+    // The connection ends here, and its descriptors with it.
+    let _ = door.close(fd);
+    text
 }
 
 fn follow(door: &dyn Bpf, file: &str, now: bool, out: &mut dyn Write) -> Result<(), Failure> {

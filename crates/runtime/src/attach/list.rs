@@ -22,7 +22,7 @@ pub(crate) enum Beside {
 /// A change of a list.
 pub(crate) struct Change {
     pub(crate) flags: u32,
-    pub(crate) beside: Beside,
+    pub(crate) beside: Result<Beside, Errno>,
     pub(crate) revision: u64,
 }
 
@@ -33,10 +33,10 @@ pub(crate) fn attach(
     change: &Change,
     old: Option<&Prog>,
 ) -> Result<Option<Entry>, Errno> {
+    is_current(list, change.revision)?;
     if list.entries.iter().any(|known| known.prog.id == entry.prog.id) {
         return Err(Errno::EEXIST);
     }
-    is_current(list, change.revision)?;
     if change.flags & flag::REPLACE != 0 {
         let old = old.ok_or(Errno::ENOENT)?;
         let at = position(list, Beside::Prog(old.id)).ok_or(Errno::ENOENT)?;
@@ -100,7 +100,7 @@ fn position(list: &List, which: Beside) -> Option<usize> {
 /// Where a new program goes.
 fn place(list: &List, change: &Change) -> Result<usize, Errno> {
     let (before, after) = (change.flags & flag::BEFORE != 0, change.flags & flag::AFTER != 0);
-    let beside = match change.beside {
+    let beside = match change.beside? {
         Beside::Nothing => None,
         which => Some(position(list, which).ok_or(Errno::ENOENT)?),
     };

@@ -150,7 +150,9 @@ impl Runtime {
     }
 
     fn link_xdp(&self, req: &LinkCreate, prog: Arc<Prog>) -> Result<Fd, Errno> {
-        let place = Place { attach_type: at::XDP, target: self.device(&req.to)? };
+        // Not ENODEV, as for the others.
+        let target = self.device(&req.to).map_err(|_| Errno::EINVAL)?;
+        let place = Place { attach_type: at::XDP, target };
         let new = NewLink { cookie: req.cookie, ..NewLink::new(lt::XDP, &place, prog) };
         self.link(new, |places, entry| {
             let list = places.entry(place).or_default();
@@ -171,7 +173,7 @@ impl Runtime {
             return Err(Errno::EINVAL);
         }
         let place = Place { attach_type: req.attach_type, target };
-        let beside = self.beside(req.flags, req.relative)?;
+        let beside = self.beside(req.flags, req.relative);
         let change = Change { flags: req.flags, beside, revision: req.revision };
         let new = NewLink { cookie: req.cookie, ..NewLink::new(lt::TCX, &place, prog) };
         self.link(new, |places, entry| {
@@ -431,7 +433,7 @@ impl Runtime {
         }
         let place = Place { attach_type: req.attach_type, target };
         let old = req.replace.map(|fd| self.fds.prog(fd)).transpose()?;
-        let beside = self.beside(req.flags, req.relative)?;
+        let beside = self.beside(req.flags, req.relative);
         let change = Change { flags: req.flags, beside, revision: req.revision };
         let put = |places: &mut Places| {
             let list = places.entry(place).or_default();
@@ -516,7 +518,7 @@ impl Runtime {
         }
         let target = self.device(&req.to)?;
         let place = Place { attach_type: req.attach_type, target };
-        let beside = self.beside(req.flags, req.relative)?;
+        let beside = self.beside(req.flags, req.relative);
         let change = Change { flags: req.flags, beside, revision: req.revision };
         let take = |places: &mut Places| {
             let list = places.get_mut(&place).ok_or(Errno::ENOENT)?;
@@ -570,9 +572,12 @@ impl Runtime {
             let progs = progs.iter().map(|entry| QueriedProg { flags: 0, ..queried(entry) });
             return Ok(Queried { flags: 0, progs: progs.collect(), revision: 0 });
         }
-        let Some(list) = places.get(&place) else { return Ok(Queried::default()) };
-        let progs = list.entries.iter().map(queried).collect();
-        Ok(Queried { flags: list.flags, progs, revision: list.revision() })
+        let Some(list) = places.get(&place) else {
+            return Ok(Queried { revision: 1, ..Queried::default() });
+        };
+        // Groups do not tell which programs a link holds.
+        let progs = list.entries.iter().map(|entry| QueriedProg { link: 0, ..queried(entry) });
+        Ok(Queried { flags: list.flags, progs: progs.collect(), revision: list.revision() })
     }
 }
 
