@@ -3,7 +3,7 @@
 
 use ring3::Object;
 use runtime::Runtime;
-use runtime::door::{AttachTo, Bpf, DeviceAdd, Fd, LinkCreate, ProgLoad};
+use runtime::door::{AttachTo, Bpf, DeviceAdd, Fd, LinkCreate, ObjKind, ProgLoad};
 use uapi::ProgType;
 
 pub(crate) struct Stage {
@@ -33,9 +33,28 @@ impl Stage {
 
     /// Before the recorded command `id`.
     pub(crate) fn before(&self, id: &str) {
-        if id == "link.list" {
-            self.links();
+        match id {
+            "net.attach.xdp" => self.iterator(),
+            "link.list" => self.links(),
+            _ => {}
         }
+    }
+
+    /// The recorded iterator writes the name of each map on a line.
+    fn iterator(&self) {
+        let link = self.door.obj_get(&format!("{PINS}/iterpin"), 0).expect("iter pin made it");
+        let text = self.door.iter_read(link).expect("maps have names");
+        self.door.close(link).expect("open");
+        let mut names = String::new();
+        let mut id = 0;
+        while let Ok(next) = self.door.next_id(ObjKind::Map, id) {
+            id = next;
+            let Ok(map) = self.door.fd_by_id(ObjKind::Map, id, 0) else { continue };
+            names += &self.door.map_info(map).expect("a map").def.name;
+            names.push('\n');
+            self.door.close(map).expect("open");
+        }
+        assert_eq!(String::from_utf8_lossy(&text), names);
     }
 
     fn links(&self) {
