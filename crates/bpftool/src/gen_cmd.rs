@@ -4,6 +4,9 @@ mod skeleton;
 
 pub(crate) use skeleton::{skeleton, subskeleton};
 
+use btf::Btf;
+use loader::CoreNeeds;
+
 use crate::answer::{Answer, Done};
 use crate::fail::{Fail, io_errno, strerror};
 use crate::session::Ctx;
@@ -41,7 +44,29 @@ pub(crate) fn object(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
 }
 
 /// `gen min_core_btf BTF OUTPUT OBJECT…`.
-pub(crate) fn min_core_btf(_: &Ctx<'_>, words: Words<'_>) -> Done {
+pub(crate) fn min_core_btf(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
     words.need(3)?;
-    Err(Fail::of("types are not cut down to what objects ask for", Errno::EOPNOTSUPP))
+    let (from, output) = (words.take()?, words.take()?);
+    let unread = |file: &str, errno: Errno| {
+        Fail::new(format!("failed to open BTF file '{file}': {}", strerror(errno))).code(-errno.0)
+    };
+    let bytes = ctx.read(from, MAX_FILE).map_err(|error| unread(from, io_errno(&error)))?;
+    let target = Btf::parse(&bytes).map_err(|_| unread(from, Errno::EINVAL))?;
+    let mut needs = CoreNeeds::new(&target);
+    while let Some(file) = words.next() {
+        let failed = |errno: Errno, why: String| {
+            let text = format!("error recording relocations for {file}: {}", strerror(errno));
+            Fail::new(text).code(-errno.0).after(why)
+        };
+        let bytes = ctx.read(file, MAX_FILE);
+        let bytes = bytes.map_err(|error| failed(io_errno(&error), String::new()))?;
+        let spec = loader::Object::parse(&bytes);
+        let added = spec.and_then(|spec| needs.add(&spec));
+        added.map_err(|error| failed(Errno::EINVAL, format!("{error}\n")))?;
+    }
+    let blob = needs.finish();
+    let blob = blob.map_err(|error| Fail::new(format!("error creating BTF: {error}")))?;
+    std::fs::write(output, blob)
+        .map_err(|error| Fail::errno(format!("failed to create '{output}'"), io_errno(&error)))?;
+    Ok(Answer::null())
 }

@@ -30,6 +30,7 @@ mod section;
 mod spec;
 mod struct_ops;
 
+pub use self::core::CoreNeeds;
 pub use error::{LoadError, Missing};
 pub use kconfig::{KernelFacts, config_value};
 pub use link::link;

@@ -6,6 +6,7 @@
 mod access;
 mod compat;
 mod find;
+mod needed;
 mod patch;
 mod value;
 
@@ -14,6 +15,7 @@ use isa::Insn;
 use rustc_hash::FxHashMap;
 
 use self::access::Access;
+pub use self::needed::CoreNeeds;
 use self::value::Patch;
 use crate::assemble::assemble;
 use crate::error::LoadError;
@@ -51,13 +53,7 @@ impl Spec {
         }
         self.functions.set_autoload(&self.programs);
         let functions = &mut self.functions;
-        let mut session = Session {
-            local: &local,
-            targets,
-            candidates: FxHashMap::default(),
-            answers: FxHashMap::default(),
-            steps: Steps::new(),
-        };
+        let mut session = Session::new(&local, targets);
         for function in &mut functions.all {
             function.patched.clone_from(&function.insns);
             function.unresolved.clear();
@@ -120,7 +116,17 @@ struct Session<'l, 't> {
     steps: Steps,
 }
 
-impl<'l> Session<'l, '_> {
+impl<'l, 't> Session<'l, 't> {
+    fn new(local: &'l Btf, targets: &'t [&'t Btf]) -> Session<'l, 't> {
+        Session {
+            local,
+            targets,
+            candidates: FxHashMap::default(),
+            answers: FxHashMap::default(),
+            steps: Steps::new(),
+        }
+    }
+
     /// Patches one instruction; gives the text of a relocation that made it unusable.
     fn relocate(
         &mut self,
