@@ -2,6 +2,7 @@
 
 mod dump;
 mod graph;
+mod jited;
 mod load;
 mod run;
 mod show;

@@ -42,4 +42,9 @@ impl Symbols {
         let address = self.call_base.wrapping_add(imm as i64 as u64);
         self.names.get(&address).map(String::as_str)
     }
+
+    /// What begins at an address.
+    pub(crate) fn at(&self, address: u64) -> Option<&str> {
+        self.names.get(&address).map(String::as_str)
+    }
 }

@@ -61,8 +61,8 @@ pub(crate) const NOUNS: &[Noun] = &[
             help!("prog"),
             verb(
                 "dump",
-                "xlated PROG [file PATH | opcodes linum visual]",
-                "the translated instructions",
+                "{ xlated | jited } PROG [file PATH | opcodes linum visual]",
+                "the translated instructions, or machine code",
                 prog::dump,
             ),
             verb("pin", "PROG PATH", "give it a name", prog::pin),

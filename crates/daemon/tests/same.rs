@@ -89,7 +89,12 @@ fn batches(door: &dyn Bpf, a: &mut Answers, hash: Fd) {
 
 /// Machine code holds addresses, which differ between two runtimes.
 fn without_addresses(info: ProgInfo) -> ProgInfo {
-    ProgInfo { jited: vec![0; info.jited.len()], ..info }
+    ProgInfo {
+        jited: vec![0; info.jited.len()],
+        jited_ksyms: vec![0; info.jited_ksyms.len()],
+        jited_lines: vec![0; info.jited_lines.len()],
+        ..info
+    }
 }
 
 fn programs(door: &dyn Bpf, a: &mut Answers) {

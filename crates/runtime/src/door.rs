@@ -221,6 +221,12 @@ pub struct ProgInfo {
     pub xlated: Vec<Insn>,
     /// Machine code; empty without a JIT.
     pub jited: Vec<u8>,
+    /// Addresses of its functions.
+    pub jited_ksyms: Vec<u64>,
+    /// Bytes of each function's code, which follow each other in `jited`.
+    pub jited_func_lens: Vec<u32>,
+    /// Address of the code of each record of `line_info`.
+    pub jited_lines: Vec<u64>,
     /// One record a subprogram.
     pub func_info: Vec<FuncInfo>,
     /// Source lines, by translated instruction.

@@ -47,9 +47,56 @@ pub(crate) struct Stats {
     pub(crate) ns: AtomicU64,
 }
 
+/// Where machine code is.
+#[derive(Default)]
+struct Places {
+    functions: Vec<u64>,
+    lens: Vec<u32>,
+    lines: Vec<u64>,
+}
+
+impl Places {
+    fn of(
+        code: &jit::Program,
+        funcs: &[verifier::FuncInfo],
+        lines: &[verifier::LineInfo],
+    ) -> Places {
+        // The first function's code begins at 0, wherever its way in is.
+        let mut starts: Vec<u32> = code.functions().to_vec();
+        if let Some(first) = starts.first_mut() {
+            *first = 0;
+        }
+        let len = code.code().len() as u32;
+        if !starts.is_sorted() || starts.last().is_some_and(|last| *last >= len) {
+            starts = vec![0];
+        }
+        let ends = starts.iter().skip(1).copied().chain([len]);
+        let lens = starts.iter().zip(ends).map(|(start, end)| end - start).collect();
+        let mut by_slot: Vec<_> = code.lines().iter().map(|l| (l.pc, l.offset)).collect();
+        by_slot.sort_unstable();
+        // What a function's first line makes begins with the way in.
+        let entry = |slot: u32| {
+            let func = funcs.iter().position(|func| func.insn_off == slot)?;
+            starts.get(func).map(|start| code.base() + u64::from(*start))
+        };
+        let place = |line: &verifier::LineInfo| {
+            if let Some(address) = entry(line.insn_off) {
+                return address;
+            }
+            let at = by_slot.partition_point(|(pc, _)| *pc < line.insn_off);
+            code.base() + u64::from(by_slot.get(at).map_or(len, |(_, offset)| *offset))
+        };
+        let functions = starts.iter().map(|start| code.base() + u64::from(*start)).collect();
+        Places { functions, lens, lines: lines.iter().map(place).collect() }
+    }
+}
+
 impl Prog {
     pub(crate) fn info(&self) -> ProgInfo {
         let bound = self.bound.lock();
+        let places =
+            self.native.as_ref().map(|code| Places::of(code, &self.func_info, &self.line_info));
+        let places = places.unwrap_or_default();
         ProgInfo {
             prog_type: self.prog_type.raw(),
             id: self.id,
@@ -62,6 +109,9 @@ impl Prog {
             btf_id: self.btf.as_ref().map_or(0, |b| b.id),
             xlated: self.shown(),
             jited: self.native.as_ref().map_or_else(|_| Vec::new(), |n| n.code().to_vec()),
+            jited_ksyms: places.functions,
+            jited_func_lens: places.lens,
+            jited_lines: places.lines,
             func_info: self.func_info.clone(),
             line_info: self.line_info.clone(),
             verified_insns: self.verified_insns,

@@ -416,8 +416,14 @@ impl Bpf for Linux {
         let mut ids = vec![0; f::NR_MAP_IDS.get(&lens) as usize * 4];
         let mut funcs = vec![0; f::NR_FUNC_INFO.get(&lens) as usize * FUNC_INFO_SIZE as usize];
         let mut lines = vec![0; f::NR_LINE_INFO.get(&lens) as usize * LINE_INFO_SIZE as usize];
+        let mut ksyms = vec![0; f::NR_JITED_KSYMS.get(&lens) as usize * 8];
+        let mut func_lens = vec![0; f::NR_JITED_FUNC_LENS.get(&lens) as usize * 4];
+        let mut jited_lines = vec![0; f::NR_JITED_LINE_INFO.get(&lens) as usize * 8];
         let mut ask = vec![0; f::SIZE];
-        let arrays: [(_, _, &mut Vec<u8>, usize); 5] = [
+        let arrays: [(_, _, &mut Vec<u8>, usize); 8] = [
+            (f::JITED_KSYMS, f::NR_JITED_KSYMS, &mut ksyms, 8),
+            (f::JITED_FUNC_LENS, f::NR_JITED_FUNC_LENS, &mut func_lens, 4),
+            (f::JITED_LINE_INFO, f::NR_JITED_LINE_INFO, &mut jited_lines, 8),
             (f::XLATED_PROG_INSNS, f::XLATED_PROG_LEN, &mut xlated, 1),
             (f::JITED_PROG_INSNS, f::JITED_PROG_LEN, &mut jited, 1),
             (f::MAP_IDS, f::NR_MAP_IDS, &mut ids, 4),
@@ -429,6 +435,7 @@ impl Bpf for Linux {
             count.set(&mut ask, (buffer.len() / each) as u64);
         }
         f::FUNC_INFO_REC_SIZE.set(&mut ask, FUNC_INFO_SIZE.into());
+        f::JITED_LINE_INFO_REC_SIZE.set(&mut ask, 8);
         f::LINE_INFO_REC_SIZE.set(&mut ask, LINE_INFO_SIZE.into());
         let got = self.info_bytes(prog, ask)?;
         Ok(ProgInfo {
@@ -443,6 +450,9 @@ impl Bpf for Linux {
             btf_id: f::BTF_ID.get(&got) as u32,
             xlated: Insn::slots(&xlated).unwrap_or_default(),
             jited,
+            jited_ksyms: addresses(&ksyms),
+            jited_func_lens: words(&func_lens),
+            jited_lines: addresses(&jited_lines),
             func_info: words(&funcs)
                 .chunks_exact(2)
                 .map(|r| FuncInfo { insn_off: r[0], type_id: r[1] })
@@ -614,6 +624,10 @@ impl LogBuffer {
 
 fn words(bytes: &[u8]) -> Vec<u32> {
     bytes.as_chunks::<4>().0.iter().map(|w| u32::from_le_bytes(*w)).collect()
+}
+
+fn addresses(bytes: &[u8]) -> Vec<u64> {
+    bytes.as_chunks::<8>().0.iter().map(|w| u64::from_le_bytes(*w)).collect()
 }
 
 fn line_info(r: &[u32]) -> LineInfo {

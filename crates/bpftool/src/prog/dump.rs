@@ -37,7 +37,7 @@ pub(crate) fn dump(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
     let infos: Result<Vec<_>, _> = fds.iter().map(|fd| handle::prog_info(ctx, *fd)).collect();
     let infos = infos?;
     if !xlated {
-        return jited(ctx, infos, &asked);
+        return super::jited::jited(ctx, infos, &asked);
     }
     if let (Some(file), [info]) = (asked.file, infos.as_slice()) {
         let bytes: Vec<u8> = info.xlated.iter().flat_map(|insn| insn.to_bytes()).collect();
@@ -59,29 +59,16 @@ pub(crate) fn dump(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
     Ok(Answer::data(Listings { listings, many, opcodes: asked.opcodes }))
 }
 
-/// Machine code, which only the kernel tells and only as bytes.
-fn jited(_ctx: &Ctx<'_>, infos: Vec<ProgInfo>, asked: &Asked<'_>) -> Done {
-    for info in &infos {
-        if info.jited.is_empty() {
-            return Err(Fail::new("no instructions returned"));
-        }
-        if let Some(file) = asked.file {
-            write(file, &info.jited)?;
-            return Ok(Answer::null());
-        }
-    }
-    Err(Fail::new("machine code is not disassembled here: 'file PATH' writes its bytes"))
-}
-
-fn write(file: &str, bytes: &[u8]) -> Result<(), Fail> {
+pub(super) fn write(file: &str, bytes: &[u8]) -> Result<(), Fail> {
     std::fs::write(file, bytes)
         .map_err(|error| Fail::of(format!("can't open file {file}"), io_errno(&error)))
 }
 
+/// What follows the program's name.
 #[derive(Default)]
-struct Asked<'a> {
-    file: Option<&'a str>,
-    opcodes: bool,
+pub(super) struct Asked<'a> {
+    pub(super) file: Option<&'a str>,
+    pub(super) opcodes: bool,
     linum: bool,
     visual: bool,
 }
@@ -112,13 +99,13 @@ pub(crate) struct Listing {
     btf: Option<Arc<Btf>>,
     pub(crate) linum: bool,
     helpers: HashMap<i32, String>,
-    subprogs: Vec<(usize, String)>,
+    pub(super) subprogs: Vec<(usize, String)>,
     /// As Linux keeps them: distances of calls in `off`.
     linux: bool,
 }
 
 impl Listing {
-    fn new(ctx: &Ctx<'_>, info: ProgInfo, asked: &Asked<'_>) -> Result<Listing, Fail> {
+    pub(super) fn new(ctx: &Ctx<'_>, info: ProgInfo, asked: &Asked<'_>) -> Result<Listing, Fail> {
         let btf = proto::btf_of(ctx.door()?, info.btf_id);
         let mut helpers = HashMap::new();
         for insn in info.xlated.iter().filter(|insn| insn.code == CALL && insn.src().0 == 0) {
@@ -338,7 +325,8 @@ impl Show for Listings {
     }
 }
 
-fn opcodes(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal.
+pub(super) fn opcodes(bytes: &[u8]) -> String {
     let bytes: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     bytes.join(" ")
 }
@@ -350,14 +338,7 @@ impl Listings {
             string(out, "proto", prototype);
         }
         if let Some(line) = &row.line {
-            string(out, "src", &line.text);
-            if listing.linum {
-                string(out, "file", &line.file);
-                number(out, "line_num", line.number);
-                if line.column != 0 {
-                    number(out, "line_col", line.column);
-                }
-            }
+            line_json(line, listing.linum, out);
         }
         string(out, "disasm", &row.text);
         if self.opcodes {
@@ -375,5 +356,17 @@ impl Listings {
             out.end_object();
         }
         out.end_object();
+    }
+}
+
+/// A source line's members, with its place if that is asked for.
+pub(super) fn line_json(line: &Line, linum: bool, out: &mut JsonText) {
+    string(out, "src", &line.text);
+    if linum {
+        string(out, "file", &line.file);
+        number(out, "line_num", line.number);
+        if line.column != 0 {
+            number(out, "line_col", line.column);
+        }
     }
 }

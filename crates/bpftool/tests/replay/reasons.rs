@@ -18,7 +18,7 @@ const XLATED: &str =
     "context fields and inlined helpers are those of this runtime, not of Linux's own structures";
 const HELPER: &str = "a helper of the object is not in this runtime";
 const GONE: &str = "the object was not loaded";
-const JITED: &str = "absent: machine code is not shown";
+const JITED: &str = "machine code is that of this compiler, not of Linux's";
 const ORDER: &str = "the order of a hash table, which its seed decides";
 const LIBBPF: &str = "the messages of libbpf are its own, ours are shorter";
 const MACHINE: &str = "the recording machine refuses such programs";

@@ -30,7 +30,7 @@ wire_struct! {
     TestRunOut { retval, duration_ns, data_out, data_size_out, ctx_out, ctx_size_out, truncated }
     ProgInfo {
         prog_type, id, tag, name, load_time, created_by_uid, map_ids, gpl_compatible, btf_id, xlated,
-        jited, func_info, line_info, verified_insns, run_time_ns, run_cnt, recursion_misses,
+        jited, jited_ksyms, jited_func_lens, jited_lines, func_info, line_info, verified_insns, run_time_ns, run_cnt, recursion_misses,
         attach_btf_id, attach_btf_obj_id, memlock,
     }
     MapInfo { id, def, btf_id, frozen, memlock }
