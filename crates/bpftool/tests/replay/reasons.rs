@@ -77,5 +77,4 @@ pub(crate) const REASONS: &[(&str, &str)] = &[
     ("feature.", "what this target offers; settings are read from /boot only"),
     ("gen.skeleton", "a header in our own words, whose text the recording leaves out"),
     ("gen.subskeleton", "a header in our own words, whose text the recording leaves out"),
-    ("gen.min_core_btf", "types of another kernel than the recording machine's"),
 ];
