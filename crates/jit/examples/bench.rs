@@ -14,16 +14,12 @@ use std::{
 };
 
 use isa::Insn;
-use jit::{ArrayMap, Env, Input, Options, Program, RunContext, Target};
+use jit::{Env, Input, Options, Program, RunContext, Target};
 use object::{Object, ObjectSection, ObjectSymbol, RelocationTarget};
 
 const ROUNDS: usize = 15;
 const SAMPLE_NS: f64 = 400_000.0;
 const DATA: usize = 2048;
-const CALL_FREE: [&str; 12] = [
-    "collatz", "crc32", "fib", "isort", "jhash", "log2", "memcmp", "pktparse", "popcount", "prime",
-    "siphash", "switchvm",
-];
 
 #[repr(C)]
 struct RawContext {
@@ -38,14 +34,12 @@ struct Linked {
     /// Where slots load an address in the read-only data: slot and offset.
     rodata_at: Vec<(usize, u64)>,
     rodata: Vec<u8>,
-    /// Slots that load the address of the map.
-    map_at: Vec<usize>,
 }
 
 fn main() {
     let mut args = std::env::args().skip(1);
     let mut dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bench/programs");
-    let (mut wanted, mut json) = (Vec::new(), false);
+    let (mut wanted, mut json) = (Vec::<String>::new(), false);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--dir" => dir = args.next().expect("a folder after --dir").into(),
@@ -56,17 +50,11 @@ fn main() {
     }
     let work = std::env::temp_dir().join(format!("ring3-bench-{}", std::process::id()));
     fs::create_dir_all(&work).expect("a directory for objects");
-    // Lookups in place; programs with other maps are for the runtime's own benchmark.
-    const WITH_ARRAY: [&str; 2] = ["m_array", "m_percpu"];
-    let mut names: Vec<String> = CALL_FREE.iter().map(|s| s.to_string()).collect();
-    names.push("calls".into());
-    names.push("empty".into());
-    names.extend(WITH_ARRAY.map(String::from));
-    names.extend(wanted.iter().filter(|w| !names.contains(w)).cloned().collect::<Vec<_>>());
-    if !wanted.is_empty() {
-        names.retain(|n| wanted.contains(n) || n == "empty");
+    if !wanted.iter().any(|name| name == "empty") {
+        wanted.push("empty".into());
     }
-    let mut benches: Vec<Bench> = names.iter().map(|n| Bench::new(&dir, &work, n)).collect();
+    let mut benches: Vec<Bench> =
+        wanted.iter().filter_map(|n| Bench::new(&dir, &work, n)).collect();
     for _ in 0..ROUNDS {
         for bench in &mut benches {
             bench.round();
@@ -94,41 +82,43 @@ struct Bench {
     engines: Vec<Engine>,
     compile_ns: f64,
     slots: usize,
+    call_free: bool,
 }
 
 impl Bench {
-    fn new(dir: &Path, work: &Path, name: &str) -> Bench {
-        let source = dir.join(format!("{name}.bpf.c"));
+    /// `None` for a program that cannot be measured alone, which is told.
+    fn new(dir: &Path, work: &Path, name: &str) -> Option<Bench> {
+        let mut source = dir.join(format!("{name}.bpf.c"));
+        if name == "empty" && !source.exists() {
+            source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bench/programs/empty.bpf.c");
+        }
         let raw = link(&compile(
             &source,
             &work.join(format!("{name}.raw.o")),
             &["-target", "bpf", "-mcpu=v3"],
-        ));
+        )?);
         let kern = link(&compile(
             &source,
             &work.join(format!("{name}.kern.o")),
             &["-target", "bpf", "-mcpu=v3", "-DKERN"],
-        ));
+        )?);
         let so = |flags: &[&str], tag: &str| {
             let all = [&["-shared", "-fPIC", "-DNATIVE"], flags].concat();
             compile(&source, &work.join(format!("{name}.{tag}.so")), &all)
         };
         let mut engines = vec![ring3(&raw, name)];
-        if raw.map_at.is_empty() {
-            engines.push(ring3_interp(&raw, name));
-        }
+        engines.push(ring3_interp(&raw, name));
         engines.extend(kernel(&kern, name));
-        if raw.map_at.is_empty() {
-            engines.push(native("native_o2", &so(&["-O2"], "o2"), name));
-            engines.push(native("native_o3m", &so(&["-O3", "-march=native"], "o3"), name));
-            engines.extend(rbpf(&raw, name, true));
-            engines.extend(rbpf(&raw, name, false));
-        }
+        engines.push(native("native_o2", &so(&["-O2"], "o2")?, name));
+        engines.push(native("native_o3m", &so(&["-O3", "-march=native"], "o3")?, name));
+        engines.extend(rbpf(&raw, name, true));
+        engines.extend(rbpf(&raw, name, false));
         for engine in &mut engines {
             calibrate(engine);
         }
-        let (compile_ns, slots) = compile_time(&raw, &array(&raw, name));
-        Bench { name: name.into(), engines, compile_ns, slots }
+        let (compile_ns, slots) = compile_time(&raw);
+        let call_free = name != "empty" && raw.insns.iter().all(|insn| insn.code != 0x85);
+        Some(Bench { name: name.into(), engines, compile_ns, slots, call_free })
     }
 
     fn round(&mut self) {
@@ -154,7 +144,7 @@ fn calibrate(engine: &mut Engine) {
     }
 }
 
-fn compile_time(linked: &Linked, env: &Array) -> (f64, usize) {
+fn compile_time(linked: &Linked) -> (f64, usize) {
     let insns = placed(linked);
     let mut times = Vec::new();
     for _ in 0..31 {
@@ -162,7 +152,7 @@ fn compile_time(linked: &Linked, env: &Array) -> (f64, usize) {
         for _ in 0..8 {
             let input = Input { insns: &insns, starts: &linked.starts };
             std::hint::black_box(
-                jit::machine_code(input, env, &Options::default()).expect("compiles"),
+                jit::machine_code(input, &NoMaps, &Options::default()).expect("compiles"),
             );
         }
         times.push((thread_ns() - start) / 8.0);
@@ -171,7 +161,7 @@ fn compile_time(linked: &Linked, env: &Array) -> (f64, usize) {
     (times[15], insns.len())
 }
 
-fn compile(source: &Path, out: &Path, flags: &[&str]) -> PathBuf {
+fn compile(source: &Path, out: &Path, flags: &[&str]) -> Option<PathBuf> {
     let status = Command::new("clang-19")
         .args(["-O2", "-w", "-c"].iter().take(if flags.contains(&"-shared") { 2 } else { 3 }))
         .args(flags)
@@ -180,10 +170,11 @@ fn compile(source: &Path, out: &Path, flags: &[&str]) -> PathBuf {
         .arg(out)
         .status()
         .expect("clang-19");
-    if !status.success() && !flags.contains(&"-shared") {
-        panic!("clang-19 on {}", source.display());
+    if !status.success() {
+        eprintln!("clang-19 refuses {} {}", flags.join(" "), source.display());
+        return None;
     }
-    out.into()
+    Some(out.into())
 }
 
 fn link(path: &Path) -> Linked {
@@ -197,15 +188,13 @@ fn link(path: &Path) -> Linked {
         bases.insert(s.index(), rodata.len() as u64);
         rodata.extend_from_slice(s.data().expect("data"));
     }
-    let (mut rodata_at, mut map_at) = (Vec::new(), Vec::new());
+    let mut rodata_at = Vec::new();
     for (at, relocation) in section.relocations() {
         let RelocationTarget::Symbol(index) = relocation.target() else { continue };
         let symbol = file.symbol_by_index(index).expect("a symbol");
         let slot = (at / 8) as usize;
         let home = symbol.section_index().expect("a section");
-        if file.section_by_index(home).is_ok_and(|s| s.name() == Ok(".maps")) {
-            map_at.push(slot);
-        } else if let Some(base) = bases.get(&home) {
+        if let Some(base) = bases.get(&home) {
             let low = insns[slot].imm as u32 as u64;
             rodata_at.push((slot, base + symbol.address() + low));
         } else if insns[slot].code == 0x85 && home == section.index() {
@@ -221,7 +210,7 @@ fn link(path: &Path) -> Linked {
     }
     starts.sort_unstable();
     starts.dedup();
-    Linked { insns, starts, rodata_at, rodata, map_at }
+    Linked { insns, starts, rodata_at, rodata }
 }
 
 /// Slots with addresses of a copy of the read-only data that lives for ever.
@@ -233,41 +222,16 @@ fn placed(linked: &Linked) -> Vec<Insn> {
         insns[slot].imm = address as u32 as i32;
         insns[slot + 1].imm = (address >> 32) as u32 as i32;
     }
-    for &slot in &linked.map_at {
-        insns[slot].imm = MAP as i32;
-    }
     insns
 }
 
-/// Where map loads point; never read.
-const MAP: u64 = 0x1000;
+/// Programs here call nothing.
+struct NoMaps;
 
-/// The map of a program, if it has one: 256 counters.
-struct Array(Option<ArrayMap>);
-
-impl Env for Array {
+impl Env for NoMaps {
     fn helper(&self, _: i32) -> Option<Target> {
-        extern "C" fn never() {
-            unreachable!("lookups are done in place");
-        }
-        Some(Target { addr: never as *const () as usize, args: 2, may_stop: false, tag: None })
+        None
     }
-
-    fn array(&self, map: u64) -> Option<ArrayMap> {
-        self.0.filter(|_| map == MAP)
-    }
-}
-
-fn array(linked: &Linked, name: &str) -> Array {
-    let per_cpu = name == "m_percpu";
-    let values: &'static mut [u64] = Box::leak(vec![0; 512].into());
-    let map = ArrayMap {
-        values: values.as_mut_ptr() as u64,
-        stride: if per_cpu { 16 } else { 8 },
-        len: 256,
-        cpu_stride: if per_cpu { 8 } else { 0 },
-    };
-    Array((!linked.map_at.is_empty()).then_some(map))
 }
 
 /// Packet bytes for a program.
@@ -322,7 +286,7 @@ fn engine(name: &'static str, run: Box<dyn FnMut(u64) -> (f64, u64)>) -> Engine 
 fn ring3(linked: &Linked, name: &str) -> Engine {
     let insns = placed(linked);
     let input = Input { insns: &insns, starts: &linked.starts };
-    let program = Program::new(input, &array(linked, name), &Options::default()).expect("compiles");
+    let program = Program::new(input, &NoMaps, &Options::default()).expect("compiles");
     if std::env::args().any(|a| a == "--dump") {
         dump(&program);
     }
@@ -470,17 +434,6 @@ fn kernel(linked: &Linked, name: &str) -> Option<Engine> {
             insns[slot + 1].imm = offset as i32;
         }
     }
-    if !linked.map_at.is_empty() {
-        const ARRAY: u64 = 2;
-        const PERCPU_ARRAY: u64 = 6;
-        let mut attr = [0u64; 18];
-        attr[0] = if name == "m_percpu" { PERCPU_ARRAY } else { ARRAY } | 4 << 32;
-        attr[1] = 8 | 256 << 32;
-        let fd = bpf(0, &mut attr);
-        for &slot in &linked.map_at {
-            insns[slot] = Insn::new(0x18, insns[slot].dst().0, 1, 0, fd as i32);
-        }
-    }
     let mut log = vec![0u8; 1 << 20];
     let mut attr = [0u64; 18];
     attr[0] = 6 | (insns.len() as u64) << 32;
@@ -548,6 +501,7 @@ struct Row {
     ns: Vec<(&'static str, f64)>,
     compile_ns: f64,
     slots: usize,
+    call_free: bool,
     differ: bool,
 }
 
@@ -571,10 +525,6 @@ impl Row {
     fn ratio(&self, engine: &str) -> f64 {
         self.get("ring3_jit") / self.get(engine)
     }
-
-    fn call_free(&self) -> bool {
-        CALL_FREE.contains(&self.name.as_str())
-    }
 }
 
 impl Summary {
@@ -595,6 +545,7 @@ impl Summary {
                 ns: bench.engines.iter().map(take).collect(),
                 compile_ns: bench.compile_ns,
                 slots: bench.slots,
+                call_free: bench.call_free,
                 differ: values.windows(2).any(|w| w[0] != w[1]),
             }
         };
@@ -603,13 +554,13 @@ impl Summary {
 
     /// Geometric mean of our time by `engine`'s, over the call-free programs.
     fn mean(&self, engine: &str) -> f64 {
-        let ratios = self.0.iter().filter(|r| r.call_free()).map(|r| r.ratio(engine).ln());
+        let ratios = self.0.iter().filter(|r| r.call_free).map(|r| r.ratio(engine).ln());
         let logs: Vec<f64> = ratios.filter(|l| !l.is_nan()).collect();
         (logs.iter().sum::<f64>() / logs.len() as f64).exp()
     }
 
     fn compile_ns(&self) -> f64 {
-        let rows = || self.0.iter().filter(|r| r.call_free());
+        let rows = || self.0.iter().filter(|r| r.call_free);
         rows().map(|r| r.compile_ns).sum::<f64>() / rows().map(|r| r.slots as f64).sum::<f64>()
     }
 

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use syscall::Linux;
+
+use super::{maps, programs as sources};
 
 /// Engines in the order of columns: key in the figures, heading.
 const ENGINES: &[(&str, &str)] = &[
@@ -16,15 +19,36 @@ const ENGINES: &[(&str, &str)] = &[
     ("rbpf_interp", "rbpf interp"),
 ];
 
-/// Figures of the programs in `dir`, measured by the JIT's own benchmark: engines in turns, the
-/// median of 15 rounds of thread CPU time.
-pub fn run(root: &Path, dir: &Path) -> Result<Value, String> {
+/// Figures of the programs in `dir`: engines in turns, the median of 15 rounds.
+///
+/// Programs without maps are measured alone by the JIT's own benchmark (thread CPU time); those
+/// with maps or tail calls as a whole system runs them, by test runs behind both doors.
+pub fn run(root: &Path, dir: &Path, linux: Option<&Linux>) -> Result<Value, String> {
+    let (objects, failed) = sources::objects(dir)?;
+    let (system, alone): (Vec<_>, Vec<_>) =
+        objects.iter().partition(|(_, object)| maps::needs_system(object));
+    let names: Vec<&str> = alone.iter().map(|(name, _)| name.as_str()).collect();
+    let mut figures = run_alone(root, dir, &names)?;
+    let system = system.iter().map(|(name, object)| (name.as_str(), object));
+    let rows = maps::run(system, linux)?;
+    let whole = rows.iter().map(|row| {
+        json!({ "name": row.name, "ns": { "ring3_jit": row.ring3, "kernel_jit": row.kernel } })
+    });
+    if let Some(all) = figures["programs"].as_array_mut() {
+        all.extend(whole);
+    }
+    figures["failed"] = failed.into();
+    Ok(figures)
+}
+
+fn run_alone(root: &Path, dir: &Path, names: &[&str]) -> Result<Value, String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let words = ["run", "--quiet", "--release", "-p", "ring3-jit", "--example", "bench", "--"];
     let out = Command::new(cargo)
         .args(words)
         .args(["--json", "--dir"])
         .arg(dir)
+        .args(names)
         .current_dir(root)
         .stderr(std::process::Stdio::inherit())
         .output()

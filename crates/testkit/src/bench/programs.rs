@@ -46,6 +46,25 @@ pub fn compile(dir: &Path, name: &str, flavour: Flavour) -> Result<Vec<u8>, Stri
     Err(format!("{}: {}", source.display(), String::from_utf8_lossy(&output.stderr)))
 }
 
+/// The programs of `dir` compiled for Linux; one that cannot be is told on standard error and
+/// counted.
+pub fn objects(dir: &Path) -> Result<(Vec<(String, ring3::Object)>, usize), String> {
+    let (mut objects, mut failed) = (Vec::new(), 0);
+    for name in names(dir)? {
+        let object = compile(dir, &name, Flavour::Kernel).and_then(|bytes| {
+            ring3::Object::parse(&name, &bytes).map_err(|e| format!("{name}: {e}"))
+        });
+        match object {
+            Ok(object) => objects.push((name, object)),
+            Err(why) => {
+                eprintln!("{why}");
+                failed += 1;
+            }
+        }
+    }
+    Ok((objects, failed))
+}
+
 /// The packet that every benchmark runs on: bytes without a pattern, the same each time.
 pub fn packet() -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;

@@ -122,25 +122,37 @@ fn bench_jit(args: &Args) -> Result<(Value, String), String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let dir = args.dir.clone().unwrap_or_else(programs::folder);
     let dir = dir.canonicalize().map_err(|e| format!("{}: {e}", dir.display()))?;
-    let figures = jit::run(&root, &dir)?;
+    let linux = Linux::probe();
+    if let Err(errno) = &linux {
+        eprintln!("skipped: Linux's column: no bpf(2) here ({errno})");
+    }
+    let figures = jit::run(&root, &dir, linux.as_ref().ok())?;
     if args.dir.is_none() {
         let chart = root.join("docs/bench-jit.svg");
         std::fs::write(&chart, jit::chart(&figures))
             .map_err(|e| format!("{}: {e}", chart.display()))?;
     }
     let table = jit::table(&figures);
-    Ok((figures, table))
+    match figures["failed"].as_u64() {
+        Some(1..) => Err(format!("{table}not every program could be measured")),
+        _ => Ok((figures, table)),
+    }
 }
 
 fn bench_maps(args: &Args) -> Result<(Value, String), String> {
-    let linux = match Linux::probe() {
-        Ok(linux) => linux,
-        Err(errno) => return Ok((Value::Null, format!("skipped: no bpf(2) here ({errno})\n"))),
-    };
-    let rows = maps::run(&args.dir.clone().unwrap_or_else(programs::folder), &linux)?;
+    let linux = Linux::probe();
+    if let Err(errno) = &linux {
+        eprintln!("skipped: Linux's column: no bpf(2) here ({errno})");
+    }
+    let (objects, _) = programs::objects(&args.dir.clone().unwrap_or_else(programs::folder))?;
+    let system = objects.iter().filter(|(_, object)| maps::needs_system(object));
+    let rows =
+        maps::run(system.map(|(name, object)| (name.as_str(), object)), linux.as_ref().ok())?;
     let mut table = format!("{:<12}{:>12}{:>12}{:>8}\n", "", "ring3 ns", "kernel ns", "ratio");
+    let cell = |value: Option<f64>, digits| value.map_or("-".into(), |v| format!("{v:.digits$}"));
     for r in &rows {
-        table += &format!("{:<12}{:>12.0}{:>12.0}{:>8.2}\n", r.name, r.ring3, r.kernel, r.ratio);
+        let (kernel, ratio) = (cell(r.kernel, 0), cell(r.ratio, 2));
+        table += &format!("{:<12}{:>12.0}{kernel:>12}{ratio:>8}\n", r.name, r.ring3);
     }
     Ok((json!({ "programs": rows }), table))
 }
