@@ -6,7 +6,8 @@ use common::{COUNT, map, runtime, xdp};
 use daemon::{COMMANDS, Server};
 use runtime::Limits;
 use runtime::door::{
-    Bpf, BtfLoad, Fd, LogRequest, MapCreate, ObjKind, ProgAttach, ProgInfo, ProgLoad, TestRun,
+    AttachTo, Bpf, BtfLoad, DeviceAdd, Fd, LinkCreate, LogRequest, MapCreate, ObjKind, ProgAttach,
+    ProgInfo, ProgLoad, ProgQuery, TestRun,
 };
 use uapi::{MapDef, MapType};
 
@@ -97,12 +98,53 @@ fn without_addresses(info: ProgInfo) -> ProgInfo {
     }
 }
 
+/// Takes the line that tells how long it took out of a log.
+fn timeless(log: &mut String, size: &mut u32) {
+    let Some(at) = log.find("verification time ") else { return };
+    let end = log[at..].find('\n').map_or(log.len(), |end| at + end + 1);
+    log.replace_range(at..end, "");
+    *size -= (end - at) as u32;
+}
+
+/// Links, lists and interfaces.
+fn attached(door: &dyn Bpf, a: &mut Answers, prog: Fd) {
+    let dev = |name: &str| DeviceAdd { name: name.into(), ..DeviceAdd::default() };
+    let ifindex = a.say("device", door.device_add(&dev("d0"))).expect("a device");
+    let _ = a.say("device again", door.device_add(&dev("d0")));
+    let _ = a.say("xdp", door.xdp_set(ifindex, Some(prog), 0));
+    let _ = a.say("devices", door.devices());
+    let _ = a.say("xdp off", door.xdp_set(ifindex, None, 0));
+    let to = AttachTo::Device { ifindex };
+    let req = LinkCreate { prog, attach_type: 37, to: to.clone(), ..LinkCreate::default() };
+    let link = a.say("link", door.link_create(&req)).expect("a link");
+    let _ = a.say("link again", door.link_create(&req));
+    let _ = a.say("link info", (door.link_info(link), door.kind(link)));
+    let _ = a.say("link id", (door.next_id(ObjKind::Link, 0), door.next_id(ObjKind::Link, 1)));
+    let _ = a.say("link update", door.link_update(link, prog, None, 0));
+    let _ = a.say("link update", door.link_update(link, prog, None, 64));
+    let _ = a.say("link detach", (door.link_detach(link), door.link_info(link)));
+    let query = ProgQuery { attach_type: 46, flags: 0, to };
+    let _ = a.say("query", (door.prog_query(&query), door.prog_query(&ProgQuery::default())));
+    let _ = a.say("tracepoint", door.raw_tracepoint_open(Some("sys_enter"), prog));
+    let _ = a.say("iterator", door.iter_read(link));
+    let detach = ProgAttach { prog: Some(prog), attach_type: 46, ..ProgAttach::default() };
+    let _ = a.say("detach", door.prog_detach(&detach));
+    let _ = a.say("groups", door.cgroups());
+    let _ = a.say("device gone", (door.device_del("d0"), door.device_del("d0")));
+}
+
 fn programs(door: &dyn Bpf, a: &mut Answers) {
     let counts = door.map_create(&map(MapType::Array, 1)).expect("map");
     let load = |req: &ProgLoad| {
         let mut loaded = door.prog_load(req);
-        if let Ok(Some(stats)) = loaded.as_mut().map(|l| l.stats.as_mut()) {
-            stats.time = Default::default();
+        match &mut loaded {
+            Ok(loaded) => {
+                if let Some(stats) = &mut loaded.stats {
+                    stats.time = Default::default();
+                }
+                timeless(&mut loaded.log, &mut loaded.log_true_size);
+            }
+            Err(error) => timeless(&mut error.log, &mut error.log_true_size),
         }
         loaded
     };
@@ -147,6 +189,7 @@ fn programs(door: &dyn Bpf, a: &mut Answers) {
     let _ = a
         .say("attach", door.prog_attach(&ProgAttach { prog: Some(prog), ..ProgAttach::default() }));
     let _ = a.say("link", (door.link_info(prog), door.link_detach(prog)));
+    attached(door, a, prog);
     for path in ["/sys/fs/bpf/p", "/sys/fs/bpf/p", "/sys/fs/bpf/p/q", "", "/sys/fs/bpf/d/e/p"] {
         let _ = a.say(path, door.obj_pin(prog, path));
     }
