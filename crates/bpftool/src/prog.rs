@@ -93,10 +93,28 @@ pub(crate) fn tracelog(ctx: &Ctx<'_>, words: Words<'_>) -> Done {
             None => Err(Fail::new("could not open trace pipe (is tracefs mounted?)")),
         };
     }
+    if ctx.target() == Target::Daemon && ctx.is_live() {
+        return follow(ctx);
+    }
     let lines = ctx.door()?.take_trace();
     let lines = lines.map_err(|errno| Fail::of("could not open trace pipe", errno))?;
     let text: String = lines.into_iter().flat_map(|line| [line, "\n".into()]).collect();
     ctx.stream(&mut Cursor::new(text))
+}
+
+/// Time that a daemon waits for a line before it says that there is none.
+const WAIT_MS: u32 = 250;
+
+/// Lines of others' programs as they come, until somebody interrupts.
+fn follow(ctx: &Ctx<'_>) -> Done {
+    loop {
+        let lines = ctx.door()?.wait_trace(WAIT_MS);
+        let lines = lines.map_err(|errno| Fail::of("failed to read from trace pipe", errno))?;
+        let text: String = lines.into_iter().flat_map(|line| [line, "\n".into()]).collect();
+        if !text.is_empty() && !ctx.pass_on(text.as_bytes())? {
+            return Ok(Answer::none());
+        }
+    }
 }
 
 /// `prog profile PROG METRIC…`: hardware counters, which nobody here has.

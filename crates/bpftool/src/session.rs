@@ -150,6 +150,22 @@ impl<'a> Ctx<'a> {
         Ok(bytes)
     }
 
+    /// Whether endless output is seen at once.
+    pub(crate) fn is_live(&self) -> bool {
+        self.session.live.borrow().is_some()
+    }
+
+    /// Writes a piece of endless output at once; false when nobody reads any more.
+    pub(crate) fn pass_on(&self, bytes: &[u8]) -> Result<bool, Fail> {
+        let mut live = self.session.live.borrow_mut();
+        let Some(live) = live.as_mut() else { return Ok(false) };
+        match live.write_all(bytes).and_then(|()| live.flush()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(Fail::new(strerror(crate::fail::io_errno(&error)))),
+        }
+    }
+
     /// Copies what never ends to where it is seen at once.
     pub(crate) fn stream(&self, from: &mut dyn Read) -> Done {
         let mut live = self.session.live.borrow_mut();

@@ -148,3 +148,31 @@ fn folders_and_pins_have_names() {
     assert!(message.contains("No such file or directory"), "{message}");
     assert_eq!(ok(&user.ring3(&["fs", "cat", "-n", "trace_pipe"])), "");
 }
+
+#[test]
+fn the_trace_is_followed_while_others_run_programs() {
+    use std::io::{BufRead, BufReader};
+    let user = User::new();
+    let object = user.dir.path().join("hello.o");
+    let object = object.to_str().expect("a path");
+    let compiled = user.ring3(&["compile", "hello.bpf.c", "-o", object]);
+    if !compiled.status.success() {
+        eprintln!("skipped: {}", text(&compiled.stderr));
+        return;
+    }
+    let packet = user.dir.path().join("packet");
+    fs::write(&packet, [0; 64]).expect("written");
+    let packet = packet.to_str().expect("a path");
+    ok(&user.ring3(&["prog", "load", object, "/sys/fs/bpf/hello"]));
+    let run = ["prog", "run", "pinned", "/sys/fs/bpf/hello", "data_in", packet];
+    let follower = ["prog", "tracelog"];
+    let mut child = user.command(&follower).stdout(Stdio::piped()).spawn().expect("starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    for _ in 0..2 {
+        ok(&user.ring3(&run));
+        let line = lines.next().expect("a line").expect("text");
+        assert!(line.contains("bpf_trace_printk: "), "{line}");
+    }
+    child.kill().expect("it followed until now");
+    child.wait().expect("it ended");
+}

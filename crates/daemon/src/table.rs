@@ -217,6 +217,7 @@ commands! {
     43 device_del(name: plain(&str)) -> (), Errno;
     44 devices() -> Vec<DeviceInfo>, Errno;
     45 cgroups() -> Vec<String>, Errno;
+    46 wait_trace(millis: plain(u32)) -> Vec<String>, Errno;
 }
 
 /// An answer that only says why not, readable as that of any command.

@@ -470,6 +470,11 @@ pub trait Bpf: Send + Sync {
     fn take_trace(&self) -> Result<Vec<String>, Errno> {
         Err(Errno::EOPNOTSUPP)
     }
+    /// The same, waiting up to `millis` milliseconds (at most 1000) where there is none yet.
+    fn wait_trace(&self, millis: u32) -> Result<Vec<String>, Errno> {
+        let _ = millis;
+        self.take_trace()
+    }
     /// Number of the type of the programs in a program array, and whether they are compiled; `None`
     /// before the first one.
     fn map_owner(&self, _map: Fd) -> Result<Option<(u32, bool)>, Errno> {

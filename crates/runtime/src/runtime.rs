@@ -31,6 +31,9 @@ use crate::runner::Runner;
 use crate::test_run::test_run;
 use crate::trace::TraceSink;
 
+/// Longest wait for a printed line, in milliseconds.
+const MAX_WAIT_MS: u32 = 1000;
+
 /// Numbers of host helpers start here; Linux's own end far below.
 pub const HOST_HELPER_BASE: u32 = 4096;
 
@@ -470,6 +473,12 @@ impl Bpf for Runtime {
 
     fn take_trace(&self) -> Result<Vec<String>, Errno> {
         Ok(Runtime::take_trace(self))
+    }
+
+    fn wait_trace(&self, millis: u32) -> Result<Vec<String>, Errno> {
+        // A caller that asks again loses nothing by a bound, and a thread is not held for ever.
+        let millis = millis.min(MAX_WAIT_MS);
+        Ok(self.core.trace.take_within(std::time::Duration::from_millis(millis.into())))
     }
 
     fn map_owner(&self, map: Fd) -> Result<Option<(u32, bool)>, Errno> {

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write;
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::task::Task;
 
@@ -17,6 +18,7 @@ pub type TraceSink = Box<dyn FnMut(&str) + Send>;
 #[derive(Default)]
 pub(crate) struct TracePipe {
     inner: Mutex<Inner>,
+    written: Condvar,
 }
 
 #[derive(Default)]
@@ -39,10 +41,21 @@ impl TracePipe {
             inner.lines.pop_front();
         }
         inner.lines.push_back(line);
+        drop(inner);
+        self.written.notify_one();
     }
 
     pub(crate) fn take(&self) -> Vec<String> {
         self.inner.lock().lines.drain(..).collect()
+    }
+
+    /// What is there, or what comes first within `time`.
+    pub(crate) fn take_within(&self, time: Duration) -> Vec<String> {
+        let mut inner = self.inner.lock();
+        if inner.lines.is_empty() {
+            self.written.wait_for(&mut inner, time);
+        }
+        inner.lines.drain(..).collect()
     }
 }
 

@@ -1,7 +1,6 @@
 //! `ring3 fs`: the names of pinned objects.
 
 use std::io::Write;
-use std::time::Duration;
 
 use daemon::{Bpf, Errno, FsEntry, ObjKind};
 
@@ -14,8 +13,8 @@ const MOUNT: &str = "/sys/fs/bpf";
 /// The names of what programs print.
 const TRACE_PIPES: [&str; 3] =
     ["trace_pipe", "/sys/kernel/tracing/trace_pipe", "/sys/kernel/debug/tracing/trace_pipe"];
-/// Time between two looks at the trace pipe.
-const LOOK: Duration = Duration::from_millis(20);
+/// Time that the daemon waits for a line before it says that there is none.
+const WAIT_MS: u32 = 250;
 
 pub(crate) fn fs(verb: &FsVerb, out: &mut dyn Write) -> Result<(), Failure> {
     let door = connect()?;
@@ -117,16 +116,14 @@ fn read(door: &dyn Bpf, path: &str) -> Result<Vec<u8>, Errno> {
 
 fn follow(door: &dyn Bpf, file: &str, now: bool, out: &mut dyn Write) -> Result<(), Failure> {
     loop {
-        let lines = door.take_trace().map_err(|errno| failure(file, errno))?;
+        let lines = if now { door.take_trace() } else { door.wait_trace(WAIT_MS) };
+        let lines = lines.map_err(|errno| failure(file, errno))?;
         for line in &lines {
             writeln!(out, "{line}")?;
         }
         out.flush()?;
         if now {
             return Ok(());
-        }
-        if lines.is_empty() {
-            std::thread::sleep(LOOK);
         }
     }
 }
