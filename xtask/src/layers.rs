@@ -35,14 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ring3-syscall", &["ring3-isa", "ring3-uapi", "ring3-verifier", "ring3-runtime"]),
     (
         "ring3-daemon",
-        &[
-            "ring3-isa",
-            "ring3-uapi",
-            "ring3-btf",
-            "ring3-verifier",
-            "ring3-runtime",
-            "ring3-hooks",
-        ],
+        &["ring3-isa", "ring3-uapi", "ring3-btf", "ring3-verifier", "ring3-runtime", "ring3-hooks"],
     ),
     (
         "ring3",
