@@ -47,7 +47,11 @@ impl Refs {
 
     /// The object of an element.
     pub fn get(&self, key: &[u8]) -> Option<Held> {
-        self.live.read().get(&self.stored(key)).cloned()
+        // Without the copy that `stored` makes: programs ask here at each tail call.
+        if self.by_index() {
+            return self.live.read().get(&index(key).to_be_bytes()[..]).cloned();
+        }
+        self.live.read().get(key).cloned()
     }
 
     /// What an update of this element is refused with before its object is looked at.
