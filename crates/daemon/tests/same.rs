@@ -185,7 +185,7 @@ fn programs(door: &dyn Bpf, a: &mut Answers) {
     if let Ok(btf) = btf {
         let _ = a.say("btf info", door.btf_info(btf.fd));
     }
-    let _ = a.say("trace", door.take_trace());
+    let _ = a.say("trace", (door.take_trace(), door.wait_trace(1)));
     let _ = a
         .say("attach", door.prog_attach(&ProgAttach { prog: Some(prog), ..ProgAttach::default() }));
     let _ = a.say("link", (door.link_info(prog), door.link_detach(prog)));
