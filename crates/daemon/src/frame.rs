@@ -36,6 +36,11 @@ impl Outgoing {
         self.bytes.len() - HEAD <= MAX_FRAME
     }
 
+    /// What follows the length.
+    pub(crate) fn frame(&self) -> &[u8] {
+        self.bytes.get(HEAD..).unwrap_or_default()
+    }
+
     /// Sends the frame in one write.
     pub(crate) fn send(&mut self, to: &mut impl Write) -> io::Result<()> {
         let len = (self.bytes.len() - HEAD) as u32;

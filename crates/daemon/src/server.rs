@@ -14,7 +14,7 @@ use uapi::Errno;
 
 use crate::client::{Greeting, MAGIC, Welcome};
 use crate::frame::{Incoming, Outgoing, Received, VERSION};
-use crate::table::{STATUS, STOP, Status, TEST_RUN, dispatch, put_failure};
+use crate::table::{COMMANDS, STATUS, STOP, Status, TEST_RUN, dispatch, put_failure};
 use crate::wire::{Reader, Wire};
 
 /// Connections at a time.
@@ -149,12 +149,28 @@ impl Conversation<'_> {
                 }
                 Received::End => return Ok(false),
             };
+            let op = request.first().copied().unwrap_or(STOP);
             let stop = self.command(request);
-            self.out.send(&mut self.stream)?;
+            if let Err(error) = self.out.send(&mut self.stream) {
+                self.give_back(op);
+                return Err(error);
+            }
             if stop {
                 self.shared.stopping.store(true, SeqCst);
                 return Ok(true);
             }
+        }
+    }
+
+    /// What a client that is gone did not read of the trace, others shall.
+    fn give_back(&self, op: u8) {
+        let trace = ["take_trace", "wait_trace"];
+        if !COMMANDS.iter().any(|(number, name)| *number == op && trace.contains(name)) {
+            return;
+        }
+        let answer = Reader::new(self.out.frame()).take::<Result<Vec<String>, Errno>>();
+        if let Ok(Ok(lines)) = answer {
+            self.door.give_back_trace(lines);
         }
     }
 

@@ -103,6 +103,11 @@ impl Runtime {
         self.core.trace.take()
     }
 
+    /// Lines taken and not read by anyone: they come first again.
+    pub fn give_back_trace(&self, lines: Vec<String>) {
+        self.core.trace.give_back(lines);
+    }
+
     /// Sends each printed line to `sink` from now on, or back to the buffer.
     pub fn set_trace_sink(&self, sink: Option<TraceSink>) {
         self.core.trace.set_sink(sink);

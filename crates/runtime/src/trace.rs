@@ -49,6 +49,18 @@ impl TracePipe {
         self.inner.lock().lines.drain(..).collect()
     }
 
+    /// Lines that were taken and not read: they come first again, as far as there is room.
+    pub(crate) fn give_back(&self, lines: Vec<String>) {
+        let mut inner = self.inner.lock();
+        for line in lines.into_iter().rev() {
+            if inner.lines.len() < MAX_LINES {
+                inner.lines.push_front(line);
+            }
+        }
+        drop(inner);
+        self.written.notify_one();
+    }
+
     /// What is there, or what comes first within `time`.
     pub(crate) fn take_within(&self, time: Duration) -> Vec<String> {
         let mut inner = self.inner.lock();
@@ -74,6 +86,18 @@ pub(crate) fn line(task: &Task, cpu: u32, flags: &str, ns: u64, text: &str) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_read_comes_first_again() {
+        let pipe = TracePipe::default();
+        for line in ["one", "two"] {
+            pipe.write(line.into());
+        }
+        let taken = pipe.take();
+        pipe.write("three".into());
+        pipe.give_back(taken);
+        assert_eq!(pipe.take(), ["one", "two", "three"]);
+    }
 
     #[test]
     fn a_line_looks_like_linux_s() {
