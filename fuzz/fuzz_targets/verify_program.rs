@@ -30,6 +30,7 @@ fuzz_target!(|data: &[u8]| {
         ..Program::default()
     };
     let world = World { maps: maps(), ..World::default() };
-    let log = LogOptions { level: u32::from(kind >> 7), capacity: 1 << 16 };
+    let level = u32::from(kind >> 7);
+    let log = LogOptions { level, capacity: 1 << 16, ..LogOptions::default() };
     let _ = verifier::verify(&program, &world, &Policy::default(), &log);
 });
