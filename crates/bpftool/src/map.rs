@@ -1,5 +1,6 @@
 //! `map …`.
 
+mod contents;
 mod create;
 mod dump;
 mod element;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use uapi::Errno;
 
+use crate::eager;
 use crate::error::Error;
 use crate::frame::{Incoming, Outgoing, Received, VERSION};
 use crate::table::{STATUS, STOP, Status};
@@ -156,6 +157,7 @@ fn ask<'a>(
 ) -> io::Result<&'a [u8]> {
     out.send(stream)?;
     stream.flush()?;
+    eager::look(&*stream);
     match come.receive(stream)? {
         Received::Frame(bytes) => Ok(bytes),
         Received::TooLong => Err(io::ErrorKind::InvalidData.into()),

@@ -8,6 +8,7 @@
 
 mod client;
 mod control;
+mod eager;
 mod error;
 mod frame;
 mod place;

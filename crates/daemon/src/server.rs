@@ -13,6 +13,7 @@ use rustix::net::{Shutdown, shutdown, sockopt};
 use uapi::Errno;
 
 use crate::client::{Greeting, MAGIC, Welcome};
+use crate::eager;
 use crate::frame::{Incoming, Outgoing, Received, VERSION};
 use crate::table::{COMMANDS, STATUS, STOP, Status, TEST_RUN, dispatch, put_failure};
 use crate::wire::{Reader, Wire};
@@ -140,6 +141,7 @@ impl Conversation<'_> {
             return Ok(false);
         }
         loop {
+            eager::look(&self.stream);
             let request = match come.receive(&mut self.stream)? {
                 Received::Frame(bytes) => bytes,
                 Received::TooLong => {

@@ -1,12 +1,12 @@
 //! `map dump`.
 
 use btf::print::{Form, JsonText};
-use runtime::door::Fd;
-use uapi::{Errno, MapType};
+use uapi::Errno;
 
+use super::contents::{self, Element};
 use super::entry::Shape;
 use super::show::{header, header_json};
-use super::{holds_maps, wrong_use};
+use super::wrong_use;
 use crate::answer::{Answer, Done, Show};
 use crate::fail::{Fail, strerror};
 use crate::prog::string;
@@ -27,8 +27,9 @@ pub(crate) fn dump(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
     let mut end = None;
     for fd in &fds {
         let info = handle::map_info(ctx, *fd)?;
-        let (contents, why) = contents(ctx, *fd, Shape::new(ctx, info)?)?;
-        maps.push(contents);
+        let shape = Shape::new(ctx, info)?;
+        let (elements, why) = contents::read(ctx.door()?, *fd, &shape.info.def);
+        maps.push(Contents { shape, elements });
         if let Some(errno) = why {
             end = Some(Fail::silent(-errno.0));
             break;
@@ -36,38 +37,6 @@ pub(crate) fn dump(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
     }
     Ok(Answer::data(Dump { maps }).ends(end))
 }
-
-/// Reads every element; why it ended, if not for want of keys.
-fn contents(ctx: &Ctx<'_>, fd: Fd, shape: Shape) -> Result<(Contents, Option<Errno>), Fail> {
-    let door = ctx.door()?;
-    let def = &shape.info.def;
-    let mut key = vec![0; def.key_size as usize];
-    let mut next = key.clone();
-    let mut value = vec![0; door.user_value_size(def)];
-    let quiet = holds_maps(def.map_type) || def.map_type == MapType::ProgArray;
-    let mut elements = Vec::new();
-    let mut first = true;
-    let end = loop {
-        let from = (!first).then_some(key.as_slice());
-        match door.map_next_key(fd, from, &mut next) {
-            Ok(()) => {}
-            Err(Errno::ENOENT) => break None,
-            Err(errno) => break Some(errno),
-        }
-        first = false;
-        std::mem::swap(&mut key, &mut next);
-        match door.map_lookup(fd, &key, &mut value, 0) {
-            Ok(()) => elements.push((key.clone(), Ok(value.clone()))),
-            // An empty slot is no element.
-            Err(_) if quiet => {}
-            Err(errno) => elements.push((key.clone(), Err(errno))),
-        }
-    };
-    Ok((Contents { shape, elements }, end))
-}
-
-/// A key, and its value or why it cannot be read.
-type Element = (Vec<u8>, Result<Vec<u8>, Errno>);
 
 struct Contents {
     shape: Shape,

@@ -1,6 +1,7 @@
 //! Measurements: every figure is a ratio between things that were run in turns in one process.
 
 pub mod clock;
+pub mod daemon;
 pub mod hooks;
 pub mod interp;
 pub mod jit;

@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 
 use serde_json::{Value, json};
 use syscall::Linux;
-use testkit::bench::{hooks, interp, jit, loader, maps, packets, programs, verifier};
+use testkit::bench::{daemon, hooks, interp, jit, loader, maps, packets, programs, verifier};
 
 struct Args {
     name: Option<String>,
@@ -17,6 +17,7 @@ struct Args {
 type Bench = fn(&Args) -> Result<(Value, String), String>;
 
 const BENCHES: &[(&str, Bench)] = &[
+    ("daemon", bench_daemon),
     ("hooks", bench_hooks),
     ("interp", bench_interp),
     ("jit", bench_jit),
@@ -74,6 +75,26 @@ fn run(args: &Args) -> Result<(), String> {
         println!("{}", serde_json::to_string_pretty(&figures).map_err(|e| e.to_string())?);
     }
     Ok(())
+}
+
+fn bench_daemon(_: &Args) -> Result<(Value, String), String> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let ring3 = build_command(&root)?;
+    let work = std::env::temp_dir().join(format!("ring3-bench-daemon-{}", std::process::id()));
+    std::fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
+    let result = daemon::run(&ring3, &work, Linux::probe().ok().as_ref());
+    let _ = std::fs::remove_dir_all(&work);
+    let f = result?;
+    let beside = match (f.bpftool_dump_ms, f.dump_ratio) {
+        (Some(ms), Some(ratio)) => format!("; bpftool on the kernel {ms:.0} ms, ratio {ratio:.2}"),
+        _ => "; skipped: bpftool on the kernel (no bpf(2) or no bpftool here)".into(),
+    };
+    let table = format!(
+        "map lookup, whole process {:.1} ms; update through the socket {:.1} us, as a line of a \
+         batch file {:.1} us\nmap dump -j of {} elements {:.0} ms{beside}\n",
+        f.lookup_ms, f.update_us, f.batch_line_us, f.elements, f.dump_ms
+    );
+    Ok((json!(f), table))
 }
 
 fn bench_hooks(_: &Args) -> Result<(Value, String), String> {
