@@ -26,6 +26,12 @@ pub trait Process {
     fn signal(&self, signal: u32, thread: bool) -> Result<(), Errno>;
     /// Makes the function that the event is at return this value instead of running.
     fn override_return(&self, value: u64);
+    /// The result so far of the call that the event decides on (`bpf_get_retval`).
+    fn retval(&self) -> i32 {
+        0
+    }
+    /// Makes it another one (`bpf_set_retval`).
+    fn set_retval(&self, _value: i32) {}
     /// Writes to the file that the event is a reading of; EINVAL if it is none.
     fn seq_write(&self, _bytes: &[u8]) -> Result<(), Errno> {
         Err(Errno::EINVAL)

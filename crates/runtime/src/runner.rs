@@ -27,6 +27,8 @@ pub struct Runner {
     xdp: CtxCell<XdpBuff>,
     /// Contexts of events, behind one word.
     record: Option<Slab>,
+    /// Contexts that programs write.
+    writable: Option<Slab>,
 }
 
 /// Bytes of the largest context of an event, with the word before it.
@@ -39,6 +41,7 @@ impl Runner {
             ready: Ready::new(core, prog),
             xdp: CtxCell::new(XdpBuff::default()),
             record: None,
+            writable: None,
         }
     }
 
@@ -81,6 +84,40 @@ impl Runner {
         self.ready.task.pid = event.pid;
         self.ready.task.tgid = event.tgid;
         self.ready.run_on(Ctx::Flat(region), start + WORD as u64, Some(event))
+    }
+
+    /// Runs a program on a context that it may write, with what the context points to behind it.
+    ///
+    /// Each of `pointers` is a word of `memory` and what it points to, both as offsets.
+    pub fn run_writable(
+        &mut self,
+        memory: &mut [u8],
+        pointers: &[(usize, usize)],
+        event: &Event<'_>,
+    ) -> Result<u64, Trap> {
+        let none = |_| Trap::here(TrapKind::Helper("no memory for a context"));
+        let slab = match self.writable.take() {
+            Some(slab) if slab.len() >= memory.len() => slab,
+            _ => Slab::new(memory.len().next_multiple_of(RECORD)).map_err(none)?,
+        };
+        let slab = self.writable.insert(slab);
+        slab.write(0, View::from(&*memory));
+        let start = slab.addr(0);
+        for &(at, to) in pointers {
+            let inside = at.checked_add(WORD).is_some_and(|end| end <= memory.len());
+            if !inside || to > memory.len() {
+                return Err(Trap::here(TrapKind::Helper("a pointer outside of its context")));
+            }
+            slab.write(at, View::from((start + to as u64).to_ne_bytes().as_slice()));
+        }
+        let region = Region { start, end: start + memory.len() as u64, writable: true };
+        self.ready.task.pid = event.pid;
+        self.ready.task.tgid = event.tgid;
+        let ret = self.ready.run_on(Ctx::Flat(region), start, Some(event));
+        if let Some(slab) = &self.writable {
+            slab.read(0, memory);
+        }
+        ret
     }
 
     /// Runs an XDP program on a packet, which it may change; the value is its verdict.

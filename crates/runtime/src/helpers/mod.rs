@@ -188,6 +188,8 @@ const LIST: &[(u32, &str, Body)] = &[
     (183, "bpf_get_func_arg", process::func_arg),
     (184, "bpf_get_func_ret", process::func_ret),
     (185, "bpf_get_func_arg_cnt", process::func_arg_cnt),
+    (186, "bpf_get_retval", process::retval),
+    (187, "bpf_set_retval", process::set_retval),
     (188, "bpf_xdp_get_buff_len", packet::buff_len),
     (189, "bpf_xdp_load_bytes", packet::load_bytes),
     (190, "bpf_xdp_store_bytes", packet::store_bytes),

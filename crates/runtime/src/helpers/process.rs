@@ -34,6 +34,17 @@ pub(super) fn regs(c: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
     Ok(c.run.event.map_or(0, |event| event.process.regs()))
 }
 
+pub(super) fn retval(c: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
+    Ok(c.run.event.map_or(0, |event| event.process.retval() as i64 as u64))
+}
+
+pub(super) fn set_retval(c: &mut Call<'_, '_>, [value, ..]: [u64; 5]) -> Result<u64, Trap> {
+    if let Some(event) = c.run.event {
+        event.process.set_retval(value as i32);
+    }
+    Ok(0)
+}
+
 const SKIP: u64 = 0xff;
 const USER_STACK: u64 = 1 << 8;
 const BUILD_ID: u64 = 1 << 11;
