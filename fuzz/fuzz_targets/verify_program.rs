@@ -14,6 +14,7 @@ fn maps() -> Vec<MapInfo> {
         fd: fd as i32 + 1,
         def: MapDef::new(kind, key, 16, 4),
         btf: None,
+        inner_btf: None,
         frozen: false,
         value: None,
     };

@@ -26,6 +26,7 @@ mod blob;
 pub mod c;
 mod error;
 mod ext;
+pub mod fields;
 mod kind;
 mod names;
 pub mod print;

@@ -77,6 +77,7 @@ impl Verifier {
             fd,
             def: map.def.clone(),
             btf: spec.btf.clone(),
+            inner_btf: spec.btf.clone(),
             frozen: map.frozen,
             value: frozen_value(map),
         });

@@ -219,6 +219,7 @@ fn map_info(fd: i32, map: &MapObj) -> verifier::MapInfo {
         fd,
         def: map.map.def().clone(),
         btf: map.btf.as_ref().map(|b| b.btf.clone()),
+        inner_btf: map.inner.as_ref().and_then(|i| i.btf.as_ref()).map(|b| b.btf.clone()),
         frozen,
         value: if constant { constant_value(map) } else { None },
     }

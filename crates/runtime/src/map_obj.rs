@@ -3,23 +3,35 @@
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock, Weak};
 
+use btf::fields::Record;
 use maps::Map;
 use parking_lot::Mutex;
 use uapi::{Errno, MapType, ProgType};
 
 use crate::btf_obj::BtfObj;
 use crate::limits::Charge;
+use crate::map_types::Fields;
 
 /// A map object.
 pub(crate) struct MapObj {
     pub(crate) id: u32,
     pub(crate) map: Map,
     pub(crate) btf: Option<Arc<BtfObj>>,
+    /// Special fields of its values.
+    pub(crate) fields: Fields,
+    /// Both of the maps that are its values.
+    pub(crate) inner: Option<Box<InnerTypes>>,
     /// What the programs of a program array are like; the first one decides.
     pub(crate) owner: OnceLock<ProgType>,
     user: Mutex<Weak<User>>,
     perf: Mutex<Perf>,
     _charge: Charge,
+}
+
+/// What the values of inner maps are made of.
+pub(crate) struct InnerTypes {
+    pub(crate) btf: Option<Arc<BtfObj>>,
+    pub(crate) fields: Record,
 }
 
 /// What a program sent through a perf event array.
@@ -64,16 +76,28 @@ impl Drop for User {
 }
 
 impl MapObj {
-    pub(crate) fn new(id: u32, map: Map, btf: Option<Arc<BtfObj>>, charge: Charge) -> MapObj {
+    pub(crate) fn new(id: u32, map: Map, charge: Charge) -> MapObj {
         MapObj {
             id,
             map,
-            btf,
+            btf: None,
+            fields: Ok(Record::default()),
+            inner: None,
             owner: OnceLock::new(),
             user: Mutex::default(),
             perf: Mutex::default(),
             _charge: charge,
         }
+    }
+
+    /// The same, its keys and values made of these types.
+    pub(crate) fn of_types(
+        self,
+        btf: Option<Arc<BtfObj>>,
+        fields: Fields,
+        inner: Option<Box<InnerTypes>>,
+    ) -> MapObj {
+        MapObj { btf, fields, inner, ..self }
     }
 
     /// User space's hold, a new one if it had let go.

@@ -1,7 +1,9 @@
 //! What Linux asks of the BTF types of a map's keys and values.
 
+use btf::fields::{Field, FieldKind, Record, StructMetas, map_value};
 use btf::{Btf, Kind, TypeId};
-use uapi::{Errno, MapDef, MapType};
+use uapi::{Errno, MapDef, MapType, map_flags};
+use verifier::Policy;
 
 /// A map's rule on its types, once they exist and have its sizes.
 enum Rule {
@@ -30,8 +32,15 @@ fn rule(def: &MapDef) -> Rule {
     }
 }
 
-/// EINVAL for types that do not fit the map, ENOTSUPP where it has none.
-pub(crate) fn check(def: &MapDef, btf: &Btf) -> Result<(), Errno> {
+/// What the types of a map's value are made with.
+pub(crate) struct Kernel<'a> {
+    pub(crate) btf: Option<&'a Btf>,
+    pub(crate) policy: &'a Policy,
+}
+
+/// The special fields of the values. EINVAL for types that do not fit the map, ENOTSUPP where it
+/// has none; EPERM, EACCES, EOPNOTSUPP for special fields that cannot be in this map.
+pub(crate) fn check(def: &MapDef, btf: &Btf, kernel: &Kernel<'_>) -> Result<Fields, Errno> {
     let sized = |id: u32, want: u32| btf.size_of(TypeId(id)).is_ok_and(|size| size == want);
     let (key, value) = (def.btf_key_type_id, def.btf_value_type_id);
     let rule = rule(def);
@@ -39,6 +48,16 @@ pub(crate) fn check(def: &MapDef, btf: &Btf) -> Result<(), Errno> {
     let keyless = key == 0 && !matches!(rule, Rule::Any);
     if value == 0 || !(keyless || sized(key, def.key_size)) || !sized(value, def.value_size) {
         return Err(Errno::EINVAL);
+    }
+    let fields =
+        map_value(btf, TypeId(value), def.value_size, kernel.btf).map_err(|why| Errno(why.errno()));
+    if let Ok(record) = &fields {
+        check_fields(def, record, kernel)?;
+        let metas =
+            if record.iter().any(is_checked) { Some(metas(btf, kernel.btf)?) } else { None };
+        if let Some(metas) = metas {
+            metas.check(btf, record).map_err(|why| Errno(why.errno()))?;
+        }
     }
     let kind = |id: u32| btf.resolved(TypeId(id)).map(|ty| ty.kind);
     let fits = match rule {
@@ -52,5 +71,58 @@ pub(crate) fn check(def: &MapDef, btf: &Btf) -> Result<(), Errno> {
         Rule::NoKey => key == 0,
         Rule::Never => return Err(Errno::ENOTSUPP),
     };
-    if fits { Ok(()) } else { Err(Errno::EINVAL) }
+    if fits { Ok(fields) } else { Err(Errno::EINVAL) }
+}
+
+/// A map's special fields; where they are in error Linux makes the map without any, but does not
+/// take it as an inner map.
+pub(crate) type Fields = Result<Record, Errno>;
+
+/// Special fields of the structures that programs may allocate; the errors of BTF_LOAD.
+pub(crate) fn metas(btf: &Btf, kernel: Option<&Btf>) -> Result<StructMetas, Errno> {
+    StructMetas::parse(btf, kernel).map_err(|why| Errno(why.errno()))
+}
+
+fn is_checked(field: &Field) -> bool {
+    field.kind == FieldKind::Uptr || field.kind.is_graph_root()
+}
+
+/// The maps that a special field may be in.
+fn homes(kind: FieldKind) -> &'static [MapType] {
+    use FieldKind as F;
+    use MapType::*;
+    match kind {
+        F::SpinLock | F::ResSpinLock => {
+            &[Hash, Array, CgroupStorage, SkStorage, InodeStorage, TaskStorage, CgrpStorage]
+        }
+        F::Timer | F::Wq | F::TaskWork | F::ListHead | F::RbRoot => &[Hash, LruHash, Array],
+        F::KptrUnref | F::KptrRef | F::KptrPercpu | F::Refcount => &[
+            Hash,
+            PercpuHash,
+            LruHash,
+            LruPercpuHash,
+            Array,
+            PercpuArray,
+            SkStorage,
+            InodeStorage,
+            TaskStorage,
+            CgrpStorage,
+        ],
+        F::Uptr => &[TaskStorage],
+        F::ListNode | F::RbNode => &[],
+    }
+}
+
+fn check_fields(def: &MapDef, record: &Record, kernel: &Kernel<'_>) -> Result<(), Errno> {
+    if record.is_empty() {
+        return Ok(());
+    }
+    if !kernel.policy.cap_bpf && !kernel.policy.cap_sys_admin {
+        return Err(Errno::EPERM);
+    }
+    if def.flags & (map_flags::RDONLY_PROG | map_flags::WRONLY_PROG) != 0 {
+        return Err(Errno::EACCES);
+    }
+    let homeless = |field: &Field| !homes(field.kind).contains(&def.map_type);
+    if record.iter().any(homeless) { Err(Errno::EOPNOTSUPP) } else { Ok(()) }
 }

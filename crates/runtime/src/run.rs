@@ -201,7 +201,7 @@ pub(crate) mod tests {
     fn map_object(core: &Core, def: &MapDef) -> Arc<MapObj> {
         let map = maps::Map::create(def, &core.env).unwrap();
         let charge = core.map_bytes.charge(0, def, u64::MAX).unwrap();
-        core.maps.add(|id| MapObj::new(id, map, None, charge))
+        core.maps.add(|id| MapObj::new(id, map, charge))
     }
 
     /// bpf_get_current_comm(r10 - at, size), or into the context.

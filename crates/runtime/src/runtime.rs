@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use btf::Btf;
+use btf::fields::Record;
 use maps::{Held, Map, Perms};
 use parking_lot::Mutex;
 use uapi::{Errno, HelperProto, MapDef, MapType, map_flags};
@@ -25,7 +26,7 @@ use crate::iter;
 use crate::load;
 use crate::log::{self, Log};
 use crate::machine_code::{MachineInsn, machine_code};
-use crate::map_obj::{MapObj, PerfRecord};
+use crate::map_obj::{InnerTypes, MapObj, PerfRecord};
 use crate::map_types;
 use crate::runner::Runner;
 use crate::test_run::test_run;
@@ -184,9 +185,10 @@ impl Runtime {
     }
 
     /// What maps inside a map of maps have to look like.
-    fn inner_model(&self, fd: Fd) -> Result<Box<MapDef>, Errno> {
+    fn inner_model(&self, fd: Fd) -> Result<(Box<MapDef>, Box<InnerTypes>), Errno> {
         let (map, _) = self.fds.map(fd)?;
-        Ok(Box::new(map.map.def().clone()))
+        let types = InnerTypes { btf: map.btf.clone(), fields: map.fields.clone()? };
+        Ok((Box::new(map.map.def().clone()), Box::new(types)))
     }
 
     /// The object behind the descriptor in a value of a map of objects.
@@ -202,7 +204,8 @@ impl Runtime {
             MapType::ArrayOfMaps | MapType::HashOfMaps => {
                 let (inner, _) = self.fds.map(fd)?;
                 let model = map.map.def().inner.as_deref().ok_or(Errno::EINVAL)?;
-                if !fits(inner.map.def(), model) {
+                let fields = map.inner.as_ref().map(|types| &types.fields);
+                if !fits(inner.map.def(), model) || inner.fields.as_ref().ok() != fields {
                     return Err(Errno::EINVAL);
                 }
                 let object: Arc<MapObj> = Arc::clone(&**inner);
@@ -255,16 +258,24 @@ impl Bpf for Runtime {
         let perms = perms(req.def.flags)?;
         load::check_name(&req.def.name)?;
         let btf = req.btf.map(|fd| self.fds.btf(fd)).transpose()?;
-        if req.def.btf_key_type_id != 0 || req.def.btf_value_type_id != 0 {
-            map_types::check(&req.def, &btf.as_ref().ok_or(Errno::EBADF)?.btf)?;
-        }
+        let fields = if req.def.btf_key_type_id != 0 || req.def.btf_value_type_id != 0 {
+            let config = &self.core.config;
+            let kernel =
+                map_types::Kernel { btf: config.kernel_btf.as_deref(), policy: &config.policy };
+            map_types::check(&req.def, &btf.as_ref().ok_or(Errno::EBADF)?.btf, &kernel)?
+        } else {
+            Ok(Record::default())
+        };
+        let inner = req.inner_map.map(|fd| self.inner_model(fd)).transpose()?;
         let mut def = req.def.clone();
-        def.inner = req.inner_map.map(|fd| self.inner_model(fd)).transpose()?;
+        let (model, inner) = inner.unzip();
+        def.inner = model;
         let limits = &self.core.config.limits;
         self.core.maps.below(limits.objects)?;
         let map = Map::create(&def, &self.core.env)?;
         let charge = self.core.map_bytes.charge(map.memlock(), map.def(), limits.map_memory)?;
-        let map = self.core.maps.add(|id| MapObj::new(id, map, btf, charge));
+        let map =
+            self.core.maps.add(|id| MapObj::new(id, map, charge).of_types(btf, fields, inner));
         self.fds.open(Object::Map(map.user(), perms))
     }
 
@@ -352,6 +363,8 @@ impl Bpf for Runtime {
         log.fits.map_err(|errno| fail(errno, &log))?;
         self.core.btfs.below(self.core.config.limits.objects)?;
         let btf = btf.map_err(|why| fail(Errno(why.errno()), &log))?;
+        map_types::metas(&btf, self.core.config.kernel_btf.as_deref())
+            .map_err(|errno| fail(errno, &log))?;
         let object = self.core.btfs.add(|id| BtfObj {
             id,
             btf: Arc::new(btf),

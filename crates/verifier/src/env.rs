@@ -1,13 +1,17 @@
 //! Everything one verification holds: the input, what the passes found, the path being walked.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use btf::Btf;
+use btf::fields::StructMetas;
 use isa::Op;
 use uapi::{MapDef, ProgVariant};
 
 use crate::input::{MapInfo, Policy, Program, World};
 use crate::log::Log;
 use crate::outcome::Stats;
-use crate::passes::{Attach, MapField};
+use crate::passes::{Attach, MapFields, btf_numbered};
 use crate::prune::Store;
 use crate::state::{FuncState, RegFlags, RegKind, RegState, VerifierState};
 use crate::walk::Pending;
@@ -172,7 +176,9 @@ pub(crate) struct Env<'a> {
     /// What the program attaches to.
     pub(crate) attach: Attach,
     /// Special fields of each map's value, by index in `World::maps`.
-    pub(crate) map_fields: Vec<Vec<MapField>>,
+    pub(crate) map_fields: Vec<MapFields>,
+    /// Special fields of structures, by the BTF's number, as far as they were asked for.
+    metas: RefCell<Vec<(u32, Rc<StructMetas>)>>,
     /// The path being walked.
     pub(crate) state: VerifierState,
     pub(crate) insn_idx: usize,
@@ -235,6 +241,7 @@ impl<'a> Env<'a> {
             variant: None,
             attach: Attach::default(),
             map_fields: Vec::new(),
+            metas: RefCell::default(),
             state: VerifierState::new(FuncState::new(-1, 0, 0), 0, has(F_SLEEPABLE)),
             insn_idx: 0,
             prev_insn_idx: 0,
@@ -268,12 +275,27 @@ impl<'a> Env<'a> {
         if reg.is_inner_map() { def.inner.as_deref().unwrap_or(def) } else { def }
     }
 
-    /// The BTF that a BTF pointer's type is in: the kernel's, or the program's own.
+    /// The BTF that a BTF pointer's type is in: the kernel's, the program's own, a map's.
     pub(crate) fn btf_of(&self, reg: &RegState) -> Option<&'a Btf> {
-        match reg.data2 {
-            0 => self.world.kernel_btf.as_deref(),
-            _ => self.prog.btf.as_deref(),
+        self.btf_numbered(reg.data2)
+    }
+
+    /// A BTF by the number that [`RegState::data2`] holds: see [`btf_numbered`].
+    pub(crate) fn btf_numbered(&self, number: u32) -> Option<&'a Btf> {
+        btf_numbered(number, self.prog, self.world).map(|btf| &**btf)
+    }
+
+    #[allow(dead_code, reason = "for objects that programs allocate")]
+    /// Special fields of the structures in the program's BTF, or in that of this number.
+    pub(crate) fn struct_metas(&self, number: u32) -> Rc<StructMetas> {
+        if let Some((_, known)) = self.metas.borrow().iter().find(|(n, _)| *n == number) {
+            return known.clone();
         }
+        let kernel = self.world.kernel_btf.as_deref();
+        let parse = |btf| StructMetas::parse(btf, kernel).unwrap_or_default();
+        let metas = Rc::new(self.btf_numbered(number).map(parse).unwrap_or_default());
+        self.metas.borrow_mut().push((number, metas.clone()));
+        metas
     }
 
     /// Spreads what is known of the stack's use along the current frames.

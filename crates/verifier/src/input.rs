@@ -65,6 +65,8 @@ pub struct MapInfo {
     pub def: MapDef,
     /// BTF that the key and value type ids refer to.
     pub btf: Option<Arc<Btf>>,
+    /// The same of the maps that are its values (`def.inner`).
+    pub inner_btf: Option<Arc<Btf>>,
     /// User space can no longer write it.
     pub frozen: bool,
     /// Contents of the single value of a frozen read-only array: its loads are constants.

@@ -16,7 +16,7 @@ fn world() -> World {
     let map = |fd, map_type| {
         let mut def = MapDef::new(map_type, 4, 16, 8);
         def.name = "mapx".into();
-        MapInfo { fd, def, btf: None, frozen: false, value: None }
+        MapInfo { fd, def, btf: None, inner_btf: None, frozen: false, value: None }
     };
     World { maps: vec![map(1, MapType::Hash), map(2, MapType::Array)], ..common::world() }
 }

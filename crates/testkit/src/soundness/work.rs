@@ -37,6 +37,7 @@ impl Source {
             fd,
             def: MapDef::new(kind, key, VALUE_SIZE, 8),
             btf: None,
+            inner_btf: None,
             frozen: false,
             value: None,
         };
@@ -51,6 +52,7 @@ impl Source {
             fd,
             def: MapDef::new(kind, key, value, entries),
             btf: None,
+            inner_btf: None,
             frozen: false,
             value: None,
         };

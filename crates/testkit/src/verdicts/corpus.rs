@@ -175,11 +175,11 @@ impl Corpus {
 
     /// The maps and BTF that a case refers to; `None` if a map is of an unknown type.
     pub fn world(&self, case: &Case) -> Option<World> {
-        let maps = case.maps.iter().map(|m| self.map(m)).collect::<Option<Vec<_>>>()?;
+        let maps = case.maps.iter().map(|m| self.map(case, m)).collect::<Option<Vec<_>>>()?;
         Some(World { maps, kernel_btf: self.kernel.clone(), host_helpers: Vec::new() })
     }
 
-    fn map(&self, map: &CaseMap) -> Option<MapInfo> {
+    fn map(&self, case: &Case, map: &CaseMap) -> Option<MapInfo> {
         let mut def = def(&map.def)?;
         def.name = map.name.clone();
         def.inner = match &map.inner {
@@ -190,6 +190,7 @@ impl Corpus {
             fd: map.fd,
             def,
             btf: map.btf.as_ref().and_then(|id| self.btfs.get(id)).cloned(),
+            inner_btf: map.inner.as_ref().and_then(|_| self.btfs.get(case.btf.as_ref()?)).cloned(),
             frozen: map.frozen != 0,
             value: map.value.as_deref().and_then(unhex).filter(|_| map.frozen != 0),
         })

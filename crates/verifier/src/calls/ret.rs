@@ -8,7 +8,6 @@ use crate::domain::Bounds;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
 use crate::event::BadHelper;
-use crate::passes::FieldKind;
 use crate::state::{RegFlags, RegKind, RegState};
 
 /// Largest errno that a helper returns negated.
@@ -107,10 +106,7 @@ fn map_value(env: &mut Env<'_>, meta: &Meta, mut flags: RegFlags) -> Checked<Reg
     let mut reg =
         RegState { data: map.data, data2: map.data2, ..RegState::pointer(RegKind::MapValue) }
             .with(flags);
-    let locked = |f: &crate::passes::MapField| {
-        matches!(f.kind, FieldKind::SpinLock | FieldKind::ResSpinLock)
-    };
-    if !reg.may_be_null() && env.map_fields[map.map()].iter().any(locked) {
+    if !reg.may_be_null() && env.fields_of(&map).record.lock().is_some() {
         reg.id = env.new_id();
     }
     Ok(reg)

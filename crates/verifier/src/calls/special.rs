@@ -1,6 +1,7 @@
 //! Rules of single helpers.
 
 use btf::Kind;
+use btf::fields::FieldKind;
 use uapi::{HelperProto, MapType, ProgType, helper_facts};
 
 use super::format;
@@ -10,7 +11,6 @@ use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
 use crate::event::{BadArg, BadHelper, Bug, Note, Reg};
 use crate::log::say2;
-use crate::passes::FieldKind;
 use crate::state::{FuncState, RegKind, RegState};
 
 const D_PATH: u32 = 147;
@@ -248,13 +248,11 @@ fn check_field(env: &Env<'_>, regno: usize, reg: &RegState, kind: FieldKind) -> 
     let Some(var) = reg.v.as_const() else {
         return reject!(EINVAL, BadArg::NoConstantOffset { reg: Reg(regno), field });
     };
-    if reg.is_inner_map() {
-        return Err(Reject::needs("special fields of inner maps"));
-    }
-    if map.btf.is_none() {
+    let has_btf = if reg.is_inner_map() { map.inner_btf.is_some() } else { map.btf.is_some() };
+    if !has_btf {
         return reject!(EINVAL, BadArg::FieldWithoutBtf { map: map_name.as_str().into(), field });
     }
-    let Some(found) = env.map_fields[reg.map()].iter().find(|f| f.kind == kind) else {
+    let Some(found) = env.fields_of(reg).record.find(kind) else {
         return reject!(EINVAL, BadArg::NoSuchField { map: map_name.as_str().into(), field });
     };
     let off = (var as i64).wrapping_add(i64::from(reg.off));
@@ -300,7 +298,7 @@ pub(super) fn check_kptr(env: &Env<'_>, regno: usize) -> Checked {
         if reg.v.as_const().is_none() {
             return reject!(EINVAL, BadArg::KptrOffset { reg: Reg(regno) });
         }
-        if !reg.is_inner_map() && !env.map_fields[reg.map()].iter().any(|f| f.kind.is_kptr()) {
+        if !env.fields_of(reg).record.iter().any(|f| f.kind.is_kptr()) {
             return reject!(EINVAL, BadArg::NoKptr { reg: Reg(regno) });
         }
     }

@@ -1,5 +1,6 @@
 //! Loads and stores by kind of pointer.
 
+use btf::fields::FieldKind;
 use isa::{Op, Size, Src};
 use uapi::{ProgType, map_flags};
 
@@ -10,7 +11,7 @@ use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
 use crate::event::{BadMem, BadReg, Bits, Reg, RegType};
 use crate::log::type_name;
-use crate::passes::FieldKind;
+use crate::passes::ValueFields;
 use crate::state::{RegFlags, RegKind, RegState};
 use crate::transfer::ptr::MAX_VAR_OFF;
 
@@ -218,8 +219,11 @@ impl Env<'_> {
         let reg = *self.reg(regno);
         if let Some(var) = reg.v.as_const() {
             let at = i64::from(off) + var as i64;
-            let kptr =
-                self.fields_of(&reg).iter().any(|f| f.kind.is_kptr() && i64::from(f.off) == at);
+            let kptr = self
+                .fields_of(&reg)
+                .record
+                .iter()
+                .any(|f| f.kind.is_kptr() && i64::from(f.off) == at);
             if kptr {
                 return self.access_kptr(regno, value, kind, insn_idx);
             }
@@ -300,20 +304,14 @@ impl Env<'_> {
     }
 
     /// Special fields of the value behind a register.
-    pub(crate) fn fields_of(&self, reg: &RegState) -> &[crate::passes::MapField] {
-        if reg.is_inner_map() {
-            return &[];
-        }
-        self.map_fields.get(reg.map()).map_or(&[], Vec::as_slice)
+    pub(crate) fn fields_of(&self, reg: &RegState) -> &ValueFields {
+        let fields = &self.map_fields[reg.map()];
+        if reg.is_inner_map() { &fields.inner } else { &fields.own }
     }
 
     /// Whether a lock may live where the register points.
     pub(crate) fn may_hold_lock(&self, reg: &RegState) -> bool {
-        reg.is_kind(RegKind::MapValue)
-            && self
-                .fields_of(reg)
-                .iter()
-                .any(|f| matches!(f.kind, FieldKind::SpinLock | FieldKind::ResSpinLock))
+        reg.is_kind(RegKind::MapValue) && self.fields_of(reg).record.lock().is_some()
     }
 
     /// The map's flags allow programs to read or write it.
@@ -363,7 +361,7 @@ impl Env<'_> {
             reg.v.smin.wrapping_add(off.into()),
             reg.v.umax.wrapping_add(off as u64).wrapping_add(size as u64),
         );
-        for field in self.fields_of(reg) {
+        for field in &self.fields_of(reg).record {
             let (start, end) = (field.off, field.off + field.size);
             if !(low < i64::from(end) && u64::from(start) < high) {
                 continue;

@@ -1,8 +1,8 @@
 //! Which maps a program may refer to.
 
+use btf::fields::FieldKind;
 use uapi::{MapType, ProgType, map_type_facts};
 
-use super::fields::FieldKind;
 use crate::env::Env;
 use crate::error::{Checked, reject};
 use crate::event::{BadMap, BadMem};
@@ -30,7 +30,7 @@ pub(super) fn check_compatible(env: &Env<'_>, index: usize) -> Checked {
     let map = env.map(index);
     let Some(prog_type) = env.prog.prog_type else { return reject!(EINVAL) };
     let tracing = is_tracing(prog_type);
-    let holds = |kinds: &[FieldKind]| env.map_fields[index].iter().any(|f| kinds.contains(&f.kind));
+    let holds = |kinds: &[FieldKind]| env.map_fields[index].own.record.has_any(kinds);
     if tracing && holds(&[FieldKind::ListHead, FieldKind::RbRoot]) {
         return reject!(EINVAL, BadMap::TracingGraph);
     }

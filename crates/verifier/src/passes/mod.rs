@@ -23,7 +23,7 @@ use crate::error::Checked;
 pub(crate) use attach::Attach;
 pub(crate) use btf_info::decl_tags;
 pub(crate) use cfg::changes_packet;
-pub(crate) use fields::{FieldKind, MapField};
+pub(crate) use fields::{MapFields, ValueFields, btf_numbered};
 pub(crate) use graph::successors;
 pub(crate) use live::LogNames;
 
@@ -33,7 +33,7 @@ pub(crate) use attr::check_attributes;
 /// Everything before the walk.
 pub(crate) fn run(env: &mut Env<'_>) -> Checked {
     env.variant = attach::variant(env);
-    env.map_fields = env.world.maps.iter().map(fields::map_fields).collect();
+    env.map_fields = fields::of_maps(env.prog, env.world);
     btf_info::check_early(env)?;
     subprogs::add(env)?;
     subprogs::check(env)?;

@@ -52,7 +52,14 @@ pub(crate) fn asm(text: &str) -> Vec<Insn> {
 /// Maps by descriptor: 1 hash, 2 array, 3 frozen read-only array, 4 ring buffer, 5 queue,
 /// 6 hash of 8-byte values, 7 socket storage.
 pub(crate) fn world() -> World {
-    let map = |fd, def: MapDef| MapInfo { fd, def, btf: None, frozen: false, value: None };
+    let map = |fd, def: MapDef| MapInfo {
+        fd,
+        def,
+        btf: None,
+        inner_btf: None,
+        frozen: false,
+        value: None,
+    };
     let mut rodata = map(3, MapDef::new(MapType::Array, 4, 16, 1));
     rodata.def.flags = uapi::map_flags::RDONLY_PROG;
     rodata.frozen = true;
