@@ -2,8 +2,8 @@
 
 use crate::fail::{Fail, io_errno};
 use crate::print::Printer;
+use crate::select;
 use crate::session::Ctx;
-use crate::table;
 use crate::words::Words;
 
 /// Largest file of commands.
@@ -32,7 +32,7 @@ pub(crate) fn run(ctx: &Ctx<'_>, mut words: Words<'_>, printer: &mut Printer) ->
             json.end_array();
             json.name("output");
         }
-        code = table::select(ctx, &args, printer);
+        code = select::select(ctx, &args, printer);
         ctx.close();
         if let Some(json) = printer.json() {
             json.end_object();

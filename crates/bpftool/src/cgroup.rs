@@ -15,8 +15,8 @@ use crate::feature::attach_type_name;
 use crate::handle;
 use crate::options::Target;
 use crate::prog::{number, string};
+use crate::select;
 use crate::session::Ctx;
-use crate::table;
 use crate::words::{Words, is_prefix};
 
 /// Short names that programs' attach types had first.
@@ -136,7 +136,7 @@ fn open(ctx: &Ctx<'_>, group: &str) -> Result<(), Fail> {
 /// The flags of the query.
 fn effective(words: &mut Words<'_>) -> Result<u32, Fail> {
     let flags = if words.eat("effective") { EFFECTIVE } else { 0 };
-    if words.is_empty() { Ok(flags) } else { Err(table::wrong_use("cgroup")) }
+    if words.is_empty() { Ok(flags) } else { Err(select::wrong_use("cgroup")) }
 }
 
 /// A group and the groups below it, in the order of their paths.

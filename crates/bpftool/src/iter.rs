@@ -8,7 +8,7 @@ use crate::fail::{Fail, strerror};
 use crate::prog::{Load, load_object};
 use crate::session::Ctx;
 use crate::words::Words;
-use crate::{handle, pins, table};
+use crate::{handle, pins, select};
 
 /// `enum bpf_attach_type`.
 const TRACE_RAW_TP: u32 = 23;
@@ -17,7 +17,7 @@ const TRACE_ITER: u32 = 28;
 /// `iter pin OBJECT PATH [map MAP]`.
 pub(crate) fn pin(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
     words.need(2).map_err(|fail| {
-        let usage = table::wrong_use("iter").usage;
+        let usage = select::wrong_use("iter").usage;
         Fail { usage, ..fail }
     })?;
     let file = words.take()?;

@@ -1,6 +1,6 @@
 //! bpftool's command line on any of ring3's doors.
 //!
-//! `table` lists objects and commands, `words` reads what was typed, a module for each object
+//! `table` lists objects and commands, `words` reads what was typed, `select` finds its row, a module for each object
 //! turns it into a request to the door and gives back data, [`print`] shows them as text or JSON in
 //! bpftool's layout. [`Session`] keeps one door for several commands; [`main`] is the command.
 //! Nothing here writes to a terminal but [`main`].
@@ -15,6 +15,7 @@ mod fail;
 mod feature;
 mod gen_cmd;
 mod handle;
+mod help;
 mod hex;
 mod iter;
 mod link;
@@ -25,17 +26,21 @@ mod pins;
 mod print;
 mod prog;
 mod proto;
+mod select;
 mod session;
 mod struct_ops;
 mod symbols;
 mod table;
 mod time;
+mod version;
 mod words;
 
+pub use help::usage;
 pub use options::Target;
 pub use runtime::door::Bpf;
+pub use select::{OTHERS, is_object, is_whole_object};
 pub use session::{Opener, Output, Session, open};
-pub use table::{is_object, is_whole_object};
+pub use table::{NOUNS, Noun, Verb};
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -19,7 +19,7 @@ use crate::answer::{Answer, Done};
 use crate::fail::Fail;
 use crate::session::Ctx;
 use crate::words::Words;
-use crate::{handle, pins, table};
+use crate::{handle, pins, select};
 
 /// `map pin MAP PATH`.
 pub(crate) fn pin(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
@@ -65,7 +65,7 @@ fn events(ctx: &Ctx<'_>, fd: Fd) -> Done {
 
 /// Help instead of what was asked.
 pub(crate) fn wrong_use() -> Fail {
-    table::wrong_use("map")
+    select::wrong_use("map")
 }
 
 /// Whether elements are maps.

@@ -63,7 +63,7 @@ pub(crate) fn show(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
     let mut only = None;
     if !words.is_empty() {
         if words.len() != 2 || !words.eat("dev") {
-            return Err(crate::table::wrong_use("net"));
+            return Err(crate::select::wrong_use("net"));
         }
         only = Some(device(ctx, &mut words)?);
     }
@@ -154,7 +154,7 @@ fn tcx(prog: Option<Fd>, attach_type: u32, flags: u32, ifindex: u32) -> ProgAtta
 
 fn device_argument(ctx: &Ctx<'_>, words: &mut Words<'_>) -> Result<u32, Fail> {
     if !words.eat("dev") {
-        return Err(invalid(crate::table::wrong_use("net")));
+        return Err(invalid(crate::select::wrong_use("net")));
     }
     device(ctx, words).map_err(invalid)
 }

@@ -4,8 +4,8 @@ use btf::print::JsonText;
 
 use crate::answer::{Body, Done};
 use crate::fail::Fail;
+use crate::help;
 use crate::options::Options;
-use crate::table;
 
 /// Collects what goes to standard output and standard error.
 pub(crate) struct Printer {
@@ -64,7 +64,7 @@ impl Printer {
     fn help(&mut self, noun: Option<&str>) {
         match &mut self.json {
             Some(json) => json.raw(format_args!("null")),
-            None => self.err.push_str(&table::usage(&self.name, noun)),
+            None => self.err.push_str(&help::usage(&self.name, noun)),
         }
     }
 
@@ -87,7 +87,7 @@ impl Printer {
         }
         match (fail.usage, fail.null) {
             (Some(noun), true) => self.help(noun),
-            (Some(noun), false) => self.err.push_str(&table::usage(&self.name, noun)),
+            (Some(noun), false) => self.err.push_str(&help::usage(&self.name, noun)),
             (None, true) => self.null(),
             (None, false) => {}
         }

@@ -13,8 +13,8 @@ use crate::fail::{Fail, strerror};
 use crate::options::{self, Options, Target, Wish};
 use crate::print::Printer;
 use crate::symbols::Symbols;
-use crate::table;
 use crate::words::Words;
+use crate::{select, version};
 
 /// Opens the door of a target; the message says why there is none.
 pub type Opener = Box<dyn Fn(Target) -> Result<Box<dyn Bpf>, String>>;
@@ -76,8 +76,8 @@ impl Session {
                 printer.show(Err(Fail { usage, ..Fail::new(complaint.as_str()) }))
             }
             Wish::Help => printer.show(Ok(Answer { body: Body::Help(None), fail: None })),
-            Wish::Version => printer.show(table::version(&ctx, Words::new(&[]))),
-            Wish::Command => table::select(&ctx, &words, &mut printer),
+            Wish::Version => printer.show(version::version(&ctx, Words::new(&[]))),
+            Wish::Command => select::select(&ctx, &words, &mut printer),
         };
         ctx.close();
         let (stdout, stderr) = printer.finish();

@@ -1,42 +1,52 @@
 //! Objects and commands, in the order in which abbreviations are tried.
 
-use btf::print::JsonText;
-
-use crate::answer::{Answer, Body, Done, Show};
-use crate::fail::Fail;
-use crate::print::Printer;
+use crate::answer::{Answer, Body, Done};
 use crate::session::Ctx;
-use crate::words::{Words, is_prefix};
-use crate::{batch, btf_cmd, cgroup, feature, gen_cmd, iter, link, map, net, prog, struct_ops};
+use crate::words::Words;
+use crate::{btf_cmd, cgroup, feature, gen_cmd, iter, link, map, net, prog, struct_ops};
 
 /// What carries a command out.
 pub(crate) type Run = fn(&Ctx<'_>, Words<'_>) -> Done;
 
 /// A command: its word, what follows it, what it is for.
-pub(crate) struct Verb {
-    pub(crate) name: &'static str,
-    pub(crate) args: &'static str,
-    pub(crate) about: &'static str,
-    run: Run,
+pub struct Verb {
+    /// Its word.
+    pub name: &'static str,
+    /// What follows: words as they are, in capitals what stands for others.
+    pub args: &'static str,
+    /// What it does.
+    pub about: &'static str,
+    pub(crate) run: Run,
 }
 
 /// An object with its commands.
-pub(crate) struct Noun {
-    pub(crate) name: &'static str,
+pub struct Noun {
+    /// Its word.
+    pub name: &'static str,
+    /// What it is.
+    pub about: &'static str,
     /// The first one is meant when none is named.
-    pub(crate) verbs: &'static [Verb],
+    pub verbs: &'static [Verb],
     /// What the words in capitals stand for.
-    pub(crate) terms: &'static [&'static str],
+    pub terms: &'static [&'static str],
+    /// Command lines without the program's name, and what they do.
+    pub examples: &'static [(&'static str, &'static str)],
     /// Help is text even where JSON was asked for.
-    text_help: bool,
+    pub(crate) text_help: bool,
 }
 
 const fn verb(name: &'static str, args: &'static str, about: &'static str, run: Run) -> Verb {
     Verb { name, args, about, run }
 }
 
-const fn noun(name: &'static str, verbs: &'static [Verb], terms: &'static [&'static str]) -> Noun {
-    Noun { name, verbs, terms, text_help: false }
+const fn noun(
+    name: &'static str,
+    about: &'static str,
+    verbs: &'static [Verb],
+    terms: &'static [&'static str],
+    examples: &'static [(&'static str, &'static str)],
+) -> Noun {
+    Noun { name, about, verbs, terms, examples, text_help: false }
 }
 
 macro_rules! help {
@@ -50,11 +60,13 @@ macro_rules! help {
 const PROG: &str = "PROG = id N | tag TAG | name NAME | pinned PATH";
 const MAP: &str = "MAP = id N | name NAME | pinned PATH";
 const LINK: &str = "LINK = id N | pinned PATH";
-const DATA: &str = "DATA = bytes in decimal, 0x… or, after the word hex, in hexadecimal";
+const DATA: &str = "DATA = BYTE… (decimal, or 0x…) | hex BYTE…";
 
-pub(crate) const NOUNS: &[Noun] = &[
+/// All objects of bpftool's command line.
+pub const NOUNS: &[Noun] = &[
     noun(
         "prog",
+        "Programs: load, look at, run",
         &[
             verb("show", "[PROG]", "what is loaded", prog::show),
             verb("list", "[PROG]", "the same", prog::show),
@@ -92,12 +104,18 @@ pub(crate) const NOUNS: &[Noun] = &[
         &[
             PROG,
             MAP,
-            "TYPE = the name of an ELF section without what follows the slash: xdp, classifier, …",
+            "TYPE = xdp | classifier | socket | kprobe | … (an ELF section without what follows the slash)",
             "ATTACH_TYPE = sk_msg_verdict | sk_skb_verdict | sk_skb_stream_verdict | sk_skb_stream_parser | flow_dissector",
+        ],
+        &[
+            ("prog load hello.bpf.o /sys/fs/bpf/hello", "load and pin"),
+            ("prog dump xlated name hello linum", "its instructions with source lines"),
+            ("prog run name hello data_in packet.bin repeat 1000", "a test run"),
         ],
     ),
     noun(
         "map",
+        "Maps: make, read, change",
         &[
             verb("show", "[MAP]", "what there is", map::show),
             verb("list", "[MAP]", "the same", map::show),
@@ -131,12 +149,21 @@ pub(crate) const NOUNS: &[Noun] = &[
             MAP,
             PROG,
             DATA,
-            "VALUE = DATA, or MAP or PROG in maps of those",
-            "TYPE = hash | array | … (feature list_builtins map_types)",
+            "VALUE = DATA | MAP | PROG",
+            "TYPE = hash | array | percpu_array | ringbuf | … (`feature list_builtins map_types`)",
+        ],
+        &[
+            (
+                "map create /sys/fs/bpf/counts type hash key 4 value 8 entries 100 name counts",
+                "make and pin",
+            ),
+            ("map update name counts key 1 0 0 0 value 7 0 0 0 0 0 0 0", "set an element"),
+            ("-p map dump name counts", "all elements as JSON"),
         ],
     ),
     noun(
         "link",
+        "Links: what is attached and stays so",
         &[
             verb("show", "[LINK]", "what is attached by a link", link::show),
             verb("list", "[LINK]", "the same", link::show),
@@ -145,9 +172,11 @@ pub(crate) const NOUNS: &[Noun] = &[
             verb("detach", "LINK", "undo what it attaches", link::detach),
         ],
         &[LINK],
+        &[("link show", "all of them"), ("link detach id 3", "undo one")],
     ),
     noun(
         "cgroup",
+        "Programs of control groups",
         &[
             verb("show", "CGROUP [effective]", "programs of a control group", cgroup::show),
             verb("list", "CGROUP [effective]", "the same", cgroup::show),
@@ -156,22 +185,29 @@ pub(crate) const NOUNS: &[Noun] = &[
             verb("detach", "CGROUP TYPE PROG", "detach it", cgroup::detach),
             help!("cgroup"),
         ],
-        &["TYPE = ingress | egress | … (feature list_builtins attach_types)", PROG],
+        &["TYPE = ingress | egress | … (`feature list_builtins attach_types`)", PROG],
+        &[
+            ("cgroup attach /sys/fs/cgroup/mine egress name count_egress multi", "attach one"),
+            ("cgroup tree", "programs of all groups"),
+        ],
     ),
     Noun {
         text_help: true,
         ..noun(
             "perf",
+            "Programs behind perf events",
             &[
                 verb("show", "", "programs behind perf events", net::perf),
                 verb("list", "", "the same", net::perf),
                 help!("perf"),
             ],
             &[],
+            &[("perf show", "all of them")],
         )
     },
     noun(
         "net",
+        "Programs of network interfaces, and interfaces of ring3's own",
         &[
             verb("show", "[dev NAME]", "programs of network interfaces", net::show),
             verb("list", "[dev NAME]", "the same", net::show),
@@ -180,15 +216,24 @@ pub(crate) const NOUNS: &[Noun] = &[
             verb(
                 "dev",
                 "[list | add NAME [--pcap FILE] [--rate N] [--loop] | del NAME]",
-                "ring3's own interfaces, fed from captures",
+                "interfaces of ring3's own, fed from captures",
                 net::dev,
             ),
             help!("net"),
         ],
         &["TYPE = xdp | xdpgeneric | xdpdrv | xdpoffload | tcx_ingress | tcx_egress", PROG],
+        &[
+            (
+                "net dev add eth9 --pcap web.pcap --rate 1000 --loop",
+                "an interface fed from a capture",
+            ),
+            ("net attach xdp name hello dev eth9", "attach a program to it"),
+            ("net list", "what is attached"),
+        ],
     ),
     noun(
         "feature",
+        "What can be loaded here",
         &[
             verb(
                 "probe",
@@ -200,9 +245,14 @@ pub(crate) const NOUNS: &[Noun] = &[
             help!("feature"),
         ],
         &["GROUP = prog_types | map_types | attach_types | link_types | helpers"],
+        &[
+            ("feature probe", "program types, maps, helpers"),
+            ("feature list_builtins helpers", "all names that are known"),
+        ],
     ),
     noun(
         "btf",
+        "Type information",
         &[
             verb("show", "[id N]", "type information that is loaded", btf_cmd::show),
             verb("list", "[id N]", "the same", btf_cmd::show),
@@ -215,9 +265,14 @@ pub(crate) const NOUNS: &[Noun] = &[
             ),
         ],
         &["SOURCE = id N | prog PROG | map MAP [key | value | kv | all] | file PATH", PROG, MAP],
+        &[
+            ("btf dump map name counts", "the types of a map's elements"),
+            ("btf dump file hello.bpf.o format c", "the types of an object as C"),
+        ],
     ),
     noun(
         "gen",
+        "Files made of objects",
         &[
             verb("object", "OUTPUT INPUT…", "link objects into one", gen_cmd::object),
             verb("skeleton", "OBJECT [name NAME]", "a C header that loads it", gen_cmd::skeleton),
@@ -236,9 +291,14 @@ pub(crate) const NOUNS: &[Noun] = &[
             help!("gen"),
         ],
         &[],
+        &[
+            ("gen skeleton hello.bpf.o >hello.skel.h", "a C header that loads it"),
+            ("gen object all.bpf.o one.bpf.o two.bpf.o", "link two objects"),
+        ],
     ),
     noun(
         "struct_ops",
+        "Structures of functions that programs implement",
         &[
             verb("show", "[id N | name NAME]", "what is registered", struct_ops::show),
             verb("list", "[id N | name NAME]", "the same", struct_ops::show),
@@ -248,11 +308,13 @@ pub(crate) const NOUNS: &[Noun] = &[
             help!("struct_ops"),
         ],
         &[],
+        &[("struct_ops show", "what is registered")],
     ),
     Noun {
         text_help: true,
         ..noun(
             "iter",
+            "Files that an iterator fills",
             &[
                 help!("iter"),
                 verb(
@@ -263,157 +325,18 @@ pub(crate) const NOUNS: &[Noun] = &[
                 ),
             ],
             &[MAP],
+            &[("iter pin maps.bpf.o /sys/fs/bpf/maps", "pin one; `ring3 fs cat` reads it")],
         )
     },
     noun(
         "token",
+        "BPF tokens",
         &[
             verb("show", "", "tokens of mounted BPF file systems", struct_ops::token),
             verb("list", "", "the same", struct_ops::token),
             help!("token"),
         ],
         &[],
+        &[("token list", "tokens of mounted BPF file systems")],
     ),
 ];
-
-/// Objects that are none, as far as abbreviations go.
-const OTHERS: [&str; 4] = ["help", "batch", "version", "elf"];
-
-/// Whether `word` is an object of this command line, or abbreviates one.
-pub fn is_object(word: &str) -> bool {
-    NOUNS.iter().map(|noun| noun.name).chain(OTHERS).any(|name| is_prefix(word, name))
-}
-
-/// Whether `word` is an object in full.
-pub fn is_whole_object(word: &str) -> bool {
-    NOUNS.iter().any(|noun| noun.name == word) || word == "batch" || word == "elf"
-}
-
-/// Finds the command that `args` name and carries it out; what it returned.
-pub(crate) fn select(ctx: &Ctx<'_>, args: &[String], printer: &mut Printer) -> i32 {
-    let mut words = Words::new(args);
-    let help = || Ok(Answer { body: Body::Help(None), fail: None });
-    if words.is_empty() || words.eat("help") {
-        return printer.show(help());
-    }
-    if words.eat("batch") {
-        return batch::run(ctx, words, printer);
-    }
-    if let Some(noun) = NOUNS.iter().find(|noun| words.eat(noun.name)) {
-        return printer.show(run(ctx, noun, words));
-    }
-    if words.eat("version") {
-        return printer.show(version(ctx, words));
-    }
-    if words.eat("elf") {
-        return printer.show(crate::elf::show(ctx, words));
-    }
-    let fail = Fail { usage: Some(None), null: true, ..Fail::silent(-1) };
-    printer.show(Err(fail))
-}
-
-fn run(ctx: &Ctx<'_>, noun: &Noun, mut words: Words<'_>) -> Done {
-    if words.is_empty() {
-        return (noun.verbs[0].run)(ctx, words);
-    }
-    match noun.verbs.iter().find(|verb| words.eat(verb.name)) {
-        Some(verb) => (verb.run)(ctx, words),
-        None => {
-            let fail = Fail::silent(-1);
-            Err(Fail { usage: Some(Some(noun.name)), null: !noun.text_help, ..fail })
-        }
-    }
-}
-
-/// The help of an object as a failure.
-pub(crate) fn wrong_use(noun: &'static str) -> Fail {
-    Fail { usage: Some(Some(noun)), null: true, ..Fail::silent(-1) }
-}
-
-/// `version`.
-pub(crate) fn version(ctx: &Ctx<'_>, _: Words<'_>) -> Done {
-    Ok(Answer::data(Version { name: ctx.options.name.clone() }))
-}
-
-/// The version that is followed, and what this command was built with.
-struct Version {
-    name: String,
-}
-
-/// The bpftool whose output is followed.
-const BPFTOOL: &str = "7.8.0";
-const LIBBPF: &str = "1.8";
-/// Libraries of bpftool's that matter to what it can do, and whether the same can be done here.
-const FEATURES: [(&str, bool); 5] = [
-    ("libbfd", false),
-    ("llvm", false),
-    ("crypto", false),
-    ("skeletons", true),
-    ("bootstrap", false),
-];
-
-impl Show for Version {
-    fn plain(&self, out: &mut Vec<u8>) {
-        let features: Vec<_> = FEATURES.iter().filter(|f| f.1).map(|f| f.0).collect();
-        let text = format!(
-            "{} v{BPFTOOL}\nusing libbpf v{LIBBPF}\nfeatures: {}\n",
-            self.name,
-            features.join(", ")
-        );
-        out.extend_from_slice(text.as_bytes());
-    }
-
-    fn json(&self, out: &mut JsonText) {
-        out.begin_object();
-        out.name("version");
-        out.string(BPFTOOL);
-        out.name("libbpf_version");
-        out.string(LIBBPF);
-        out.name("features");
-        out.begin_object();
-        for (name, has) in FEATURES {
-            out.name(name);
-            out.raw(format_args!("{has}"));
-        }
-        out.end_object();
-        out.end_object();
-    }
-}
-
-/// What can be typed, of an object or of all.
-pub(crate) fn usage(name: &str, noun: Option<&str>) -> String {
-    let Some(noun) = noun.and_then(|noun| NOUNS.iter().find(|n| n.name == noun)) else {
-        let nouns: Vec<_> = NOUNS.iter().map(|noun| noun.name).collect();
-        return format!(
-            "Usage: {name} [OPTIONS] OBJECT COMMAND …\n       {name} OBJECT help\n       \
-             {name} batch file PATH\n       {name} elf FILE\n       {name} version\n\n\
-             OBJECT = {}\n\n{OPTIONS}",
-            nouns.join(" | ")
-        );
-    };
-    let mut out = String::new();
-    for (at, verb) in noun.verbs.iter().enumerate() {
-        let lead = if at == 0 { "Usage:" } else { "      " };
-        let line = format!("{lead} {name} {} {} {}", noun.name, verb.name, verb.args);
-        let line = line.trim_end();
-        // Descriptions stand in one column where the line leaves room.
-        let gap = if line.chars().count() < ABOUT_COLUMN { "" } else { "\n" };
-        let width = if gap.is_empty() { ABOUT_COLUMN - line.chars().count() } else { ABOUT_COLUMN };
-        out.push_str(&format!("{line}{gap}{:width$}{}\n", "", verb.about));
-    }
-    out.push('\n');
-    for term in noun.terms {
-        out.push_str(term);
-        out.push('\n');
-    }
-    out.push_str(OPTIONS);
-    out
-}
-
-/// Where descriptions begin.
-const ABOUT_COLUMN: usize = 60;
-
-const OPTIONS: &str =
-    "OPTIONS = -j (JSON) | -p (indented JSON) | -f (names of pins) | -d (more messages) |
-          -V (version) | -B PATH (base BTF) | --target linux, memory or daemon
-";

@@ -9,18 +9,21 @@ mod bpftool;
 mod command;
 mod docs;
 mod failure;
+mod objects;
 mod plan;
 mod printer;
 mod progress;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 
 fn main() -> ExitCode {
     if let Some(status) = bpftool::run() {
         return status;
     }
-    let low = args::LowArgs::parse();
+    let mut command = objects::command();
+    let low = args::LowArgs::from_arg_matches(&command.get_matches_mut());
+    let low = low.unwrap_or_else(|error| error.format(&mut command).exit());
     failure::exit_code(command::dispatch(low))
 }
