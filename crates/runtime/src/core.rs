@@ -112,6 +112,8 @@ pub(crate) struct Core {
     /// Dumps of machine code that nobody has taken yet.
     pub(crate) jit_dumps: Mutex<String>,
     pub(crate) map_bytes: Account,
+    /// What SYN cookies are made with.
+    pub(crate) secret: u64,
 }
 
 impl Core {
@@ -132,6 +134,7 @@ impl Core {
         }
         Core {
             clock,
+            secret: random.next(),
             random,
             trace: TracePipe::default(),
             cpus: Cpus::new(config.cpus),

@@ -2,6 +2,8 @@
 
 use uapi::Errno;
 
+use crate::world::World;
+
 /// The process that an event happened in. Its answers may be made when they are asked for.
 pub trait Process {
     /// Name of the thread, padded with zeros.
@@ -32,6 +34,10 @@ pub trait Process {
     }
     /// Makes it another one (`bpf_set_retval`).
     fn set_retval(&self, _value: i32) {}
+    /// What the hook lends to its programs besides: a socket, a setting, a message.
+    fn world(&self) -> World<'_> {
+        World::default()
+    }
     /// Writes to the file that the event is a reading of; EINVAL if it is none.
     fn seq_write(&self, _bytes: &[u8]) -> Result<(), Errno> {
         Err(Errno::EINVAL)

@@ -9,7 +9,9 @@ use crate::event::Event;
 use crate::helpers::{self, Call, Ctx};
 use crate::map_obj::MapObj;
 use crate::prog::Prog;
+use crate::socket::Socket;
 use crate::task::Task;
+use crate::world::World;
 
 /// The state of one run.
 pub(crate) struct Run<'r> {
@@ -21,6 +23,10 @@ pub(crate) struct Run<'r> {
     /// The event that it runs on, if that is one of another process.
     pub(crate) event: Option<Event<'r>>,
     pub(crate) ctx: Ctx<'r>,
+    /// What the hook lends besides.
+    pub(crate) world: World<'r>,
+    /// The socket that the program chose.
+    pub(crate) selected: Option<Arc<Socket>>,
     /// Maps reached through other maps.
     pub(crate) inner_maps: Vec<Arc<MapObj>>,
     /// Memory that helpers handed out.
@@ -71,6 +77,11 @@ impl Run<'_> {
         Some(Region { start, end, writable: false })
     }
 
+    fn world_region(&self, addr: u64) -> Option<Region> {
+        let socket = self.world.socket.and_then(|socket| socket.region(addr));
+        socket.or_else(|| self.world.message.map(|m| m.region()).filter(|r| holds(r, addr)))
+    }
+
     fn map_region(&self, addr: u64) -> Option<Region> {
         let value = |m: &Arc<MapObj>| {
             let (start, end) = m.map.ops().value_at(addr)?;
@@ -90,6 +101,7 @@ impl Host for Run<'_> {
         let own = self.ctx.regions().into_iter().flatten().find(|r| holds(r, addr));
         own.or_else(|| self.map_region(addr))
             .or_else(|| self.granted.iter().find(|r| holds(r, addr)).copied())
+            .or_else(|| self.world_region(addr))
             .or_else(|| self.kernel_region(addr))
     }
 

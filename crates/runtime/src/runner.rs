@@ -18,8 +18,10 @@ use crate::native;
 use crate::packet::PacketBuf;
 use crate::prog::Prog;
 use crate::run::Run;
+use crate::socket::Socket;
 use crate::task::Task;
 use crate::test_run::skb;
+use crate::world::World;
 
 /// A program with a stack and a logical CPU of its own. It stays on its thread.
 pub struct Runner {
@@ -68,6 +70,47 @@ impl Runner {
     /// Runs a program on an event, whose context is a copy of `record`, at most 4088 bytes.
     pub fn run_event(&mut self, record: &[u8], event: &Event<'_>) -> Result<u64, Trap> {
         let len = WORD + record.len();
+        let memory = self.record(len)?;
+        memory.write(0, View::from(event.args.to_ne_bytes().as_slice()));
+        memory.write(WORD, View::from(record));
+        let start = memory.addr(0);
+        let region = Region { start, end: start + len as u64, writable: false };
+        self.ready.task.pid = event.pid;
+        self.ready.task.tgid = event.tgid;
+        let ctx = Ctx::Flat(region);
+        self.ready.run_on(ctx, start + WORD as u64, Some(event), event.process.world())
+    }
+
+    /// Runs a program on a context of at most 4088 bytes, which it may change, with what the hook
+    /// lends besides; the value is r0.
+    pub fn run_context(
+        &mut self,
+        context: &mut [u8],
+        event: Option<&Event<'_>>,
+        world: World<'_>,
+    ) -> Result<u64, Trap> {
+        let len = WORD + context.len();
+        let memory = self.record(len)?;
+        memory.write(WORD, View::from(&*context));
+        let start = memory.addr(0);
+        let region = Region { start, end: start + len as u64, writable: true };
+        if let Some(event) = event {
+            (self.ready.task.pid, self.ready.task.tgid) = (event.pid, event.tgid);
+        }
+        let ret = self.ready.run_on(Ctx::Flat(region), start + WORD as u64, event, world);
+        if let Some(memory) = &self.record {
+            memory.read(WORD, context);
+        }
+        ret
+    }
+
+    /// The socket that the last run redirected to, selected or assigned.
+    pub fn selected_socket(&self) -> Option<&Arc<Socket>> {
+        self.ready.selected.as_ref()
+    }
+
+    /// Memory for a context of `len` bytes, the word before it included.
+    fn record(&mut self, len: usize) -> Result<&Slab, Trap> {
         if len > RECORD {
             return Err(Trap::here(TrapKind::Helper("a context that is too long")));
         }
@@ -76,14 +119,7 @@ impl Runner {
             None => Slab::new(RECORD)
                 .map_err(|_| Trap::here(TrapKind::Helper("no memory for a context")))?,
         };
-        let memory = self.record.insert(memory);
-        memory.write(0, View::from(event.args.to_ne_bytes().as_slice()));
-        memory.write(WORD, View::from(record));
-        let start = memory.addr(0);
-        let region = Region { start, end: start + len as u64, writable: false };
-        self.ready.task.pid = event.pid;
-        self.ready.task.tgid = event.tgid;
-        self.ready.run_on(Ctx::Flat(region), start + WORD as u64, Some(event))
+        Ok(self.record.insert(memory))
     }
 
     /// Runs a program on a context that it may write, with what the context points to behind it.
@@ -113,7 +149,7 @@ impl Runner {
         let region = Region { start, end: start + memory.len() as u64, writable: true };
         self.ready.task.pid = event.pid;
         self.ready.task.tgid = event.tgid;
-        let ret = self.ready.run_on(Ctx::Flat(region), start, Some(event));
+        let ret = self.ready.run_on(Ctx::Flat(region), start, Some(event), event.process.world());
         if let Some(slab) = &self.writable {
             slab.read(0, memory);
         }
@@ -169,6 +205,7 @@ pub(crate) struct Ready {
     limits: Limits,
     task: Task,
     redirect: Option<u32>,
+    selected: Option<Arc<Socket>>,
     /// Latency flags in trace lines (`b..11`: lower half of interrupts off, as in packet hooks).
     pub(crate) trace_flags: &'static str,
     /// Repeated runs end when it becomes true.
@@ -189,6 +226,7 @@ impl Ready {
             limits,
             task,
             redirect: None,
+            selected: None,
             trace_flags,
             stop: Arc::default(),
         }
@@ -196,11 +234,17 @@ impl Ready {
 
     /// Runs the program on a context at `addr`.
     pub(crate) fn run(&mut self, ctx: Ctx<'_>, addr: u64) -> Result<u64, Trap> {
-        self.run_on(ctx, addr, None)
+        self.run_on(ctx, addr, None, World::default())
     }
 
-    /// The same on an event of another process.
-    fn run_on(&mut self, ctx: Ctx<'_>, addr: u64, event: Option<&Event<'_>>) -> Result<u64, Trap> {
+    /// The same on an event of another process, and with what a hook lends.
+    pub(crate) fn run_on(
+        &mut self,
+        ctx: Ctx<'_>,
+        addr: u64,
+        event: Option<&Event<'_>>,
+        world: World<'_>,
+    ) -> Result<u64, Trap> {
         let started = self.core.stats_on().then(Instant::now);
         let mut run = Run {
             core: &self.core,
@@ -209,6 +253,8 @@ impl Ready {
             task: &self.task,
             event: event.copied(),
             ctx,
+            world,
+            selected: None,
             inner_maps: Vec::new(),
             granted: Vec::new(),
             next: None,
@@ -223,7 +269,7 @@ impl Ready {
             Ok(code) => native::run(code, addr, &mut run),
             Err(_) => self.vm.run(&self.prog.code, addr, &mut run, self.limits),
         };
-        self.redirect = run.redirect;
+        (self.redirect, self.selected) = (run.redirect, run.selected.take());
         if let Some(started) = started {
             self.prog.stats.runs.fetch_add(1, Relaxed);
             self.prog.stats.ns.fetch_add(started.elapsed().as_nanos() as u64, Relaxed);

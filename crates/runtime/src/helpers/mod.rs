@@ -4,14 +4,17 @@
 //! the contract says. This module holds the crate's unsafe code.
 #![allow(unsafe_code, reason = "the named unsafe module of this crate")]
 
+mod cookie;
 mod ctx;
 mod dynptr;
 mod flow;
 mod group;
 mod guard;
+mod infrared;
 mod map;
 mod mark;
 mod mem;
+mod message;
 mod packet;
 #[cfg(test)]
 mod parity;
@@ -24,7 +27,9 @@ mod room;
 mod seq;
 mod skb;
 mod socket;
+mod sysctl;
 mod system;
+mod tcp_option;
 mod text;
 
 use interp::{Callback, Trap};
@@ -109,23 +114,39 @@ const LIST: &[(u32, &str, Body)] = &[
     (43, "bpf_skb_change_head", room::change_head),
     (44, "bpf_xdp_adjust_head", packet::adjust_head),
     (45, "bpf_probe_read_str", probe::read_str),
-    (46, "bpf_get_socket_cookie", socket::null),
+    (46, "bpf_get_socket_cookie", socket::cookie),
     (47, "bpf_get_socket_uid", socket::uid),
     (48, "bpf_set_hash", mark::set_hash),
+    (49, "bpf_setsockopt", socket::set_option),
     (50, "bpf_skb_adjust_room", room::adjust_room),
     (51, "bpf_redirect_map", packet::redirect_map),
+    (52, "bpf_sk_redirect_map", socket::redirect_map),
+    (53, "bpf_sock_map_update", socket::put),
     (54, "bpf_xdp_adjust_meta", packet::adjust_meta),
     (55, "bpf_perf_event_read_value", perf::read_value),
+    (57, "bpf_getsockopt", socket::option),
     (58, "bpf_override_return", process::override_return),
+    (59, "bpf_sock_ops_cb_flags_set", socket::set_callbacks),
+    (60, "bpf_msg_redirect_map", socket::redirect_map),
+    (61, "bpf_msg_apply_bytes", message::apply),
+    (62, "bpf_msg_cork_bytes", message::cork),
+    (63, "bpf_msg_pull_data", message::pull),
+    (64, "bpf_bind", socket::bind),
     (65, "bpf_xdp_adjust_tail", packet::adjust_tail),
     (66, "bpf_skb_get_xfrm_state", mark::xfrm_state),
     (67, "bpf_get_stack", process::stack),
     (68, "bpf_skb_load_bytes_relative", skb::load_bytes_relative),
     (69, "bpf_fib_lookup", room::fib_lookup),
+    (70, "bpf_sock_hash_update", socket::put),
+    (71, "bpf_msg_redirect_hash", socket::redirect_hash),
+    (72, "bpf_sk_redirect_hash", socket::redirect_hash),
     (74, "bpf_lwt_seg6_store_bytes", mark::invalid),
     (75, "bpf_lwt_seg6_adjust_srh", mark::invalid),
+    (77, "bpf_rc_repeat", infrared::repeat),
+    (78, "bpf_rc_keydown", infrared::key_down),
     (79, "bpf_skb_cgroup_id", mark::none),
     (80, "bpf_get_current_cgroup_id", group::current),
+    (82, "bpf_sk_select_reuseport", socket::select),
     (83, "bpf_skb_ancestor_cgroup_id", mark::none),
     (84, "bpf_sk_lookup_tcp", socket::null),
     (85, "bpf_sk_lookup_udp", socket::null),
@@ -133,14 +154,21 @@ const LIST: &[(u32, &str, Body)] = &[
     (87, "bpf_map_push_elem", map::push),
     (88, "bpf_map_pop_elem", map::pop),
     (89, "bpf_map_peek_elem", map::peek),
+    (90, "bpf_msg_push_data", message::push),
+    (91, "bpf_msg_pop_data", message::pop),
+    (92, "bpf_rc_pointer_rel", infrared::pointer),
     (93, "bpf_spin_lock", system::spin_lock),
     (94, "bpf_spin_unlock", system::spin_unlock),
-    (95, "bpf_sk_fullsock", socket::null),
-    (96, "bpf_tcp_sock", socket::null),
+    (95, "bpf_sk_fullsock", socket::full),
+    (96, "bpf_tcp_sock", socket::tcp),
     (97, "bpf_skb_ecn_set_ce", room::ecn_set_ce),
-    (98, "bpf_get_listener_sock", socket::null),
+    (98, "bpf_get_listener_sock", socket::listener),
     (99, "bpf_skc_lookup_tcp", socket::null),
     (100, "bpf_tcp_check_syncookie", socket::wanted),
+    (101, "bpf_sysctl_get_name", sysctl::name),
+    (102, "bpf_sysctl_get_current_value", sysctl::current),
+    (103, "bpf_sysctl_get_new_value", sysctl::new),
+    (104, "bpf_sysctl_set_new_value", sysctl::set_new),
     (105, "bpf_strtol", text::strtol),
     (106, "bpf_strtoul", text::strtoul),
     (107, "bpf_sk_storage_get", socket::null),
@@ -156,18 +184,21 @@ const LIST: &[(u32, &str, Body)] = &[
     (120, "bpf_get_ns_current_pid_tgid", group::ns_pid_tgid),
     (122, "bpf_get_netns_cookie", socket::netns_cookie),
     (123, "bpf_get_current_ancestor_cgroup_id", group::ancestor),
-    (124, "bpf_sk_assign", socket::wanted),
+    (124, "bpf_sk_assign", socket::assign),
     (125, "bpf_ktime_get_boot_ns", system::ktime_boot),
-    (128, "bpf_sk_cgroup_id", socket::null),
-    (129, "bpf_sk_ancestor_cgroup_id", socket::null),
     (126, "bpf_seq_printf", seq::printf),
     (127, "bpf_seq_write", seq::write),
+    (128, "bpf_sk_cgroup_id", socket::cgroup_id),
+    (129, "bpf_sk_ancestor_cgroup_id", socket::null),
     (130, "bpf_ringbuf_output", ringbuf::output),
     (131, "bpf_ringbuf_reserve", ringbuf::reserve),
     (132, "bpf_ringbuf_submit", ringbuf::submit),
     (133, "bpf_ringbuf_discard", ringbuf::discard),
     (134, "bpf_ringbuf_query", ringbuf::query),
     (135, "bpf_csum_level", mark::csum_level),
+    (142, "bpf_load_hdr_opt", tcp_option::load),
+    (143, "bpf_store_hdr_opt", tcp_option::store),
+    (144, "bpf_reserve_hdr_opt", tcp_option::reserve),
     (148, "bpf_copy_from_user", probe::read_user),
     (151, "bpf_skb_cgroup_classid", mark::none),
     (152, "bpf_redirect_neigh", mark::redirect_neigh),
@@ -199,6 +230,10 @@ const LIST: &[(u32, &str, Body)] = &[
     (201, "bpf_dynptr_read", dynptr::read),
     (202, "bpf_dynptr_write", dynptr::write),
     (203, "bpf_dynptr_data", dynptr::data),
+    (204, "bpf_tcp_raw_gen_syncookie_ipv4", cookie::generate4),
+    (205, "bpf_tcp_raw_gen_syncookie_ipv6", cookie::generate6),
+    (206, "bpf_tcp_raw_check_syncookie_ipv4", cookie::check4),
+    (207, "bpf_tcp_raw_check_syncookie_ipv6", cookie::check6),
     (208, "bpf_ktime_get_tai_ns", system::ktime_tai),
 ];
 

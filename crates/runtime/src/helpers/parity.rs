@@ -7,14 +7,11 @@ const WITHOUT: &[(&[u32], &str)] = &[
     (&[21], "would set the metadata of a tunnel interface; there are no interfaces"),
     (&[27], "maps of stacks are not kept"),
     (&[141, 180, 191], "only the event's own task is known"),
-    (&[49, 57, 64, 59, 142, 143, 144], "socket programs are not run: there is no socket"),
-    (&[52, 53, 60, 61, 62, 63, 70, 71, 72, 82, 90, 91, 116], "no sockets are held or redirected"),
     (&[56, 119], "perf event programs are not run on counters"),
     (&[73, 76], "needs the kernel's routes and segment routing"),
-    (&[77, 78, 92], "needs an infrared receiver"),
     (&[81, 145, 146, 156, 157, 210, 211], "storage at kernel objects, of which there are none"),
-    (&[101, 102, 103, 104], "control group hooks are not run yet"),
     (&[111, 121], "needs a kernel packet structure by BTF"),
+    (&[116], "there is no TCP to send an acknowledgement"),
     (&[147, 159, 161, 162, 193], "needs a kernel file, inode or program image"),
     (&[136, 137, 138, 139, 140, 178, 196], "needs socket structures of a kernel by BTF"),
     (&[149, 150], "needs the types of a kernel"),
@@ -22,7 +19,6 @@ const WITHOUT: &[(&[u32], &str)] = &[
     (&[166, 167, 168], "system calls from programs"),
     (&[169, 170, 171, 172], "timers run later, on no thread of the run"),
     (&[194], "kernel objects in map values"),
-    (&[204, 205, 206, 207], "cookies of the kernel's own secret"),
     (&[198, 199, 200], "the verifier does not model dynamic pointers"),
     (&[209], "user ring buffers are not drained by programs"),
 ];
@@ -37,7 +33,17 @@ const NOT_THERE: &[(&[u32], &str)] = &[
     (&[34], "an own hash of the flow: Linux's has a random key; a hash set to 0 counts as none"),
     (&[35, 158], "the synthetic kernel's in events; else a number that reads as zero"),
     (&[40, 135], "packets have no checksum of the network card"),
-    (&[46, 47, 84, 85, 86, 95, 96, 98, 99, 100, 107, 108, 110, 124, 128, 129], NO_SOCKET),
+    (&[84, 85, 86, 99, 100, 107, 108, 110, 129], NO_SOCKET),
+    (&[46, 47, 49, 57, 59, 64, 95, 96, 98, 124, 128], HOOK_SOCKET),
+    (
+        &[52, 53, 60, 70, 71, 72, 82],
+        "sockets that programs or hooks put into maps; the hook delivers",
+    ),
+    (&[61, 62, 63, 90, 91], "the message that the hook gives"),
+    (&[101, 102, 103, 104], "the setting that the hook gives"),
+    (&[142, 143, 144], "the segment that the hook gives"),
+    (&[77, 78, 92], "signals go to the hook"),
+    (&[204, 205, 206, 207], "cookies of a secret of ring3's own"),
     (&[50], "the interface is loopback; a second encapsulation is not refused (Linux: EALREADY)"),
     (&[18, 31, 38, 43], "within the head and tail room of the buffer, else ENOMEM"),
     (&[69], "no interface, no route (ENODEV, EAFNOSUPPORT)"),
@@ -54,6 +60,7 @@ const NOT_THERE: &[(&[u32], &str)] = &[
     (&[176], "no branches are recorded (ENOENT, with flags too)"),
     (&[179], "no kernel symbols (ENOENT)"),
 ];
+const HOOK_SOCKET: &str = "the socket that the hook gives";
 const NO_SOCKET: &str = "there are no sockets: nothing is found, what takes one is not reached";
 
 fn of(id: u32, table: &[(&[u32], &'static str)]) -> Option<&'static str> {

@@ -1,11 +1,16 @@
-//! Helpers on sockets, of which there are none here: looking for one finds nothing.
+//! Helpers on sockets: the one that the hook is of, those that contexts point to, those in maps.
 //!
-//! What takes a socket can therefore not be reached; it answers as Linux does for a wrong one.
+//! Looking for another one finds nothing: there is no network stack.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use interp::Trap;
+use maps::Held;
 use uapi::Errno;
 
-use super::Call;
+use super::{Call, Ctx, count, mem, status};
+use crate::socket::{SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP, Socket};
 
 /// A null pointer: no such socket.
 pub(super) fn null(_: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
@@ -17,12 +22,254 @@ pub(super) fn wanted(_: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
     Ok(Errno::EINVAL.as_ret())
 }
 
-/// Owner of a packet without socket (`overflowuid`).
-pub(super) fn uid(_: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
-    Ok(65534)
-}
-
 /// All is one network namespace, the first.
 pub(super) fn netns_cookie(_: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
     Ok(1)
+}
+
+/// The socket that an argument names: by the address of its memory, or by the hook's context.
+fn named<'r>(c: &Call<'_, 'r>, arg: u64) -> Option<&'r Arc<Socket>> {
+    let own = c.run.world.socket?;
+    let context = match &c.run.ctx {
+        Ctx::Skb(cell) => cell.addr() == arg,
+        Ctx::Xdp(..) => false,
+        Ctx::Flat(region) => (region.start..region.end).contains(&arg),
+    };
+    (own.addr() == arg || own.tcp_addr() == arg || context).then_some(own)
+}
+
+/// Key of the storage of the socket that an argument names.
+#[allow(dead_code, reason = "storage follows")]
+pub(super) fn key(c: &Call<'_, '_>, arg: u64) -> Option<u64> {
+    named(c, arg).map(|socket| socket.cookie())
+}
+
+pub(super) fn cookie(c: &mut Call<'_, '_>, [arg, ..]: [u64; 5]) -> Result<u64, Trap> {
+    Ok(named(c, arg).map_or(0, |socket| socket.cookie()))
+}
+
+/// Owner of a packet without socket (`overflowuid`).
+const NOBODY: u32 = 65534;
+
+pub(super) fn uid(c: &mut Call<'_, '_>, [arg, ..]: [u64; 5]) -> Result<u64, Trap> {
+    Ok(named(c, arg).map_or(NOBODY, |socket| socket.info().uid).into())
+}
+
+/// The same pointer for a whole socket.
+pub(super) fn full(c: &mut Call<'_, '_>, [arg, ..]: [u64; 5]) -> Result<u64, Trap> {
+    Ok(named(c, arg).map_or(0, |socket| socket.addr()))
+}
+
+const TCP: u32 = 6;
+/// TCP_LISTEN.
+const LISTEN: u32 = 10;
+
+pub(super) fn tcp(c: &mut Call<'_, '_>, [arg, ..]: [u64; 5]) -> Result<u64, Trap> {
+    let socket = named(c, arg).filter(|socket| socket.info().protocol == TCP);
+    Ok(socket.map_or(0, |socket| socket.tcp_addr()))
+}
+
+pub(super) fn listener(c: &mut Call<'_, '_>, [arg, ..]: [u64; 5]) -> Result<u64, Trap> {
+    let socket = named(c, arg).filter(|socket| socket.info().state == LISTEN);
+    Ok(socket.map_or(0, |socket| socket.addr()))
+}
+
+pub(super) fn cgroup_id(c: &mut Call<'_, '_>, [arg, ..]: [u64; 5]) -> Result<u64, Trap> {
+    Ok(named(c, arg).map_or(0, |socket| socket.info().cgroup))
+}
+
+/// Options of SOL_SOCKET that take a number, and of TCP.
+const SOCKET_OPTIONS: &[i32] = &[2, 7, 8, 9, 12, 15, 18, 36, 47, 62, 74];
+const TCP_OPTIONS: &[i32] = &[1, 2, 4, 5, 6, 7, 10, 16, 18, 25, 27, 44];
+const SO_BINDTODEVICE: i32 = 25;
+const TCP_CONGESTION: i32 = 13;
+const TCP_SAVED_SYN: i32 = 28;
+const IP_TOS: i32 = 1;
+const IPV6_OPTIONS: &[i32] = &[67, 70];
+/// Numbers that only programs may set.
+const TCP_BPF_IW: i32 = 1001;
+const TCP_BPF_SNDCWND_CLAMP: i32 = 1002;
+const TCP_BPF_DELACK_MAX: i32 = 1003;
+const TCP_BPF_RTO_MIN: i32 = 1004;
+const TCP_BPF_CALLBACKS: i32 = 1008;
+const ALL_CALLBACKS: u32 = 0x7f;
+const INET: u32 = 2;
+const INET6: u32 = 10;
+/// The most microseconds that a delayed acknowledgement and a first timeout may be set to.
+const TIMEOUT_MAX: u32 = 200_000;
+
+/// Whether programs may get or set an option of this size on the socket.
+fn allowed(socket: &Socket, level: i32, name: i32, len: usize, get: bool) -> Result<(), Errno> {
+    let (number, info) = (len == 4, socket.info());
+    let good = match level {
+        SOL_SOCKET if name == SO_BINDTODEVICE => !get,
+        SOL_SOCKET => SOCKET_OPTIONS.contains(&name) && number,
+        SOL_IP => matches!(info.family, INET | INET6) && name == IP_TOS && number,
+        SOL_IPV6 => info.family == INET6 && IPV6_OPTIONS.contains(&name) && number,
+        SOL_TCP if info.protocol != TCP => false,
+        SOL_TCP => match name {
+            TCP_CONGESTION => len >= 2,
+            TCP_SAVED_SYN => len >= 1,
+            TCP_BPF_CALLBACKS => number,
+            TCP_BPF_IW..TCP_BPF_CALLBACKS => number && !get,
+            _ => TCP_OPTIONS.contains(&name) && number,
+        },
+        _ => false,
+    };
+    if good { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+fn word(value: &[u8]) -> u32 {
+    value.first_chunk().map_or(0, |word| u32::from_ne_bytes(*word))
+}
+
+fn set(socket: &Socket, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
+    allowed(socket, level, name, value.len(), false)?;
+    if level != SOL_TCP || name < TCP_BPF_IW {
+        return socket.set_option(level, name, value);
+    }
+    let value = word(value);
+    let good = match name {
+        TCP_BPF_IW | TCP_BPF_SNDCWND_CLAMP => (value as i32) > 0,
+        TCP_BPF_DELACK_MAX | TCP_BPF_RTO_MIN => (1..=TIMEOUT_MAX).contains(&value),
+        TCP_BPF_CALLBACKS => value & !ALL_CALLBACKS == 0,
+        _ => false,
+    };
+    if !good {
+        return Err(Errno::EINVAL);
+    }
+    if name == TCP_BPF_CALLBACKS {
+        socket.callbacks.store(value, Relaxed);
+    }
+    Ok(())
+}
+
+fn get(socket: &Socket, level: i32, name: i32, out: &mut [u8]) -> Result<usize, Errno> {
+    allowed(socket, level, name, out.len(), true)?;
+    if (level, name) == (SOL_TCP, TCP_BPF_CALLBACKS) {
+        out.copy_from_slice(&socket.callbacks().to_ne_bytes());
+        return Ok(out.len());
+    }
+    socket.option(level, name, out)
+}
+
+pub(super) fn set_option(
+    c: &mut Call<'_, '_>,
+    [arg, level, name, value, len]: [u64; 5],
+) -> Result<u64, Trap> {
+    let Some(socket) = named(c, arg) else { return Ok(Errno::EINVAL.as_ret()) };
+    let value = mem::copy(value, len as u32 as usize);
+    Ok(status(set(socket, level as i32, name as i32, &value)))
+}
+
+pub(super) fn option(
+    c: &mut Call<'_, '_>,
+    [arg, level, name, buf, len]: [u64; 5],
+) -> Result<u64, Trap> {
+    let mut out = vec![0; len as u32 as usize];
+    let socket = named(c, arg).ok_or(Errno::EINVAL);
+    let found = socket.and_then(|socket| get(socket, level as i32, name as i32, &mut out));
+    let filled = *found.as_ref().unwrap_or(&0);
+    out[filled..].fill(0);
+    mem::write(buf, &out);
+    Ok(status(found.map(drop)))
+}
+
+pub(super) fn set_callbacks(c: &mut Call<'_, '_>, [arg, flags, ..]: [u64; 5]) -> Result<u64, Trap> {
+    let Some(socket) = named(c, arg) else { return Ok(Errno::EINVAL.as_ret()) };
+    let flags = flags as u32;
+    socket.callbacks.store(flags & ALL_CALLBACKS, Relaxed);
+    Ok(i64::from((flags & !ALL_CALLBACKS) as i32) as u64)
+}
+
+pub(super) fn bind(c: &mut Call<'_, '_>, [ctx, addr, len, ..]: [u64; 5]) -> Result<u64, Trap> {
+    /// Bytes of `struct sockaddr_in`, and the least of `struct sockaddr_in6`.
+    const IPV4: usize = 16;
+    const IPV6: usize = 24;
+    let address = mem::copy(addr, len as u32 as usize);
+    let bound = named(c, ctx).ok_or(Errno::EINVAL).and_then(|socket| {
+        let family = address.first_chunk().map(|word| u32::from(u16::from_ne_bytes(*word)));
+        match family.ok_or(Errno::EINVAL)? {
+            INET if address.len() < IPV4 => Err(Errno::EINVAL),
+            INET6 if address.len() < IPV6 => Err(Errno::EINVAL),
+            INET | INET6 => socket.bind(&address),
+            _ => Err(Errno::EAFNOSUPPORT),
+        }
+    });
+    Ok(status(bound))
+}
+
+/// The socket in a map of sockets.
+fn held(c: &Call<'_, '_>, map: u64, key: &[u8]) -> Result<Option<Arc<Socket>>, Trap> {
+    let map = c.run.map(map)?;
+    let held = map.map.ops().refs().and_then(|refs| refs.get(key));
+    Ok(held.and_then(|held| held.object.downcast().ok()))
+}
+
+fn key_at(c: &Call<'_, '_>, map: u64, key: u64) -> Result<Vec<u8>, Trap> {
+    Ok(mem::copy(key, c.run.map(map)?.key_size()))
+}
+
+const DROP: u64 = 0;
+const PASS: u64 = 1;
+const INGRESS: u64 = 1;
+
+/// Names the socket that the message or packet goes to.
+fn redirect(c: &mut Call<'_, '_>, map: u64, key: &[u8], flags: u64) -> Result<u64, Trap> {
+    let found = held(c, map, key)?.filter(|_| flags & !INGRESS == 0);
+    let Some(socket) = found else { return Ok(DROP) };
+    if flags & INGRESS == 0 && socket.info().protocol != TCP {
+        return Ok(DROP);
+    }
+    c.run.selected = Some(socket);
+    Ok(PASS)
+}
+
+pub(super) fn redirect_map(
+    c: &mut Call<'_, '_>,
+    [_, map, key, flags, _]: [u64; 5],
+) -> Result<u64, Trap> {
+    redirect(c, map, &(key as u32).to_ne_bytes(), flags)
+}
+
+pub(super) fn redirect_hash(
+    c: &mut Call<'_, '_>,
+    [_, map, key, flags, _]: [u64; 5],
+) -> Result<u64, Trap> {
+    let key = key_at(c, map, key)?;
+    redirect(c, map, &key, flags)
+}
+
+pub(super) fn select(c: &mut Call<'_, '_>, [_, map, key, flags, _]: [u64; 5]) -> Result<u64, Trap> {
+    let key = key_at(c, map, key)?;
+    if flags != 0 {
+        return Ok(Errno::EINVAL.as_ret());
+    }
+    let Some(socket) = held(c, map, &key)? else { return Ok(Errno::ENOENT.as_ret()) };
+    c.run.selected = Some(socket);
+    Ok(0)
+}
+
+/// Puts the hook's socket into a map.
+pub(super) fn put(c: &mut Call<'_, '_>, [ctx, map, key, flags, _]: [u64; 5]) -> Result<u64, Trap> {
+    let key = key_at(c, map, key)?;
+    let socket = named(c, ctx).cloned();
+    let refs = c.run.map(map)?.map.ops().refs();
+    let put = match (socket, refs) {
+        (Some(socket), Some(refs)) => {
+            let id = socket.cookie() as u32;
+            refs.set(&key, Held { id, object: socket }, flags)
+        }
+        _ => Err(Errno::EOPNOTSUPP),
+    };
+    Ok(status(put))
+}
+
+/// The socket that a packet is to be given to.
+pub(super) fn assign(c: &mut Call<'_, '_>, [_, arg, flags, ..]: [u64; 5]) -> Result<u64, Trap> {
+    let known = named(c, arg).filter(|_| flags == 0).cloned().ok_or(Errno::EINVAL);
+    Ok(count(known.map(|socket| {
+        c.run.selected = Some(socket);
+        0
+    })))
 }
