@@ -64,7 +64,7 @@ pub(crate) fn parse(args: Vec<OsString>) -> (Options, Vec<String>) {
             }
             Ok(Some(Arg::Short(short))) => option(&mut options, &mut parser, Ok(short)),
             // Of `net dev add`, as words.
-            Ok(Some(Arg::Long(long @ ("pcap" | "rate" | "loop")))) => {
+            Ok(Some(Arg::Long(long @ ("pcap" | "rate" | "loop" | "out" | "peer")))) => {
                 words.push(long.to_owned());
                 continue;
             }

@@ -215,7 +215,7 @@ pub const NOUNS: &[Noun] = &[
             verb("detach", "TYPE dev NAME", "detach it", net::detach),
             verb(
                 "dev",
-                "[list | add NAME [--pcap FILE] [--rate N] [--loop] | del NAME]",
+                "[list | add NAME [--pcap FILE] [--rate N] [--loop] [--out FILE] [--peer NAME] | del NAME]",
                 "interfaces of ring3's own, fed from captures",
                 net::dev,
             ),

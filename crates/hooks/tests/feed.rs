@@ -58,7 +58,13 @@ fn until(door: &Runtime, what: impl Fn(&DeviceInfo) -> bool) -> DeviceInfo {
 
 fn add(door: &Runtime, again: bool) -> Result<u32, Errno> {
     let capture = Some(capture().display().to_string());
-    door.device_add(&DeviceAdd { name: "d0".into(), capture, rate: 100_000, again })
+    door.device_add(&DeviceAdd {
+        name: "d0".into(),
+        capture,
+        rate: 100_000,
+        again,
+        ..DeviceAdd::default()
+    })
 }
 
 #[test]
@@ -111,4 +117,28 @@ fn wrong_files_and_names_are_refused() {
         assert_eq!(refused(name, &file), Err(Errno::EINVAL), "{name}");
     }
     assert_eq!(refused("lo", &file), Err(Errno::EEXIST));
+}
+
+#[test]
+fn what_leaves_is_captured_when_asked() {
+    let door = runtime();
+    let dir = std::env::temp_dir().join(format!("ring3-feed-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a folder of ours");
+    let out = dir.join("out.pcap");
+    let add = |out: &Path| {
+        let capture = Some(capture().display().to_string());
+        let out = Some(out.display().to_string());
+        let name = "d0".into();
+        door.device_add(&DeviceAdd { name, capture, out, rate: 100_000, ..DeviceAdd::default() })
+    };
+    assert_eq!(add(&dir), Err(Errno::EACCES), "a folder is not written");
+    let ifindex = add(&out).expect("an interface");
+    let bounce = returning(&door, ProgType::Xdp, 3);
+    door.xdp_set(ifindex, Some(bounce), 0).expect("nothing is there");
+    let device = until(&door, |device| device.ended);
+    let (packets, bytes) = counted(&capture());
+    assert_eq!((device.counts.tx, device.counts.sent), (packets, packets));
+    assert_eq!(device.counts.sent_bytes, bytes);
+    assert_eq!(counted(&out), (packets, bytes), "all are written when the capture ends");
+    std::fs::remove_dir_all(&dir).expect("nobody else is in it");
 }

@@ -12,6 +12,7 @@ use crate::attach::link::Link;
 use crate::btf_obj::BtfObj;
 use crate::clock::{Clock, Random};
 use crate::cpus::Cpus;
+use crate::device::Network;
 use crate::engine::{self, Engine};
 use crate::hook::Registry;
 use crate::limits::{Account, Limits};
@@ -107,6 +108,7 @@ pub(crate) struct Core {
     pub(crate) btfs: Ids<BtfObj>,
     pub(crate) links: Ids<Link>,
     pub(crate) hooks: Arc<Registry>,
+    pub(crate) network: Network,
     pub(crate) host_helpers: RwLock<Vec<HostHelper>>,
     pub(crate) stats: AtomicBool,
     /// Dumps of machine code that nobody has taken yet.
@@ -144,6 +146,7 @@ impl Core {
             btfs: Ids::default(),
             links: Ids::default(),
             hooks: Arc::default(),
+            network: Network::default(),
             host_helpers: RwLock::default(),
             stats: AtomicBool::new(false),
             jit_dumps: Mutex::default(),

@@ -1,9 +1,10 @@
 //! Network interfaces of ring3's own: names, indexes, counters; packets come from a [`Feed`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use uapi::Errno;
 
 use crate::door::{DeviceAdd, DeviceCounts, DeviceInfo};
@@ -19,6 +20,14 @@ const FIRST: u32 = 2;
 /// What brings packets to an interface. It ends when it is dropped.
 pub trait Feed: Send {}
 
+/// What takes the packets that leave an interface.
+pub trait Sink: Send {
+    /// Takes one; the message says why it cannot, and it is not asked again.
+    fn send(&mut self, packet: &[u8]) -> Result<(), String>;
+    /// Hands on what it has gathered.
+    fn flush(&mut self) -> Result<(), String>;
+}
+
 /// Opens the captures of new interfaces.
 pub type Feeder =
     Arc<dyn Fn(&Arc<Device>, &DeviceAdd, Hooks) -> Result<Box<dyn Feed>, Errno> + Send + Sync>;
@@ -28,9 +37,13 @@ pub type Feeder =
 pub struct Device {
     /// Its index.
     pub ifindex: u32,
-    counts: [AtomicU64; 9],
+    /// The interface at the other end of its wire; 0 for none.
+    pub peer: u32,
+    counts: [AtomicU64; COUNTS],
     ended: AtomicBool,
     error: Mutex<String>,
+    sink: Mutex<Option<Box<dyn Sink>>>,
+    sinks: AtomicBool,
 }
 
 /// What became of a packet.
@@ -50,16 +63,62 @@ pub enum Fate {
     TcPass,
     /// They dropped it.
     TcDrop,
+    /// They sent it to an interface.
+    TcRedirect,
+    /// On its way out it passed the programs of tcx.
+    EgressPass,
+    /// They dropped it.
+    EgressDrop,
+    /// They sent it to an interface.
+    EgressRedirect,
+    /// Where a program sent it, it could not go.
+    Lost,
 }
 
-const PACKETS: usize = 7;
-const BYTES: usize = 8;
+const PACKETS: usize = 12;
+const BYTES: usize = 13;
+const SENT: usize = 14;
+const SENT_BYTES: usize = 15;
+const COUNTS: usize = 16;
 
 impl Device {
     /// A packet of so many bytes has come.
     pub fn received(&self, bytes: usize) {
-        self.counts[PACKETS].fetch_add(1, Relaxed);
-        self.counts[BYTES].fetch_add(bytes as u64, Relaxed);
+        self.add(PACKETS, BYTES, bytes);
+    }
+
+    /// A packet leaves.
+    pub fn sent(&self, packet: &[u8]) {
+        self.add(SENT, SENT_BYTES, packet.len());
+        if self.sinks.load(Relaxed) {
+            self.tell_sink(|sink| sink.send(packet));
+        }
+    }
+
+    /// Hands on the packets that have left.
+    pub fn flush(&self) {
+        if self.sinks.load(Relaxed) {
+            self.tell_sink(|sink| sink.flush());
+        }
+    }
+
+    /// What takes the packets that leave from now on.
+    pub fn set_sink(&self, sink: Box<dyn Sink>) {
+        *self.sink.lock() = Some(sink);
+        self.sinks.store(true, Relaxed);
+    }
+
+    fn tell_sink(&self, tell: impl FnOnce(&mut Box<dyn Sink>) -> Result<(), String>) {
+        let mut sink = self.sink.lock();
+        if let Some(Err(error)) = sink.as_mut().map(tell) {
+            *sink = None;
+            *self.error.lock() = error;
+        }
+    }
+
+    fn add(&self, packets: usize, total: usize, bytes: usize) {
+        self.counts[packets].fetch_add(1, Relaxed);
+        self.counts[total].fetch_add(bytes as u64, Relaxed);
     }
 
     /// What became of it.
@@ -75,9 +134,42 @@ impl Device {
 
     /// Its counters.
     pub fn counts(&self) -> DeviceCounts {
-        let [aborted, drop, pass, tx, redirect, tc_pass, tc_drop, packets, bytes] =
-            [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|at: usize| self.counts[at].load(Relaxed));
-        DeviceCounts { packets, bytes, aborted, drop, pass, tx, redirect, tc_pass, tc_drop }
+        let of = |fate: Fate| self.counts[fate as usize].load(Relaxed);
+        let at = |index: usize| self.counts[index].load(Relaxed);
+        DeviceCounts {
+            packets: at(PACKETS),
+            bytes: at(BYTES),
+            aborted: of(Fate::Aborted),
+            drop: of(Fate::Drop),
+            pass: of(Fate::Pass),
+            tx: of(Fate::Tx),
+            redirect: of(Fate::Redirect),
+            tc_pass: of(Fate::TcPass),
+            tc_drop: of(Fate::TcDrop),
+            tc_redirect: of(Fate::TcRedirect),
+            egress_pass: of(Fate::EgressPass),
+            egress_drop: of(Fate::EgressDrop),
+            egress_redirect: of(Fate::EgressRedirect),
+            sent: at(SENT),
+            sent_bytes: at(SENT_BYTES),
+            lost: of(Fate::Lost),
+        }
+    }
+}
+
+/// The interfaces that packets go between.
+#[derive(Default)]
+pub(crate) struct Network {
+    devices: RwLock<BTreeMap<u32, Arc<Device>>>,
+}
+
+impl Network {
+    pub(crate) fn get(&self, ifindex: u32) -> Option<Arc<Device>> {
+        self.devices.read().get(&ifindex).cloned()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.devices.read().is_empty()
     }
 }
 
@@ -106,44 +198,63 @@ impl Devices {
         *self.feeder.lock() = Some(feeder);
     }
 
-    pub(crate) fn add(&self, req: &DeviceAdd, hooks: Hooks) -> Result<u32, Errno> {
-        let plain = |c: char| c.is_ascii_graphic() && c != '/' && c != ':';
-        let name = req.name.as_str();
-        if name.is_empty() || name.len() > NAME_MAX || name == "." || name == ".." {
-            return Err(Errno::EINVAL);
-        }
-        if !name.chars().all(plain) {
-            return Err(Errno::EINVAL);
-        }
+    pub(crate) fn add(&self, req: &DeviceAdd, net: &Network, hooks: Hooks) -> Result<u32, Errno> {
         let mut table = self.table.lock();
-        if name == "lo" || table.devices.iter().any(|known| known.made.name == name) {
+        let names = std::iter::once(&req.name).chain(&req.peer);
+        for name in names.clone() {
+            check_name(name)?;
+            let known = |known: &Made| known.made.name == *name;
+            if name == "lo" || table.devices.iter().any(known) {
+                return Err(Errno::EEXIST);
+            }
+        }
+        if req.peer.as_ref() == Some(&req.name) {
             return Err(Errno::EEXIST);
         }
-        if table.devices.len() >= MAX {
+        if table.devices.len() + names.count() > MAX {
             return Err(Errno::ENFILE);
         }
         let ifindex = table.last.max(FIRST - 1) + 1;
-        let device = Arc::new(Device { ifindex, ..Device::default() });
-        let feed = match (&req.capture, &*self.feeder.lock()) {
-            (None, _) => None,
-            (Some(_), None) => return Err(Errno::EOPNOTSUPP),
-            (Some(_), Some(feeder)) => Some(feeder(&device, req, hooks)?),
+        let peer = if req.peer.is_some() { ifindex + 1 } else { 0 };
+        let device = Arc::new(Device { ifindex, peer, ..Device::default() });
+        let wants = req.capture.is_some() || req.out.is_some();
+        let feed = match (wants, &*self.feeder.lock()) {
+            (false, _) => None,
+            (true, None) => return Err(Errno::EOPNOTSUPP),
+            (true, Some(feeder)) => Some(feeder(&device, req, hooks)?),
         };
-        table.last = ifindex;
+        table.last = ifindex.max(peer);
+        let mut devices = net.devices.write();
+        devices.insert(ifindex, device.clone());
         table.devices.push(Made { device, made: req.clone(), feed });
+        if let Some(name) = &req.peer {
+            let device = Arc::new(Device { ifindex: peer, peer: ifindex, ..Device::default() });
+            devices.insert(peer, device.clone());
+            let (name, peer) = (name.clone(), Some(req.name.clone()));
+            let made = DeviceAdd { name, peer, ..DeviceAdd::default() };
+            table.devices.push(Made { device, made, feed: None });
+        }
         Ok(ifindex)
     }
 
-    /// Its index; its feed has ended.
-    pub(crate) fn del(&self, name: &str) -> Result<u32, Errno> {
-        let gone = {
+    /// Its index and that of its peer, which goes with it; their feeds have ended.
+    pub(crate) fn del(&self, name: &str, net: &Network) -> Result<Vec<u32>, Errno> {
+        let mut gone = Vec::new();
+        {
             let mut table = self.table.lock();
             let at = table.devices.iter().position(|known| known.made.name == name);
-            table.devices.remove(at.ok_or(Errno::ENODEV)?)
-        };
-        // Waits for the feed's thread, which may need other locks.
-        drop(gone.feed);
-        Ok(gone.device.ifindex)
+            let first = table.devices.remove(at.ok_or(Errno::ENODEV)?);
+            let peer = first.device.peer;
+            gone.push(first);
+            let at = table.devices.iter().position(|known| known.device.ifindex == peer);
+            gone.extend(at.map(|at| table.devices.remove(at)));
+            let mut devices = net.devices.write();
+            gone.iter().for_each(|made| drop(devices.remove(&made.device.ifindex)));
+        }
+        let indexes: Vec<u32> = gone.iter().map(|made| made.device.ifindex).collect();
+        // Waits for the feeds' threads, which may need other locks.
+        gone.into_iter().for_each(|made| drop(made.feed));
+        Ok(indexes)
     }
 
     /// Ends all feeds.
@@ -167,4 +278,11 @@ impl Devices {
         };
         self.table.lock().devices.iter().map(info).collect()
     }
+}
+
+/// EINVAL for what is no interface's name.
+fn check_name(name: &str) -> Result<(), Errno> {
+    let plain = |c: char| c.is_ascii_graphic() && c != '/' && c != ':';
+    let bad = name.is_empty() || name.len() > NAME_MAX || name == "." || name == "..";
+    if bad || !name.chars().all(plain) { Err(Errno::EINVAL) } else { Ok(()) }
 }

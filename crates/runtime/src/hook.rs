@@ -11,6 +11,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::core::Core;
+use crate::device::Device;
 use crate::prog::Prog;
 use crate::runner::Runner;
 
@@ -148,6 +149,8 @@ pub struct Attached {
     pub prog: u32,
     /// What it was attached with.
     pub cookie: u64,
+    /// Flags it was attached with; the mode of XDP.
+    pub flags: u32,
     /// Runs it; it holds one of the runtime's CPUs while it lives.
     pub runner: Runner,
 }
@@ -168,6 +171,11 @@ impl Hooks {
         self.changes()
     }
 
+    /// An interface, while it is there.
+    pub fn device(&self, ifindex: u32) -> Option<Arc<Device>> {
+        self.core.upgrade()?.network.get(ifindex)
+    }
+
     /// Whether a program is attached there.
     pub fn is_used(&self, place: &Place) -> bool {
         self.registry.look().get(place).is_some_and(|list| !list.entries.is_empty())
@@ -186,6 +194,7 @@ impl Hooks {
             link: entry.link,
             prog: entry.prog.id,
             cookie: entry.cookie,
+            flags: entry.flags,
             runner: Runner::new(core.clone(), entry.prog),
         };
         entries.into_iter().map(ready).collect()

@@ -11,6 +11,7 @@ mod clock;
 mod core;
 mod cpus;
 mod device;
+mod devmap;
 pub mod door;
 mod engine;
 mod event;
@@ -29,7 +30,9 @@ mod message;
 mod native;
 mod objects;
 mod packet;
+mod path;
 mod prog;
+mod redirect;
 mod run;
 mod runner;
 mod runtime;
@@ -44,7 +47,7 @@ mod world;
 pub use crate::core::{Config, Deterministic, HostFn};
 pub use crate::runtime::{HOST_HELPER_BASE, Runtime};
 pub use clock::{ClockKind, monotonic};
-pub use device::{Device, Fate, Feed, Feeder};
+pub use device::{Device, Fate, Feed, Feeder, Sink};
 pub use door::{
     Bpf, BtfInfo, BtfLoad, Fd, FsEntry, LoadError, Loaded, LogRequest, MapCreate, MapInfo, ObjKind,
     ProgInfo, ProgLoad, TestRun, TestRunOut,
@@ -59,6 +62,7 @@ pub use map_obj::PerfRecord;
 pub use maps::Batch;
 pub use message::Message;
 pub use packet::{PacketBuf, XDP_HEADROOM};
+pub use path::Path;
 pub use prog::tag;
 pub use runner::Runner;
 pub use segment::Segment;

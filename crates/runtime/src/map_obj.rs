@@ -1,5 +1,6 @@
 //! A map as an object: id, BTF, and who in user space holds it.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -11,6 +12,7 @@ use uapi::{Errno, MapType, ProgType};
 use crate::btf_obj::BtfObj;
 use crate::limits::Charge;
 use crate::map_types::Fields;
+use crate::prog::Prog;
 
 /// A map object.
 pub(crate) struct MapObj {
@@ -25,6 +27,8 @@ pub(crate) struct MapObj {
     pub(crate) owner: OnceLock<ProgType>,
     user: Mutex<Weak<User>>,
     perf: Mutex<Perf>,
+    /// Programs that go with elements of maps of interfaces and CPUs.
+    entry_progs: Mutex<BTreeMap<Box<[u8]>, Arc<Prog>>>,
     _charge: Charge,
 }
 
@@ -86,6 +90,7 @@ impl MapObj {
             owner: OnceLock::new(),
             user: Mutex::default(),
             perf: Mutex::default(),
+            entry_progs: Mutex::default(),
             _charge: charge,
         }
     }
@@ -119,6 +124,23 @@ impl MapObj {
     /// The type of the programs in it, once there was one.
     pub(crate) fn owner(&self) -> Option<ProgType> {
         self.owner.get().copied()
+    }
+
+    /// The program of the element under this key.
+    pub(crate) fn entry_prog(&self, key: &[u8]) -> Option<Arc<Prog>> {
+        self.entry_progs.lock().get(key).cloned()
+    }
+
+    /// Gives it one, or none.
+    pub(crate) fn set_entry_prog(&self, key: &[u8], prog: Option<Arc<Prog>>) {
+        let mut progs = self.entry_progs.lock();
+        let before = match prog {
+            Some(prog) => progs.insert(key.into(), prog),
+            None => progs.remove(key),
+        };
+        drop(progs);
+        // Only now: the program may hold the map.
+        drop(before);
     }
 
     /// Keeps a perf record; ENOSPC when too much is unread, as a full perf buffer says.

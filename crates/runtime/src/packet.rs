@@ -2,6 +2,7 @@
 
 use maps::View;
 use maps::raw::Slab;
+use translate::ctx::SkBuff;
 use uapi::Errno;
 
 /// Room before a packet that XDP programs may take.
@@ -26,6 +27,10 @@ pub struct PacketBuf {
     pub ingress_ifindex: u32,
     /// Receive queue.
     pub rx_queue_index: u32,
+    /// Interface it leaves by.
+    pub(crate) egress_ifindex: u32,
+    /// What programs of tc have set beside the packet.
+    pub(crate) beside: Option<Box<SkBuff>>,
 }
 
 impl PacketBuf {
@@ -40,6 +45,8 @@ impl PacketBuf {
             frags: Vec::new(),
             ingress_ifindex: 0,
             rx_queue_index: 0,
+            egress_ifindex: 0,
+            beside: None,
         })
     }
 
@@ -58,6 +65,7 @@ impl PacketBuf {
         self.end = headroom + packet.len();
         self.limit = self.slab.len() - FRAME_TAIL;
         self.frags.clear();
+        self.beside = None;
         self.slab.write(headroom, View::from(packet));
         Ok(())
     }
@@ -95,6 +103,15 @@ impl PacketBuf {
     /// Offset of a host address that programs moved; cut to the buffer.
     pub(crate) fn offset(&self, addr: u64) -> usize {
         (addr.saturating_sub(self.slab.addr(0)) as usize).min(self.slab.len())
+    }
+
+    /// The first bytes of the packet.
+    pub(crate) fn head<const N: usize>(&self) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        (self.end - self.start >= N).then(|| {
+            self.slab.read(self.start, &mut bytes);
+            bytes
+        })
     }
 
     /// Metadata and packet as they are now.

@@ -9,6 +9,7 @@ use crate::event::Event;
 use crate::helpers::{self, Call, Ctx};
 use crate::map_obj::MapObj;
 use crate::prog::Prog;
+use crate::redirect::{Copied, Redirect};
 use crate::socket::Socket;
 use crate::task::Task;
 use crate::world::World;
@@ -36,8 +37,10 @@ pub(crate) struct Run<'r> {
     /// Programs that called others from a subprogram; all that did in machine code, the first one
     /// first.
     pub(crate) waiting: Vec<Arc<Prog>>,
-    /// Interface that `bpf_redirect` named.
-    pub(crate) redirect: Option<u32>,
+    /// Where a helper sent the packet.
+    pub(crate) redirect: Option<Redirect>,
+    /// Copies of it that are to be sent.
+    pub(crate) copies: Vec<Copied>,
     /// Latency flags of trace lines.
     pub(crate) trace_flags: &'static str,
     /// Why machine code is to stop.

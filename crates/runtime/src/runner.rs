@@ -17,6 +17,7 @@ use crate::helpers::{Ctx, CtxCell};
 use crate::native;
 use crate::packet::PacketBuf;
 use crate::prog::Prog;
+use crate::redirect::{Copied, Redirect};
 use crate::run::Run;
 use crate::socket::Socket;
 use crate::task::Task;
@@ -59,7 +60,20 @@ impl Runner {
 
     /// The interface that the last run's `bpf_redirect` named.
     pub fn redirected_to(&self) -> Option<u32> {
-        self.ready.redirect
+        match self.ready.redirect {
+            Some(Redirect::Device { ifindex, .. }) => Some(ifindex),
+            _ => None,
+        }
+    }
+
+    /// Where the last run sent its packet.
+    pub(crate) fn take_redirect(&mut self) -> Option<Redirect> {
+        self.ready.redirect.take()
+    }
+
+    /// The copies that it made.
+    pub(crate) fn take_copies(&mut self) -> Vec<Copied> {
+        std::mem::take(&mut self.ready.copies)
     }
 
     /// Instructions that the last run took in the interpreter; machine code counts none.
@@ -166,7 +180,7 @@ impl Runner {
             frame_end: packet.addr(packet.limit),
             ingress_ifindex: packet.ingress_ifindex,
             rx_queue_index: packet.rx_queue_index,
-            egress_ifindex: 0,
+            egress_ifindex: packet.egress_ifindex,
             reserved: 0,
         });
         let ctx = Ctx::Xdp(&self.xdp, &mut packet.frags);
@@ -183,16 +197,35 @@ impl Runner {
     /// Runs a program of tc on a packet that came in by an interface; the value is its verdict.
     /// Packets without a whole Ethernet header pass.
     pub fn run_skb(&mut self, packet: &mut PacketBuf, ifindex: u32) -> Result<u32, Trap> {
-        let data = packet.to_vec();
-        let Some(mut skb) = skb::received(packet, &data) else { return Ok(0) };
-        (skb.ifindex, skb.ingress_ifindex) = (ifindex, ifindex);
+        self.run_tc(packet, ifindex, ifindex)
+    }
+
+    /// The same at `ifindex`, for a packet that had come in by `ingress_ifindex`, 0 for none. What
+    /// a program sets beside the packet, the next one sees.
+    pub(crate) fn run_tc(
+        &mut self,
+        packet: &mut PacketBuf,
+        ifindex: u32,
+        ingress_ifindex: u32,
+    ) -> Result<u32, Trap> {
+        let Some(mut skb) = skb::received(packet) else { return Ok(0) };
+        (skb.ifindex, skb.ingress_ifindex) = (ifindex, ingress_ifindex);
         let cell = CtxCell::new(skb);
         let ret = self.ready.run(Ctx::Skb(&cell), cell.addr());
         let after = cell.get();
         packet.start = packet.offset(after.data);
         packet.end = packet.offset(after.data_end).max(packet.start);
-        packet.meta = packet.start;
+        packet.meta = packet.offset(after.data_meta).min(packet.start);
+        packet.beside = Some(Box::new(after));
         ret.map(|value| value as u32)
+    }
+
+    /// Runs a program of an entry in a map of interfaces on a packet that leaves by one.
+    pub(crate) fn run_xdp_egress(&mut self, packet: &mut PacketBuf, to: u32) -> Result<u32, Trap> {
+        packet.egress_ifindex = to;
+        let ran = self.run_xdp(packet);
+        packet.egress_ifindex = 0;
+        ran
     }
 }
 
@@ -204,7 +237,8 @@ pub(crate) struct Ready {
     cpu: CpuGuard,
     limits: Limits,
     task: Task,
-    redirect: Option<u32>,
+    redirect: Option<Redirect>,
+    copies: Vec<Copied>,
     selected: Option<Arc<Socket>>,
     /// Latency flags in trace lines (`b..11`: lower half of interrupts off, as in packet hooks).
     pub(crate) trace_flags: &'static str,
@@ -226,6 +260,7 @@ impl Ready {
             limits,
             task,
             redirect: None,
+            copies: Vec::new(),
             selected: None,
             trace_flags,
             stop: Arc::default(),
@@ -260,6 +295,7 @@ impl Ready {
             next: None,
             waiting: Vec::new(),
             redirect: None,
+            copies: Vec::new(),
             trace_flags: self.trace_flags,
             trap: None,
             callbacks: 0,
@@ -269,7 +305,9 @@ impl Ready {
             Ok(code) => native::run(code, addr, &mut run),
             Err(_) => self.vm.run(&self.prog.code, addr, &mut run, self.limits),
         };
-        (self.redirect, self.selected) = (run.redirect, run.selected.take());
+        self.redirect = run.redirect;
+        self.copies = run.copies;
+        self.selected = run.selected.take();
         if let Some(started) = started {
             self.prog.stats.runs.fetch_add(1, Relaxed);
             self.prog.stats.ns.fetch_add(started.elapsed().as_nanos() as u64, Relaxed);

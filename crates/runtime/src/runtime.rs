@@ -15,6 +15,7 @@ use crate::bpffs::{Bpffs, Entry};
 use crate::btf_obj::BtfObj;
 use crate::core::{Config, Core, HostFn, HostHelper};
 use crate::device::Devices;
+use crate::devmap;
 use crate::door::{
     Batch, Bpf, BtfInfo, BtfLoad, DeviceAdd, DeviceInfo, Fd, FsEntry, LinkCreate, LinkInfo,
     LoadError, Loaded, MapCreate, MapInfo, ObjKind, ProgAttach, ProgInfo, ProgLoad, ProgQuery,
@@ -289,12 +290,18 @@ impl Bpf for Runtime {
         if map.map.ops().refs().is_some() {
             return map.map.update_ref(perms, key, flags, || self.held(&map, value));
         }
+        if devmap::takes(&map) {
+            let prog = |fd| self.fds.prog(Fd(fd));
+            return devmap::update(&self.core, &map, perms, key, value, flags, prog);
+        }
         map.map.update(perms, key, value, flags)
     }
 
     fn map_delete(&self, map: Fd, key: &[u8]) -> Result<(), Errno> {
         let (map, perms) = self.fds.map(map)?;
-        map.map.delete(perms, key)
+        map.map.delete(perms, key)?;
+        map.set_entry_prog(key, None);
+        Ok(())
     }
 
     fn map_next_key(&self, map: Fd, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {

@@ -12,7 +12,7 @@ use crate::prog::{number, string};
 use crate::session::Ctx;
 use crate::words::{Words, number as parse};
 
-/// `net dev [list] | add NAME [--pcap FILE] [--rate N] [--loop] | del NAME`.
+/// `net dev [list] | add NAME [--pcap FILE] [--rate N] [--loop] [--out FILE] [--peer NAME] | del NAME`.
 pub(crate) fn dev(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
     if words.is_empty() || words.eat("list") || words.eat("show") {
         words.end()?;
@@ -50,9 +50,17 @@ fn add(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
             req.rate = rate.ok_or_else(|| Fail::new(format!("can't parse {word} as rate")))?;
         } else if words.eat("loop") {
             req.again = true;
+        } else if words.eat("out") {
+            words.need(1)?;
+            req.out = Some(absolute_new(words.take()?)?);
+        } else if words.eat("peer") {
+            words.need(1)?;
+            req.peer = Some(words.take()?.to_owned());
         } else {
             let got = words.peek().unwrap_or_default();
-            let what = format!("expected '--pcap', '--rate' or '--loop', got: '{got}'?");
+            let what = format!(
+                "expected '--pcap', '--rate', '--loop', '--out' or '--peer', got: '{got}'?"
+            );
             return Err(Fail::new(what));
         }
     }
@@ -71,6 +79,13 @@ fn absolute(file: &str) -> Result<String, Fail> {
     let found = std::fs::canonicalize(Path::new(file));
     let found = found.map_err(|error| Fail::of(format!("can't open {file}"), io_errno(&error)))?;
     found.into_os_string().into_string().map_err(|_| Fail::new("the path is not UTF-8"))
+}
+
+/// The same for a file that need not be there.
+fn absolute_new(file: &str) -> Result<String, Fail> {
+    let path = std::path::absolute(Path::new(file));
+    let path = path.map_err(|error| Fail::of(format!("can't open {file}"), io_errno(&error)))?;
+    path.into_os_string().into_string().map_err(|_| Fail::new("the path is not UTF-8"))
 }
 
 fn failed(what: &str, name: &str, errno: Errno) -> Fail {
@@ -102,6 +117,12 @@ impl Show for Devices {
             if made.again {
                 text += "  loop";
             }
+            if let Some(file) = &made.out {
+                text += &format!("  out {file}");
+            }
+            if let Some(peer) = &made.peer {
+                text += &format!("  peer {peer}");
+            }
             text += &format!("\n\tpackets {}  bytes {}\n\txdp", counts.packets, counts.bytes);
             if device.xdp_prog != 0 {
                 text += &format!(" id {}", device.xdp_prog);
@@ -110,8 +131,20 @@ impl Show for Devices {
                 "  pass {}  drop {}  tx {}  redirect {}  aborted {}\n",
                 counts.pass, counts.drop, counts.tx, counts.redirect, counts.aborted
             );
-            if counts.tc_pass + counts.tc_drop != 0 {
-                text += &format!("\ttc  pass {}  drop {}\n", counts.tc_pass, counts.tc_drop);
+            let tc = [
+                ("tc", [counts.tc_pass, counts.tc_drop, counts.tc_redirect]),
+                ("egress", [counts.egress_pass, counts.egress_drop, counts.egress_redirect]),
+            ];
+            for (side, [pass, drop, redirect]) in tc {
+                if pass + drop + redirect != 0 {
+                    text += &format!("\t{side}  pass {pass}  drop {drop}  redirect {redirect}\n");
+                }
+            }
+            if counts.sent != 0 {
+                text += &format!("\tsent  packets {}  bytes {}\n", counts.sent, counts.sent_bytes);
+            }
+            if counts.lost != 0 {
+                text += &format!("\tlost  packets {}\n", counts.lost);
             }
             if !device.error.is_empty() {
                 text += &format!("\t{}\n", device.error);
@@ -131,6 +164,12 @@ impl Show for Devices {
             if let Some(file) = &made.capture {
                 string(out, "pcap", file);
             }
+            if let Some(file) = &made.out {
+                string(out, "out", file);
+            }
+            if let Some(peer) = &made.peer {
+                string(out, "peer", peer);
+            }
             number(out, "rate", made.rate);
             number(out, "loop", made.again);
             if !device.error.is_empty() {
@@ -146,6 +185,13 @@ impl Show for Devices {
                 ("xdp_redirect", counts.redirect),
                 ("tc_pass", counts.tc_pass),
                 ("tc_drop", counts.tc_drop),
+                ("tc_redirect", counts.tc_redirect),
+                ("egress_pass", counts.egress_pass),
+                ("egress_drop", counts.egress_drop),
+                ("egress_redirect", counts.egress_redirect),
+                ("tx_packets", counts.sent),
+                ("tx_bytes", counts.sent_bytes),
+                ("lost", counts.lost),
             ] {
                 number(out, name, count);
             }

@@ -41,9 +41,12 @@ wire_struct! {
     ProgQuery { attach_type, flags, to }
     Queried { flags, progs, revision }
     QueriedProg { id, flags, link }
-    DeviceAdd { name, capture, rate, again }
+    DeviceAdd { name, capture, rate, again, out, peer }
     DeviceInfo { ifindex, made, xdp_prog, xdp_mode, counts, ended, error }
-    DeviceCounts { packets, bytes, aborted, drop, pass, tx, redirect, tc_pass, tc_drop }
+    DeviceCounts {
+        packets, bytes, aborted, drop, pass, tx, redirect, tc_pass, tc_drop, tc_redirect,
+        egress_pass, egress_drop, egress_redirect, sent, sent_bytes, lost,
+    }
     FsEntry { name, object }
     PerfRecord { cpu, data }
     Batch { next, keys, values, count, errno }

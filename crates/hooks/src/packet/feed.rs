@@ -1,4 +1,4 @@
-//! Packets of a capture brought to an interface: XDP first, then tcx on what it lets pass.
+//! Packets of a capture brought to an interface, and those that leave it written to another.
 //!
 //! A thread for each interface. A capture that is played once waits for the first program.
 
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use runtime::door::DeviceAdd;
-use runtime::{Attached, Device, Fate, Feed, Feeder, Hooks, PacketBuf, Place, Target, Task};
+use runtime::{Device, Feed, Feeder, Hooks, Path as Way, Place, Sink, Target};
 use uapi::Errno;
 
-use super::{CaptureReader, LinkType};
+use super::{CaptureReader, CaptureWriter, LinkType, Packet, Precision, Timestamp};
 
 /// Packets a second unless the interface asks for another rate.
 const RATE: u32 = 100;
@@ -28,17 +28,61 @@ const LOOK: Duration = Duration::from_millis(100);
 /// `enum bpf_attach_type`.
 const XDP: u32 = 37;
 const TCX_INGRESS: u32 = 46;
-/// Verdicts of tcx that end the list.
-const TCX_PASS: u32 = 0;
-const TCX_DROP: u32 = 2;
-const TCX_REDIRECT: u32 = 7;
-
 /// What opens captures for interfaces.
 pub fn feeder() -> Feeder {
     Arc::new(|device, made, hooks| {
-        let feed: Box<dyn Feed> = Box::new(CaptureFeed::start(device, made, hooks)?);
+        if let Some(file) = &made.out {
+            device.set_sink(Box::new(CaptureSink::create(Path::new(file))?));
+        }
+        let feed: Box<dyn Feed> = match &made.capture {
+            Some(file) => Box::new(CaptureFeed::start(device, made, Path::new(file), hooks)?),
+            None => Box::new(NoFeed),
+        };
         Ok(feed)
     })
+}
+
+/// An interface whose packets come from others only.
+struct NoFeed;
+
+impl Feed for NoFeed {}
+
+/// A capture of the packets that leave.
+struct CaptureSink(CaptureWriter);
+
+impl CaptureSink {
+    fn create(file: &Path) -> Result<CaptureSink, Errno> {
+        // Nothing but a file is emptied.
+        match fs::metadata(file) {
+            Ok(kind) if !kind.is_file() => return Err(Errno::EACCES),
+            _ => {}
+        }
+        let out = fs::File::create(file).map_err(errno)?;
+        let name = file.display().to_string();
+        let writer = CaptureWriter::new(&name, Box::new(out), LinkType::ETHERNET, Precision::Nanos);
+        let mut sink = CaptureSink(writer.map_err(|_| Errno::EIO)?);
+        // Who opens the file at once finds a capture.
+        sink.flush().map_err(|_| Errno::EIO)?;
+        Ok(sink)
+    }
+}
+
+impl Sink for CaptureSink {
+    fn send(&mut self, packet: &[u8]) -> Result<(), String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let time = Timestamp { secs: now.as_secs(), nanos: now.subsec_nanos() };
+        let orig_len = packet.len() as u32;
+        let packet = Packet { time, orig_len, data: packet, link_type: LinkType::ETHERNET };
+        self.0.write(&packet).map_err(|error| error.to_string())
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        self.0.flush().map_err(|error| error.to_string())
+    }
+}
+
+fn errno(error: std::io::Error) -> Errno {
+    Errno(error.raw_os_error().unwrap_or(Errno::EIO.0))
 }
 
 /// The thread of one interface; it ends with this.
@@ -61,8 +105,13 @@ impl Drop for CaptureFeed {
 }
 
 impl CaptureFeed {
-    fn start(device: &Arc<Device>, made: &DeviceAdd, hooks: Hooks) -> Result<CaptureFeed, Errno> {
-        let file = PathBuf::from(made.capture.as_deref().unwrap_or_default());
+    fn start(
+        device: &Arc<Device>,
+        made: &DeviceAdd,
+        file: &Path,
+        hooks: Hooks,
+    ) -> Result<CaptureFeed, Errno> {
+        let file = file.to_owned();
         // Opened once now, so that who makes the interface hears of a wrong file.
         open(&file)?;
         let rate = if made.rate == 0 { RATE } else { made.rate.min(MAX_RATE) };
@@ -85,7 +134,6 @@ impl CaptureFeed {
 
 /// A capture file; EINVAL for what is none, EACCES for what is no file.
 fn open(file: &Path) -> Result<CaptureReader, Errno> {
-    let errno = |error: std::io::Error| Errno(error.raw_os_error().unwrap_or(Errno::EIO.0));
     let kind = fs::metadata(file).map_err(errno)?;
     if !kind.is_file() {
         return Err(Errno::EACCES);
@@ -121,15 +169,19 @@ impl Playing {
 
     /// Plays the capture to its end, again and again if it is to be.
     fn play(&self, pace: &mut Pace) -> Result<(), String> {
-        let mut buf = PacketBuf::new().map_err(|errno| errno.to_string())?;
-        buf.ingress_ifindex = self.device.ifindex;
+        let mut way = Way::new(self.hooks.clone()).map_err(|errno| errno.to_string())?;
         loop {
             let mut reader = CaptureReader::open(&self.file).map_err(|e| e.to_string())?;
             while !self.stopped() {
                 let due = pace.due();
                 if due == 0 {
                     std::thread::park_timeout(TICK);
-                } else if !self.burst(&mut reader, &mut buf, due)? {
+                    continue;
+                }
+                let more = self.burst(&mut reader, &mut way, due);
+                // Programs that are attached meanwhile count from the next burst on.
+                way.rest();
+                if !more? {
                     break;
                 }
                 pace.sent += due;
@@ -144,18 +196,7 @@ impl Playing {
     }
 
     /// Brings up to `count` packets; `false` at the end of the file.
-    fn burst(
-        &self,
-        reader: &mut CaptureReader,
-        buf: &mut PacketBuf,
-        count: u64,
-    ) -> Result<bool, String> {
-        let mut programs = self.places.each_ref().map(|place| self.hooks.attached(place));
-        for attached in programs.iter_mut().flatten() {
-            // Packets come while no process runs.
-            let task = Task { comm: "<idle>".into(), ..Task::default() };
-            attached.runner.set_task(task);
-        }
+    fn burst(&self, reader: &mut CaptureReader, way: &mut Way, count: u64) -> Result<bool, String> {
         for _ in 0..count {
             if self.stopped() {
                 break;
@@ -166,45 +207,10 @@ impl Playing {
             if packet.link_type != LinkType::ETHERNET {
                 return Err(format!("{} packets are none of Ethernet", packet.link_type));
             }
-            self.packet(packet.data, buf, &mut programs);
+            way.receive(&self.device, packet.data);
         }
         Ok(true)
     }
-
-    fn packet(&self, data: &[u8], buf: &mut PacketBuf, programs: &mut [Vec<Attached>; 2]) {
-        self.device.received(data.len());
-        let [xdp, tcx] = programs;
-        if buf.set(data).is_err() {
-            return self.device.count(Fate::Aborted);
-        }
-        let fate = xdp
-            .first_mut()
-            .map_or(Fate::Pass, |attached| verdict(attached.runner.run_xdp(buf).unwrap_or(0)));
-        self.device.count(fate);
-        if fate == Fate::Pass && !tcx.is_empty() {
-            self.device.count(ingress(tcx, buf, self.device.ifindex));
-        }
-    }
-}
-
-/// `enum xdp_action`.
-fn verdict(value: u32) -> Fate {
-    const FATES: [Fate; 5] = [Fate::Aborted, Fate::Drop, Fate::Pass, Fate::Tx, Fate::Redirect];
-    FATES.get(value as usize).copied().unwrap_or(Fate::Aborted)
-}
-
-/// The programs of tcx, until one has decided.
-fn ingress(tcx: &mut [Attached], buf: &mut PacketBuf, ifindex: u32) -> Fate {
-    for attached in tcx {
-        match attached.runner.run_skb(buf, ifindex) {
-            Ok(TCX_PASS) => break,
-            Ok(TCX_DROP | TCX_REDIRECT) => return Fate::TcDrop,
-            // TCX_NEXT, and what is no verdict.
-            Ok(_) => {}
-            Err(_) => return Fate::TcDrop,
-        }
-    }
-    Fate::TcPass
 }
 
 /// When the next packets are due.

@@ -94,6 +94,12 @@ impl CaptureWriter {
         self.packets
     }
 
+    /// Hands the bytes so far to the system.
+    pub fn flush(&mut self) -> Result<(), CaptureError> {
+        let file = &self.file;
+        self.out.flush().map_err(|source| CaptureError::Write { file: file.clone(), source })
+    }
+
     /// Hands the last bytes to the system.
     pub fn finish(mut self) -> Result<(), CaptureError> {
         self.out.flush().map_err(|source| CaptureError::Write { file: self.file, source })

@@ -127,6 +127,10 @@ pub struct DeviceAdd {
     pub rate: u32,
     /// The capture begins again at its end.
     pub again: bool,
+    /// Where the packets that leave are written, by absolute path.
+    pub out: Option<String>,
+    /// The interface at the other end of its wire, which is made with it.
+    pub peer: Option<String>,
 }
 
 /// An interface and what became of its packets.
@@ -169,4 +173,18 @@ pub struct DeviceCounts {
     pub tc_pass: u64,
     /// Packets that they dropped.
     pub tc_drop: u64,
+    /// Packets that they sent to an interface.
+    pub tc_redirect: u64,
+    /// Packets on their way out that programs of tcx let pass.
+    pub egress_pass: u64,
+    /// Packets that they dropped.
+    pub egress_drop: u64,
+    /// Packets that they sent to an interface.
+    pub egress_redirect: u64,
+    /// Packets that left.
+    pub sent: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// Packets that could not go where a program sent them.
+    pub lost: u64,
 }

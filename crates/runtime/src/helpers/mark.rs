@@ -5,6 +5,7 @@ use uapi::Errno;
 
 use super::skb::{skb, update};
 use super::{Call, mem};
+use crate::redirect::{Copied, MAX_COPIES, Redirect, Way};
 
 pub(super) fn change_type(c: &mut Call<'_, '_>, [_, to, ..]: [u64; 5]) -> Result<u64, Trap> {
     const OTHERHOST: u32 = 3;
@@ -109,9 +110,24 @@ pub(super) fn none(c: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
     Ok(0)
 }
 
-/// Copies go to interfaces, of which there are none.
-pub(super) fn clone_redirect(c: &mut Call<'_, '_>, args: [u64; 5]) -> Result<u64, Trap> {
-    invalid(c, args)
+/// Copies leave when the program has ended; at once in Linux.
+pub(super) fn clone_redirect(
+    c: &mut Call<'_, '_>,
+    [_, ifindex, flags, ..]: [u64; 5],
+) -> Result<u64, Trap> {
+    const INGRESS: u64 = 1;
+    let skb = skb(c)?;
+    let ifindex = ifindex as u32;
+    if flags & !INGRESS != 0 || c.run.core.network.get(ifindex).is_none() {
+        return Ok(Errno::EINVAL.as_ret());
+    }
+    if c.run.copies.len() == MAX_COPIES {
+        return Ok(Errno::ENOMEM.as_ret());
+    }
+    let way = if flags & INGRESS != 0 { Way::In } else { Way::Out };
+    let data = mem::copy(skb.data, skb.data_end.saturating_sub(skb.data) as usize);
+    c.run.copies.push(Copied { ifindex, way, data });
+    Ok(0)
 }
 
 const TC_ACT_SHOT: u64 = 2;
@@ -125,7 +141,7 @@ pub(super) fn redirect_peer(
     if flags != 0 {
         return Ok(TC_ACT_SHOT);
     }
-    c.run.redirect = Some(ifindex as u32);
+    c.run.redirect = Some(Redirect::device(ifindex as u32, Way::Peer));
     Ok(TC_ACT_REDIRECT)
 }
 
@@ -139,6 +155,6 @@ pub(super) fn redirect_neigh(
     if flags != 0 || (1..NEIGH).contains(&(size as u32)) {
         return Ok(TC_ACT_SHOT);
     }
-    c.run.redirect = Some(ifindex as u32);
+    c.run.redirect = Some(Redirect::device(ifindex as u32, Way::Neighbour));
     Ok(TC_ACT_REDIRECT)
 }

@@ -5,6 +5,7 @@ use translate::ctx::XdpBuff;
 use uapi::{Errno, MapType};
 
 use super::{Call, Ctx, CtxCell, mem, status};
+use crate::redirect::{Redirect, Way};
 
 /// What Linux keeps at the start of the head room (`struct xdp_frame`).
 const XDP_FRAME: u64 = 40;
@@ -152,7 +153,8 @@ pub(super) fn redirect(c: &mut Call<'_, '_>, [ifindex, flags, ..]: [u64; 5]) -> 
     const TC_ACT_SHOT: u64 = 2;
     const TC_ACT_REDIRECT: u64 = 7;
     const INGRESS: u64 = 1;
-    c.run.redirect = Some(ifindex as u32);
+    let way = if flags & INGRESS != 0 { Way::In } else { Way::Out };
+    c.run.redirect = Some(Redirect::device(ifindex as u32, way));
     Ok(match c.run.ctx {
         Ctx::Xdp(..) if flags != 0 => XDP_ABORTED,
         Ctx::Xdp(..) => XDP_REDIRECT,
@@ -170,18 +172,26 @@ pub(super) fn redirect_map(
     const EXCLUDE_INGRESS: u64 = 1 << 4;
     const XDP_ABORTED: u64 = 0;
     const XDP_REDIRECT: u64 = 4;
-    let map = c.run.map(map)?;
+    let map = c.run.map(map)?.clone();
     let devices = matches!(map.map.def().map_type, MapType::Devmap | MapType::DevmapHash);
     let known = ACTIONS | if devices { BROADCAST | EXCLUDE_INGRESS } else { 0 };
     if flags & !known != 0 {
         return Ok(XDP_ABORTED);
     }
-    let key = (key as u32).to_ne_bytes();
-    let found = map.map.ops().lookup(maps::View::from(&key[..]), 0);
-    if found.is_none() && flags & BROADCAST == 0 {
-        return Ok(flags & ACTIONS);
+    if flags & BROADCAST != 0 {
+        let but_ingress = flags & EXCLUDE_INGRESS != 0;
+        c.run.redirect = Some(Redirect::All { map, but_ingress });
+        return Ok(XDP_REDIRECT);
     }
-    c.run.redirect = found.filter(|_| devices).map(|at| mem::view(at, 4).u32(0));
+    let key = (key as u32).to_ne_bytes();
+    let Some(at) = map.map.ops().lookup(maps::View::from(&key[..]), 0) else {
+        return Ok(flags & ACTIONS);
+    };
+    let prog = map.entry_prog(&key);
+    c.run.redirect = Some(match devices {
+        true => Redirect::Device { ifindex: mem::view(at, 4).u32(0), way: Way::Out, prog },
+        false => Redirect::Cpu { prog },
+    });
     Ok(XDP_REDIRECT)
 }
 

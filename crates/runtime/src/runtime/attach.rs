@@ -10,6 +10,7 @@ use crate::attach::link::{IterOver, Link, kernel_function, tracing_type};
 use crate::attach::list::{self, Beside, Change};
 use crate::attach::{cgroup, flag, xdp};
 use crate::device::Feeder;
+use crate::devmap;
 use crate::door::{
     AttachTo, DeviceAdd, DeviceInfo, Fd, LinkCreate, ProgAttach, ProgQuery, Queried, QueriedProg,
 };
@@ -40,12 +41,14 @@ impl Runtime {
     }
 
     pub(super) fn add_device(&self, req: &DeviceAdd) -> Result<u32, Errno> {
-        self.devices.add(req, self.hooks())
+        self.devices.add(req, &self.core.network, self.hooks())
     }
 
     pub(super) fn del_device(&self, name: &str) -> Result<(), Errno> {
-        let ifindex = self.devices.del(name)?;
-        self.core.hooks.remove_target(&Target::Device(ifindex));
+        for ifindex in self.devices.del(name, &self.core.network)? {
+            self.core.hooks.remove_target(&Target::Device(ifindex));
+            devmap::forget(&self.core, ifindex);
+        }
         Ok(())
     }
 

@@ -91,10 +91,38 @@ fn shortest(data: &[u8]) -> usize {
     }
 }
 
-/// A packet that an interface received, as programs of tc see it; `None` if it has no header.
-pub(crate) fn received(packet: &PacketBuf, data: &[u8]) -> Option<SkBuff> {
-    let whole = data.len() >= ETH_HLEN && packet.frags.is_empty();
-    whole.then(|| skb(packet, data, true))
+/// A packet at an interface, as programs of tc see it; `None` if it has no header.
+pub(crate) fn received(packet: &PacketBuf) -> Option<SkBuff> {
+    let head: [u8; ETH_HLEN + 2] = match packet.head() {
+        Some(head) => head,
+        None => {
+            let short: [u8; ETH_HLEN] = packet.head()?;
+            let mut head = [0; ETH_HLEN + 2];
+            head[..ETH_HLEN].copy_from_slice(&short);
+            head
+        }
+    };
+    if !packet.frags.is_empty() {
+        return None;
+    }
+    let fresh = SkBuff { data_meta: packet.addr(packet.meta), ..skb(packet, &head, true) };
+    let Some(before) = packet.beside.as_deref() else { return Some(fresh) };
+    Some(SkBuff {
+        tstamp: before.tstamp,
+        hwtstamp: before.hwtstamp,
+        cb: before.cb,
+        pkt_type: before.pkt_type,
+        mark: before.mark,
+        vlan_present: before.vlan_present,
+        vlan_tci: before.vlan_tci,
+        vlan_proto: before.vlan_proto,
+        priority: before.priority,
+        hash: before.hash,
+        tc_index: before.tc_index,
+        queue_mapping: before.queue_mapping,
+        tstamp_type: before.tstamp_type,
+        ..fresh
+    })
 }
 
 fn skb(packet: &PacketBuf, data: &[u8], l2: bool) -> SkBuff {
