@@ -1,17 +1,16 @@
 //! Everything one verification holds: the input, what the passes found, the path being walked.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::cell::OnceCell;
 
-use btf::Btf;
-use btf::fields::StructMetas;
+use btf::fields::{Record, StructMetas};
+use btf::{Btf, TypeId};
 use isa::Op;
 use uapi::{MapDef, ProgVariant};
 
 use crate::input::{MapInfo, Policy, Program, World};
 use crate::log::Log;
 use crate::outcome::Stats;
-use crate::passes::{Attach, MapFields, btf_numbered};
+use crate::passes::{Attach, KERNEL_BTF, MapFields, btf_numbered};
 use crate::prune::Store;
 use crate::state::{FuncState, RegFlags, RegKind, RegState, VerifierState};
 use crate::walk::Pending;
@@ -178,7 +177,7 @@ pub(crate) struct Env<'a> {
     /// Special fields of each map's value, by index in `World::maps`.
     pub(crate) map_fields: Vec<MapFields>,
     /// Special fields of structures, by the BTF's number, as far as they were asked for.
-    metas: RefCell<Vec<(u32, Rc<StructMetas>)>>,
+    metas: Vec<OnceCell<StructMetas>>,
     /// The path being walked.
     pub(crate) state: VerifierState,
     pub(crate) insn_idx: usize,
@@ -241,7 +240,7 @@ impl<'a> Env<'a> {
             variant: None,
             attach: Attach::default(),
             map_fields: Vec::new(),
-            metas: RefCell::default(),
+            metas: vec![OnceCell::new(); 2 + 2 * world.maps.len()],
             state: VerifierState::new(FuncState::new(-1, 0, 0), 0, has(F_SLEEPABLE)),
             insn_idx: 0,
             prev_insn_idx: 0,
@@ -285,17 +284,29 @@ impl<'a> Env<'a> {
         btf_numbered(number, self.prog, self.world).map(|btf| &**btf)
     }
 
-    #[allow(dead_code, reason = "for objects that programs allocate")]
     /// Special fields of the structures in the program's BTF, or in that of this number.
-    pub(crate) fn struct_metas(&self, number: u32) -> Rc<StructMetas> {
-        if let Some((_, known)) = self.metas.borrow().iter().find(|(n, _)| *n == number) {
-            return known.clone();
-        }
+    pub(crate) fn struct_metas(&self, number: u32) -> &StructMetas {
         let kernel = self.world.kernel_btf.as_deref();
         let parse = |btf| StructMetas::parse(btf, kernel).unwrap_or_default();
-        let metas = Rc::new(self.btf_numbered(number).map(parse).unwrap_or_default());
-        self.metas.borrow_mut().push((number, metas.clone()));
-        metas
+        self.metas[number as usize]
+            .get_or_init(|| self.btf_numbered(number).map(parse).unwrap_or_default())
+    }
+
+    /// The special fields of the map value or allocated object behind a register.
+    pub(crate) fn record_of(&self, reg: &RegState) -> Option<&Record> {
+        match reg.kind {
+            RegKind::MapValue if reg.flags.is_empty() => Some(&self.fields_of(reg).record),
+            RegKind::BtfId if reg.flags.contains(RegFlags::ALLOC) && reg.data2 != KERNEL_BTF => {
+                self.struct_metas(reg.data2).get(TypeId(reg.btf_id()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The map that a register refers to has types.
+    pub(crate) fn has_value_btf(&self, reg: &RegState) -> bool {
+        let map = self.map(reg.map());
+        if reg.is_inner_map() { map.inner_btf.is_some() } else { map.btf.is_some() }
     }
 
     /// Spreads what is known of the stack's use along the current frames.

@@ -14,7 +14,8 @@ use crate::state::{FuncState, HistEntry, HistFlags, RegKind, RegState, VerifierS
 const MAX_PROCESSED: u32 = 1_000_000;
 /// Paths pending before Linux gives up.
 const MAX_PENDING: usize = 8192;
-const SPIN_UNLOCK: i32 = 94;
+/// Helpers that may be called while a lock is held.
+const UNDER_LOCK: [i32; 2] = [94, 194];
 
 /// A path to be walked later.
 #[derive(Clone, Debug)]
@@ -248,7 +249,8 @@ impl<'a> Env<'a> {
     }
 
     fn check_call(&mut self, at: usize, callee: Callee) -> Checked {
-        if self.state.active_locks != 0 && matches!(callee, Callee::Helper(id) if id != SPIN_UNLOCK)
+        if self.state.active_locks != 0
+            && matches!(callee, Callee::Helper(id) if !UNDER_LOCK.contains(&id))
         {
             return reject!(EINVAL, BadFunc::CallsUnderLock);
         }

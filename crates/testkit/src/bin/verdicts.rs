@@ -1,12 +1,14 @@
-//! `cargo xtask verdicts [--dir DIR] [--json] [--bless] [--rows FILE] [--only FILE]`:
+//! `cargo xtask verdicts [--dir DIR] [--json] [--bless] [--rows FILE] [--only FILE]
+//! [--log PROGRAM]`:
 //! recorded verdicts of Linux, replayed. `--bless` holds the level reached, `--rows` writes each
-//! comparison as a line of JSON, `--only` takes one source file.
+//! comparison as a line of JSON, `--only` takes one source file, `--log` prints both logs of one program.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use testkit::verdicts::{Corpus, Row, Totals, judge};
+use testkit::verdicts::{Case, Corpus, Row, Totals, judge};
+use verifier::LogOptions;
 
 #[derive(Default)]
 struct Args {
@@ -15,6 +17,7 @@ struct Args {
     bless: bool,
     rows: Option<PathBuf>,
     only: Option<String>,
+    log: Option<String>,
 }
 
 fn parse() -> Result<Args, String> {
@@ -26,6 +29,7 @@ fn parse() -> Result<Args, String> {
             "--dir" => args.dir = Some(value()?.into()),
             "--rows" => args.rows = Some(value()?.into()),
             "--only" => args.only = Some(value()?),
+            "--log" => args.log = Some(value()?),
             "--json" => args.json = true,
             "--bless" => args.bless = true,
             _ => return Err(format!("unknown argument {word}")),
@@ -56,6 +60,11 @@ fn run(args: Args) -> Result<ExitCode, String> {
         );
     }
     let wanted = |file: &str| args.only.as_deref().is_none_or(|only| only == file);
+    if let Some(name) = &args.log {
+        let mut cases = corpus.cases.iter().filter(|c| wanted(&c.file) && c.program == *name);
+        let case = cases.next().ok_or("there is no such program")?;
+        return print_logs(&corpus, case);
+    }
     let rows: Vec<Row> = corpus
         .cases
         .iter()
@@ -85,6 +94,16 @@ fn run(args: Args) -> Result<ExitCode, String> {
         print_table(&files, &totals);
     }
     Ok(if totals.false_accept == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print_logs(corpus: &Corpus, case: &Case) -> Result<ExitCode, String> {
+    let (program, world) =
+        corpus.program(case).zip(corpus.world(case)).ok_or("unknown map type")?;
+    let log = LogOptions { level: 2, ..LogOptions::default() };
+    let outcome = verifier::verify(&program, &world, &corpus.policy(case), &log);
+    println!("{}", case.log_level2.as_ref().or(case.log.as_ref()).map_or("", String::as_str));
+    println!("--- {}: {}; ring3:\n{}", case.file, case.verdict, outcome.log);
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print_table(files: &BTreeMap<&str, Totals>, totals: &Totals) {

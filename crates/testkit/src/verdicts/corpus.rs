@@ -182,15 +182,16 @@ impl Corpus {
     fn map(&self, case: &Case, map: &CaseMap) -> Option<MapInfo> {
         let mut def = def(&map.def)?;
         def.name = map.name.clone();
-        def.inner = match &map.inner {
-            Some(inner) => Some(Box::new(self::def(inner)?)),
-            None => None,
-        };
+        let inner_btf = map.inner.as_ref().and_then(|_| self.btfs.get(case.btf.as_ref()?)).cloned();
+        if let Some(inner) = &map.inner {
+            let inner = self::def(inner)?;
+            def.inner = Some(Box::new(inner));
+        }
         Some(MapInfo {
             fd: map.fd,
             def,
             btf: map.btf.as_ref().and_then(|id| self.btfs.get(id)).cloned(),
-            inner_btf: map.inner.as_ref().and_then(|_| self.btfs.get(case.btf.as_ref()?)).cloned(),
+            inner_btf,
             frozen: map.frozen != 0,
             value: map.value.as_deref().and_then(unhex).filter(|_| map.frozen != 0),
         })

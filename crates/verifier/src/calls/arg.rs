@@ -210,7 +210,7 @@ fn check_value(
         }
         ArgKind::Timer => special::check_timer(env, regno, meta),
         ArgKind::ConstStr => special::check_const_str(env, regno),
-        ArgKind::SpinLock => special::check_lock(env, regno),
+        ArgKind::SpinLock => special::check_spin_lock(env, regno, meta),
         ArgKind::KptrXchgDest => special::check_kptr(env, regno),
         ArgKind::Dynptr(_) => special::check_dynptr(env, regno, arg),
         ArgKind::Anything

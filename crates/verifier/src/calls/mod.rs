@@ -14,6 +14,7 @@ mod exit;
 mod format;
 mod helper;
 mod kinds;
+mod lock;
 mod ret;
 mod special;
 mod subprog;

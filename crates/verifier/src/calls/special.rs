@@ -6,15 +6,17 @@ use uapi::{HelperProto, MapType, ProgType, helper_facts};
 
 use super::format;
 use super::helper::{Meta, name};
+use super::lock::{LockCall, check_lock};
 use super::ret::kernel_struct;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
 use crate::event::{BadArg, BadHelper, Bug, Note, Reg};
 use crate::log::say2;
-use crate::state::{FuncState, RegKind, RegState};
+use crate::state::{FuncState, RefKind, RegKind, RegState};
 
 const D_PATH: u32 = 147;
 const GET_FUNC_IP: u32 = 173;
+const SPIN_LOCK: u32 = 93;
 
 /// Kernel functions whose fentry and fexit programs may call `bpf_d_path`.
 const D_PATH_FUNCTIONS: &[&str] = &[
@@ -243,13 +245,11 @@ pub(super) fn check_timer(env: &Env<'_>, regno: usize, meta: &mut Meta) -> Check
 /// The register points to the field of this kind in a map's value.
 fn check_field(env: &Env<'_>, regno: usize, reg: &RegState, kind: FieldKind) -> Checked {
     let field = kind.name();
-    let map = env.map(reg.map());
     let map_name = &env.map_def(reg).name;
     let Some(var) = reg.v.as_const() else {
         return reject!(EINVAL, BadArg::NoConstantOffset { reg: Reg(regno), field });
     };
-    let has_btf = if reg.is_inner_map() { map.inner_btf.is_some() } else { map.btf.is_some() };
-    if !has_btf {
+    if !env.has_value_btf(reg) {
         return reject!(EINVAL, BadArg::FieldWithoutBtf { map: map_name.as_str().into(), field });
     }
     let Some(found) = env.fields_of(reg).record.find(kind) else {
@@ -262,13 +262,9 @@ fn check_field(env: &Env<'_>, regno: usize, reg: &RegState, kind: FieldKind) -> 
     Ok(())
 }
 
-/// The argument points to the lock in a map's value; what holding it means is modelled elsewhere.
-pub(super) fn check_lock(env: &Env<'_>, regno: usize) -> Checked {
-    let reg = *env.reg(regno);
-    if reg.kind == RegKind::MapValue {
-        check_field(env, regno, &reg, FieldKind::SpinLock)?;
-    }
-    Err(Reject::needs("spin lock"))
+/// `bpf_spin_lock` and `bpf_spin_unlock`.
+pub(super) fn check_spin_lock(env: &mut Env<'_>, regno: usize, meta: &Meta) -> Checked {
+    check_lock(env, regno, LockCall { kind: RefKind::Lock, takes: meta.id == SPIN_LOCK })
 }
 
 /// A dynptr argument, as far as its register goes.
@@ -286,7 +282,7 @@ pub(super) fn check_dynptr(env: &Env<'_>, regno: usize, arg: uapi::ArgType) -> C
 pub(super) fn check_kptr(env: &Env<'_>, regno: usize) -> Checked {
     let reg = env.reg(regno);
     if reg.kind == RegKind::MapValue {
-        if env.map(reg.map()).btf.is_none() {
+        if !env.has_value_btf(reg) {
             return reject!(
                 EINVAL,
                 BadArg::FieldWithoutBtf {

@@ -311,7 +311,7 @@ impl Env<'_> {
 
     /// Whether a lock may live where the register points.
     pub(crate) fn may_hold_lock(&self, reg: &RegState) -> bool {
-        reg.is_kind(RegKind::MapValue) && self.fields_of(reg).record.lock().is_some()
+        self.record_of(reg).is_some_and(|record| record.lock().is_some())
     }
 
     /// The map's flags allow programs to read or write it.

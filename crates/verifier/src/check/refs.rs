@@ -4,13 +4,18 @@
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
 use crate::event::BadExit;
-use crate::state::{RefKind, Reference, RegFlags, RegKind, RegState};
+use crate::state::{LockHome, RefKind, Reference, RegFlags, RegKind, RegState};
 
 impl Env<'_> {
     /// A new reference acquired at this instruction; returns its id.
     pub(crate) fn acquire_reference(&mut self, insn_idx: usize) -> u32 {
         let id = self.new_id();
-        self.state.refs.push(Reference { kind: RefKind::Ptr, id, insn_idx: insn_idx as u32 });
+        self.state.refs.push(Reference {
+            kind: RefKind::Ptr,
+            id,
+            insn_idx: insn_idx as u32,
+            home: LockHome::None,
+        });
         id
     }
 
@@ -69,7 +74,7 @@ impl Env<'_> {
     }
 
     /// What was pointed to is gone: nothing is known, and without CAP_PERFMON nothing readable.
-    fn invalid_reg(&self) -> RegState {
+    pub(crate) fn invalid_reg(&self) -> RegState {
         if self.caps.allow_ptr_leaks { self.unknown_reg() } else { RegState::NOT_INIT }
     }
 

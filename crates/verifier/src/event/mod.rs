@@ -12,6 +12,7 @@ mod flow;
 mod func;
 mod helper;
 mod load;
+mod lock;
 mod map;
 mod mem;
 mod needs;
@@ -33,6 +34,7 @@ pub(crate) use flow::BadFlow;
 pub(crate) use func::BadFunc;
 pub(crate) use helper::BadHelper;
 pub(crate) use load::BadLoad;
+pub(crate) use lock::BadLock;
 pub(crate) use map::BadMap;
 pub(crate) use mem::BadMem;
 pub(crate) use needs::Needs;
@@ -141,6 +143,7 @@ families! {
     Func(BadFunc) "func",
     Helper(BadHelper) "helper",
     Load(BadLoad) "load",
+    Lock(BadLock) "lock",
     Map(BadMap) "map",
     Mem(BadMem) "mem",
     Needs(Needs) "needs",

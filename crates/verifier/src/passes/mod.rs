@@ -23,7 +23,7 @@ use crate::error::Checked;
 pub(crate) use attach::Attach;
 pub(crate) use btf_info::decl_tags;
 pub(crate) use cfg::changes_packet;
-pub(crate) use fields::{MapFields, ValueFields, btf_numbered};
+pub(crate) use fields::{KERNEL_BTF, MapFields, ValueFields, btf_numbered};
 pub(crate) use graph::successors;
 pub(crate) use live::LogNames;
 

@@ -2,9 +2,7 @@
 
 use super::IdMap;
 use crate::env::Env;
-use crate::state::{
-    ADD_CONST, FuncState, RefKind, RegKind, RegState, SlotByte, StackSlot, VerifierState,
-};
+use crate::state::{ADD_CONST, FuncState, RegKind, RegState, SlotByte, StackSlot, VerifierState};
 
 /// How closely states must agree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -193,11 +191,12 @@ fn refs_equal(old: &VerifierState, cur: &VerifierState, ids: &mut IdMap) -> bool
         && old.active_rcu_lock == cur.active_rcu_lock
         && ids.check(old.active_irq_id, cur.active_irq_id)
         && ids.check(old.active_lock_id, cur.active_lock_id)
-        && old.refs.iter().zip(&cur.refs).all(|(o, c)| {
-            ids.check(o.id, c.id)
-                && o.kind == c.kind
-                && (o.kind != RefKind::Lock || o.insn_idx == c.insn_idx)
-        })
+        && old.active_lock_home == cur.active_lock_home
+        && old
+            .refs
+            .iter()
+            .zip(&cur.refs)
+            .all(|(o, c)| ids.check(o.id, c.id) && o.kind == c.kind && o.home == c.home)
 }
 
 /// A quick look whether the current frame's registers are the same.

@@ -12,4 +12,6 @@ pub(crate) use reg::{
     RegState,
 };
 pub(crate) use stack::{SlotByte, Stack, StackSlot, slot_of};
-pub(crate) use verifier_state::{HistEntry, HistFlags, RefKind, Reference, StateId, VerifierState};
+pub(crate) use verifier_state::{
+    HistEntry, HistFlags, LockHome, RefKind, Reference, StateId, VerifierState,
+};

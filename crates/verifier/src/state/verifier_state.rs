@@ -15,8 +15,34 @@ pub(crate) struct StateId(pub(crate) u32);
 pub(crate) enum RefKind {
     /// An object that must be released.
     Ptr,
-    /// A held lock.
+    /// A held `bpf_spin_lock`.
     Lock,
+    /// A held `bpf_res_spin_lock`, taken with or without interrupts off.
+    #[allow(dead_code, reason = "taken by kernel functions")]
+    ResLock,
+    #[allow(dead_code, reason = "taken by kernel functions")]
+    ResLockIrq,
+}
+
+impl RefKind {
+    pub(crate) fn is_res_lock(self) -> bool {
+        matches!(self, RefKind::ResLock | RefKind::ResLockIrq)
+    }
+
+    pub(crate) fn is_lock(self) -> bool {
+        self == RefKind::Lock || self.is_res_lock()
+    }
+}
+
+/// Where a lock lies, besides the id of the register that points there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum LockHome {
+    #[default]
+    None,
+    /// In a value of this map: [`RegState::data`] of its registers.
+    Map(u32),
+    /// In an object of this BTF: [`RegState::data2`].
+    Btf(u32),
 }
 
 /// Something acquired that must be given back.
@@ -26,6 +52,8 @@ pub(crate) struct Reference {
     pub(crate) id: u32,
     /// Where it was acquired.
     pub(crate) insn_idx: u32,
+    /// Of a lock.
+    pub(crate) home: LockHome,
 }
 
 bitflags::bitflags! {
@@ -60,9 +88,10 @@ pub(crate) struct VerifierState {
     /// From the main program (or global function) to the current frame; never empty.
     pub(crate) frames: SmallVec<[Rc<FuncState>; 4]>,
     pub(crate) refs: SmallVec<[Reference; 2]>,
-    /// Locks held.
+    /// Locks held, and which was taken last.
     pub(crate) active_locks: u32,
     pub(crate) active_lock_id: u32,
+    pub(crate) active_lock_home: LockHome,
     pub(crate) active_preempt_locks: u32,
     pub(crate) active_irq_id: u32,
     pub(crate) active_rcu_lock: bool,
@@ -94,6 +123,7 @@ impl VerifierState {
             refs: SmallVec::new(),
             active_locks: 0,
             active_lock_id: 0,
+            active_lock_home: LockHome::None,
             active_preempt_locks: 0,
             active_irq_id: 0,
             active_rcu_lock: false,

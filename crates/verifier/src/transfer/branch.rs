@@ -1,5 +1,6 @@
 //! Conditional jumps: which ways are possible and what each teaches.
 
+use btf::fields::FieldKind;
 use isa::{Cond, Src, Width};
 use uapi::MapType;
 
@@ -11,6 +12,7 @@ use crate::env::Env;
 use crate::error::{Checked, reject};
 use crate::event::{BadPtr, Reg};
 use crate::input::World;
+use crate::passes::MapFields;
 use crate::state::{
     AT_PKT_END, BEYOND_PKT_END, HistFlags, INNER_MAP, RegFlags, RegKind, RegState, VerifierState,
 };
@@ -242,17 +244,17 @@ impl Env<'_> {
         let mut valid = reg;
         self.mark_not_null(&mut valid);
         let keeps_id = self.may_hold_lock(&valid);
-        let world = self.world;
-        mark_copies(world, &mut self.state, &reg, keeps_id, cond == Cond::Ne);
-        if let Some(other) = self.other_branch() {
-            mark_copies(world, other, &reg, keeps_id, cond == Cond::Eq);
+        let maps = Maps { world: self.world, fields: &self.map_fields };
+        mark_copies(maps, &mut self.state, &reg, keeps_id, cond == Cond::Ne);
+        if let Some(other) = self.pending.last_mut() {
+            mark_copies(maps, &mut other.state, &reg, keeps_id, cond == Cond::Eq);
         }
     }
 
     /// The pointer is known not to be null; what a map lookup gave may be something else than a
     /// value.
     pub(crate) fn mark_not_null(&self, reg: &mut RegState) {
-        not_null(self.world, reg);
+        not_null(Maps { world: self.world, fields: &self.map_fields }, reg);
     }
 
     /// A pointer into the packet compared with its end (or metadata with its start): how many
@@ -299,7 +301,14 @@ impl Env<'_> {
     }
 }
 
-fn not_null(world: &World, reg: &mut RegState) {
+/// The maps, and what their values hold.
+#[derive(Clone, Copy)]
+struct Maps<'a> {
+    world: &'a World,
+    fields: &'a [MapFields],
+}
+
+fn not_null(maps: Maps<'_>, reg: &mut RegState) {
     if reg.kind != RegKind::MapValue {
         reg.flags.remove(RegFlags::MAYBE_NULL);
         return;
@@ -308,8 +317,11 @@ fn not_null(world: &World, reg: &mut RegState) {
     if reg.is_inner_map() {
         return;
     }
-    let def = &world.maps[reg.map()].def;
+    let def = &maps.world.maps[reg.map()].def;
     if def.inner.is_some() {
+        if maps.fields[reg.map()].inner.record.has_any(LATER) {
+            reg.data2 = reg.id;
+        }
         reg.kind = RegKind::MapPtr;
         reg.data |= INNER_MAP;
     } else if def.map_type == MapType::Xskmap {
@@ -319,9 +331,12 @@ fn not_null(world: &World, reg: &mut RegState) {
     }
 }
 
+/// What runs later with its map: it must be known which of several inner maps that is.
+const LATER: &[FieldKind] = &[FieldKind::Timer, FieldKind::Wq, FieldKind::TaskWork];
+
 /// Marks every copy of the pointer as null, or as not null.
 fn mark_copies(
-    world: &World,
+    maps: Maps<'_>,
     state: &mut VerifierState,
     ptr: &RegState,
     keeps_id: bool,
@@ -345,7 +360,7 @@ fn mark_copies(
             (reg.id, reg.ref_obj_id) = (0, 0);
             return;
         }
-        not_null(world, reg);
+        not_null(maps, reg);
         if !keeps_id {
             reg.id = 0;
         }

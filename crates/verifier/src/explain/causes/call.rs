@@ -2,7 +2,9 @@
 
 use uapi::{ArgKind, MapType};
 
-use crate::event::{BadArg, BadAttach, BadFunc, BadHelper, BadLoad, BadMap, BadStack, Reason};
+use crate::event::{
+    BadArg, BadAttach, BadFunc, BadHelper, BadLoad, BadLock, BadMap, BadStack, Reason,
+};
 use crate::explain::case::Case;
 use crate::explain::cause::{About, Cause};
 use crate::explain::words::{self, map_name};
@@ -182,6 +184,27 @@ pub(super) const CAUSES: &[Cause] = &[
     .needs("between bpf_spin_lock and bpf_spin_unlock only few functions may be called")
     .help("do the calls before taking the lock, and only read and write memory under it")
     .about(About::None),
+    Cause::new(
+        "lock-pairs",
+        |reason| matches!(reason, Reason::Lock(BadLock::NotHeld { .. } | BadLock::Other { .. } | BadLock::Order { .. })),
+        "a lock is given back that is not the one held",
+    )
+    .needs("each unlock must be of the lock taken last, through a pointer from the same lookup")
+    .help("keep the pointer that bpf_spin_lock got and hand the same one to bpf_spin_unlock: a second lookup may give another element"),
+    Cause::new(
+        "lock-twice",
+        |reason| matches!(reason, Reason::Lock(BadLock::Two | BadLock::Again)),
+        "a lock is taken while one is held",
+    )
+    .needs("a program holds one bpf_spin_lock at a time, and no lock twice")
+    .help("give the first lock back before; data that change together can lie behind one lock"),
+    Cause::new(
+        "lock-missing",
+        |reason| matches!(reason, Reason::Lock(BadLock::None { .. })),
+        "there is no lock where the program takes one",
+    )
+    .needs("the type of the map's value must have a struct bpf_spin_lock, by BTF")
+    .help("put a struct bpf_spin_lock into the value's structure and declare the map with __type(value, …)"),
     Cause::new(
         "tracing-maps",
         |reason| matches!(reason, Reason::Map(BadMap::TracingGraph | BadMap::TracingField { .. } | BadMap::FilterLock)),
