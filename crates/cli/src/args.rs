@@ -52,6 +52,8 @@ pub(crate) enum Verb {
   ring3 run firewall.bpf.o --pcap in.pcapng --write passed.pcap
   ring3 run hello.bpf.o --data-in packet.bin --repeat 1000000 --json
   ring3 run opensnoop.bpf.c -- cat /etc/hostname
+  ring3 run lsm.bpf.c --prog no_ptrace --ctx '{\"child\":{\"pid\":7},\"mode\":2}'
+  ring3 run connect4.bpf.c --ctx '{\"user_family\":2,\"user_ip4\":\"10.0.0.1\"}' --json
 
 Exit status: COMMAND's own (128 and the signal's number if one ended it), or 0 if it ran; 1 if the
 program, the object or the capture was refused, 2 if it could not be tried (usage, a missing file,
@@ -95,13 +97,22 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "F", requires = "data_in", value_hint = ValueHint::FilePath)]
     pub(crate) data_out: Option<PathBuf>,
 
-    /// Begin with the context in this file (struct xdp_md, struct __sk_buff)
+    /// Begin with the context in this file (struct xdp_md, struct __sk_buff, struct pt_regs)
     #[arg(long, value_name = "F", conflicts_with = "pcap", value_hint = ValueHint::FilePath)]
     pub(crate) ctx_in: Option<PathBuf>,
 
     /// Write the context afterwards to this file; `-` for standard output
     #[arg(long, value_name = "F", conflicts_with = "pcap", value_hint = ValueHint::FilePath)]
     pub(crate) ctx_out: Option<PathBuf>,
+
+    /// Run once on this context: JSON, with the names that the types of the program's context have
+    ///
+    /// Registers of a kprobe (di, si, arg1), the record of a tracepoint, the arguments of a traced
+    /// function or an LSM hook, the fields of a UAPI structure. Texts and objects stand for what a
+    /// pointer leads to. @FILE reads it from a file, `-` from standard input. Packets are given with
+    /// --data-in, or as "packet".
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["pcap", "ctx_in", "command"])]
+    pub(crate) ctx: Option<String>,
 
     /// Run this many times on the same bytes and give the mean time
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "pcap",

@@ -95,6 +95,8 @@ pub(crate) struct OnceWork {
     pub(crate) data_out: Option<PathBuf>,
     pub(crate) ctx_in: Option<PathBuf>,
     pub(crate) ctx_out: Option<PathBuf>,
+    /// A context as JSON, or where it is.
+    pub(crate) ctx: Option<String>,
     pub(crate) repeat: u32,
 }
 
@@ -148,6 +150,7 @@ pub(crate) fn run(args: RunArgs) -> Result<RunPlan, Failure> {
             data_out: args.data_out,
             ctx_in: args.ctx_in,
             ctx_out: args.ctx_out,
+            ctx: args.ctx,
             repeat: args.repeat,
         }),
     };

@@ -36,6 +36,58 @@ pub(crate) fn verdict_name(prog_type: Option<ProgType>, value: u32) -> String {
     }
 }
 
+/// Return values with a name, by number.
+type Names = &'static [(u32, &'static str)];
+
+const SK: Names = &[(0, "SK_DROP"), (1, "SK_PASS")];
+const NETFILTER: Names = &[(0, "NF_DROP"), (1, "NF_ACCEPT")];
+const LWT: Names = &[(0, "BPF_OK"), (2, "BPF_DROP"), (7, "BPF_REDIRECT"), (128, "BPF_LWT_REROUTE")];
+const FLOW: Names = &[(0, "BPF_OK"), (2, "BPF_DROP"), (129, "BPF_FLOW_DISSECTOR_CONTINUE")];
+const ALLOW: Names = &[(0, "deny"), (1, "allow")];
+const EGRESS: Names =
+    &[(0, "drop"), (1, "keep"), (2, "drop, notify congestion"), (3, "keep, notify congestion")];
+const SESSION: Names = &[(0, "run the return probe"), (1, "do not run the return probe")];
+const ITER: Names = &[(0, "go on"), (1, "this object again")];
+
+/// What a value that a program returned means to Linux; `None` where it is just a number.
+pub(crate) fn meaning(prog_type: Option<ProgType>, attach_type: u32, value: u32) -> Option<String> {
+    use ProgType as P;
+    use uapi::AttachType as A;
+    let is = |attach: A| attach.raw() == attach_type;
+    let names = match prog_type? {
+        P::Xdp | P::SchedCls | P::SchedAct => return Some(verdict_name(prog_type, value)),
+        P::SkSkb | P::SkMsg | P::SkLookup | P::SkReuseport => SK,
+        P::Netfilter => NETFILTER,
+        P::LwtIn | P::LwtOut | P::LwtXmit | P::LwtSeg6local => LWT,
+        P::FlowDissector => FLOW,
+        P::CgroupSkb if is(A::CgroupInetEgress) => EGRESS,
+        P::CgroupSkb
+        | P::CgroupSock
+        | P::CgroupSockAddr
+        | P::CgroupSockopt
+        | P::CgroupSysctl
+        | P::CgroupDevice => ALLOW,
+        P::Lsm if is(A::LsmCgroup) => ALLOW,
+        P::Lsm => return Some(result(value, "allow")),
+        P::Tracing if is(A::ModifyReturn) => return Some(result(value, "call the function")),
+        P::Tracing if is(A::TraceIter) => ITER,
+        P::Kprobe if is(A::TraceKprobeSession) || is(A::TraceUprobeSession) => SESSION,
+        P::SocketFilter if value == 0 => return Some("drop".into()),
+        P::SocketFilter => return Some(format!("keep {value} bytes")),
+        _ => return None,
+    };
+    names.iter().find(|(number, _)| *number == value).map(|(_, name)| (*name).to_owned())
+}
+
+/// A result of 0 or a negative error number.
+fn result(value: u32, zero: &str) -> String {
+    match value as i32 {
+        0 => zero.to_owned(),
+        n @ -4095..0 => uapi::Errno(-n).to_string(),
+        n => format!("{n}"),
+    }
+}
+
 /// Whether a packet goes on after this verdict: up the stack, or out of an interface.
 pub(crate) fn passes(prog_type: Option<ProgType>, value: u32) -> bool {
     match prog_type {

@@ -44,6 +44,7 @@
 
 mod action;
 mod compile;
+pub mod context;
 mod dump;
 mod error;
 mod explain;
@@ -73,7 +74,7 @@ pub use listing::{Style, listing};
 pub use loader::ProgramSpec;
 pub use machine::{Loaded, Machine, Map};
 pub use object::Object;
-pub use run::{PacketRunner, Program, Ran};
+pub use run::{PacketRunner, Program, Ran, RanOn};
 pub use runtime::door::{TestRun, TestRunOut};
 pub use runtime::{Config, Engine};
 pub use source::{SourceLine, source_line};

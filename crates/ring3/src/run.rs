@@ -8,9 +8,10 @@ use runtime::Runtime;
 use runtime::door::{Bpf, Fd, TestRun, TestRunOut};
 use uapi::{Errno, ProgType};
 
+use crate::context::{Given, Subject, linux_runs};
 use crate::listing::machine_listing;
 use crate::machine::Loaded;
-use crate::{Error, action};
+use crate::{Error, Kernel, action};
 
 /// A program in a [`crate::Machine`].
 #[derive(Clone, Copy)]
@@ -27,6 +28,21 @@ pub struct Ran {
     pub retval: u32,
     /// The bytes as it left them.
     pub data: Vec<u8>,
+}
+
+/// What a run on a context of one's own making gave.
+#[derive(Clone, Debug)]
+pub struct RanOn {
+    /// What the program returned.
+    pub retval: u32,
+    /// Mean time of a run in nanoseconds.
+    pub duration_ns: u32,
+    /// The packet afterwards, or what an iterator wrote.
+    pub data: Vec<u8>,
+    /// The fields of the context that the program changed, by name.
+    pub changed: serde_json::Value,
+    /// The context's bytes afterwards.
+    pub ctx: Vec<u8>,
 }
 
 /// Room that a program can add to a packet, in bytes.
@@ -76,6 +92,66 @@ impl<'a> Program<'a> {
             };
             self.error(why)
         })
+    }
+
+    /// What a context for it is made of: its type and target, its types and the kernel's.
+    pub fn subject(&self, kernel: &Kernel) -> Result<Subject, Error> {
+        let prog_type = self.spec.prog_type;
+        let prog_type = prog_type.ok_or_else(|| self.error("it has no type".into()))?;
+        Ok(Subject {
+            prog_type,
+            attach_type: self.spec.expected_attach_type,
+            attach_btf_id: self.spec.attach_btf_id,
+            section: self.spec.section.clone(),
+            function: self.spec.func_info.first().map(|info| info.type_id),
+            own: self.loaded.object().spec().btf.clone(),
+            kernel: kernel.types().ok(),
+        })
+    }
+
+    /// Runs it `repeat` times on a context that was laid out for it, and on a packet where its
+    /// type has one.
+    pub fn run_given(
+        &self,
+        given: &Given,
+        packet: Option<&[u8]>,
+        repeat: u32,
+    ) -> Result<RanOn, Error> {
+        // A packet that nobody gave is 64 zero bytes.
+        let packet = packet.or(given.packet.as_deref()).unwrap_or(&[0; 64]);
+        let data_in = self.context_has_packet().then(|| packet.to_vec());
+        let request =
+            TestRun { data_in, repeat, given: Some(given.ctx.clone()), ..TestRun::default() };
+        let out = self.loaded.test_run(self.fd, &request).map_err(|errno| {
+            let why = match errno {
+                Errno::EFAULT => "it was stopped: it touched memory that it may not touch",
+                Errno::EINTR => "it was stopped: it took too many instructions",
+                _ => "a run on this context is refused",
+            };
+            self.error(format!("{errno}: {why}"))
+        })?;
+        Ok(RanOn {
+            retval: out.retval,
+            duration_ns: out.duration_ns,
+            data: out.data_out,
+            changed: given.changed(&out.ctx_out),
+            ctx: given.context(&out.ctx_out).to_vec(),
+        })
+    }
+
+    /// Whether Linux would run it by BPF_PROG_TEST_RUN.
+    pub fn linux_runs(&self) -> bool {
+        self.spec.prog_type.is_some_and(|t| linux_runs(t, self.spec.expected_attach_type))
+    }
+
+    /// Whether its context stands for a packet.
+    fn context_has_packet(&self) -> bool {
+        self.takes_packets() || self.spec.prog_type == Some(ProgType::SkSkb)
+    }
+
+    /// What a value that it returned means: `1: allow`, `-13: EACCES`.
+    pub fn meaning(&self, value: u32) -> Option<String> {
+        action::meaning(self.spec.prog_type, self.spec.expected_attach_type, value)
     }
 
     /// Makes it ready to run on packet after packet.

@@ -5,6 +5,7 @@
 //! plain data, errors are Linux's numbers.
 
 mod attach;
+mod given;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ pub use attach::{
     AttachTo, DeviceAdd, DeviceCounts, DeviceInfo, LinkCreate, ProgAttach, ProgQuery, Queried,
     QueriedProg,
 };
+pub use given::GivenCtx;
 use isa::Insn;
 pub use maps::Batch;
 use uapi::{Errno, MapDef, ProgType};
@@ -175,6 +177,9 @@ pub struct TestRun {
     pub cpu: u32,
     /// Packets in a batch of a live-frames run.
     pub batch_size: u32,
+    /// A context of the caller's making, which Linux takes from no one; the fields of contexts
+    /// above do not count then.
+    pub given: Option<GivenCtx>,
 }
 
 /// The answer to a test run.

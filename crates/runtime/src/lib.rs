@@ -49,8 +49,8 @@ pub use crate::runtime::{HOST_HELPER_BASE, Runtime};
 pub use clock::{ClockKind, monotonic};
 pub use device::{Device, Fate, Feed, Feeder, Sink};
 pub use door::{
-    Bpf, BtfInfo, BtfLoad, Fd, FsEntry, LoadError, Loaded, LogRequest, MapCreate, MapInfo, ObjKind,
-    ProgInfo, ProgLoad, TestRun, TestRunOut,
+    Bpf, BtfInfo, BtfLoad, Fd, FsEntry, GivenCtx, LoadError, Loaded, LogRequest, MapCreate,
+    MapInfo, ObjKind, ProgInfo, ProgLoad, TestRun, TestRunOut,
 };
 pub use engine::Engine;
 pub use event::{Event, Process};

@@ -240,6 +240,8 @@ pub(crate) struct Ready {
     redirect: Option<Redirect>,
     copies: Vec<Copied>,
     selected: Option<Arc<Socket>>,
+    /// Memory that every run may touch besides its context.
+    pub(crate) granted: Vec<Region>,
     /// Latency flags in trace lines (`b..11`: lower half of interrupts off, as in packet hooks).
     pub(crate) trace_flags: &'static str,
     /// Repeated runs end when it becomes true.
@@ -262,6 +264,7 @@ impl Ready {
             redirect: None,
             copies: Vec::new(),
             selected: None,
+            granted: Vec::new(),
             trace_flags,
             stop: Arc::default(),
         }
@@ -270,6 +273,11 @@ impl Ready {
     /// Runs the program on a context at `addr`.
     pub(crate) fn run(&mut self, ctx: Ctx<'_>, addr: u64) -> Result<u64, Trap> {
         self.run_on(ctx, addr, None, World::default())
+    }
+
+    /// Who runs it.
+    pub(crate) fn task(&self) -> &Task {
+        &self.task
     }
 
     /// The same on an event of another process, and with what a hook lends.
@@ -291,7 +299,7 @@ impl Ready {
             world,
             selected: None,
             inner_maps: Vec::new(),
-            granted: Vec::new(),
+            granted: self.granted.clone(),
             next: None,
             waiting: Vec::new(),
             redirect: None,

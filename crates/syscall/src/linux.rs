@@ -325,6 +325,9 @@ impl Bpf for Linux {
     }
 
     fn test_run(&self, prog: Fd, req: &TestRun) -> Result<TestRunOut, Errno> {
+        if req.given.is_some() {
+            return Err(Errno::ENOTSUPP);
+        }
         let data_in = req.data_in.as_deref().unwrap_or_default();
         let ctx_in = req.ctx_in.as_deref().unwrap_or_default();
         let mut data_out = vec![0; req.data_out.unwrap_or(0) as usize];

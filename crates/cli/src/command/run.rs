@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use ring3::context::Given;
 use ring3::packet::{CaptureReader, CaptureWriter, LinkType, Packet};
 use ring3::{Config, Contents, Engine, Loaded, Machine, Object, Program, TestRun};
 
@@ -39,10 +40,14 @@ pub(crate) struct RunReport {
 #[derive(Debug)]
 pub(crate) struct TestReport {
     pub(crate) retval: u32,
+    /// What the value means to Linux.
+    pub(crate) meaning: Option<String>,
     pub(crate) duration_ns: u32,
     pub(crate) repeat: u32,
     pub(crate) data_out: Vec<u8>,
     pub(crate) ctx_out: Option<Vec<u8>>,
+    /// Of a context given as JSON, the fields that changed.
+    pub(crate) changed: Option<serde_json::Value>,
     pub(crate) maps: Vec<MapReport>,
 }
 
@@ -111,6 +116,9 @@ pub(crate) fn once(
     let ctx_in = work.ctx_in.as_deref().map(read).transpose()?;
     let ready = Ready::load(plan)?;
     let program = ready.program()?;
+    if work.ctx.is_some() || (ctx_in.is_some() && !program.linux_runs()) {
+        return on_context(plan, work, &ready, (data_in, ctx_in), events);
+    }
     if data_in.is_none() && program.takes_packets() {
         let message = "nothing to run it on: give --pcap CAPTURE, or --data-in FILE";
         return Err(Failure::unusable(format!("{}: {message}", plan.file.display())));
@@ -134,12 +142,60 @@ pub(crate) fn once(
     }
     Ok(TestReport {
         retval: answer.retval,
+        meaning: program.meaning(answer.retval),
         duration_ns: answer.duration_ns,
         repeat: work.repeat,
+        changed: None,
         ctx_out: wants_ctx.then_some(answer.ctx_out),
         data_out: answer.data_out,
         maps: map_reports(&ready.loaded, plan.elements)?,
     })
+}
+
+/// Runs the program on a context that Linux would not take.
+fn on_context(
+    plan: &RunPlan,
+    work: &OnceWork,
+    ready: &Ready,
+    (data_in, ctx_in): (Option<Vec<u8>>, Option<Vec<u8>>),
+    events: &mut dyn Events,
+) -> Result<TestReport, Failure> {
+    let program = ready.program()?;
+    let subject = program.subject(&plan.kernel.open())?;
+    let given = match (&work.ctx, &ctx_in) {
+        (Some(json), _) => Given::new(&subject, &document(json)?, data_in.as_deref()),
+        (None, bytes) => Given::bytes(&subject, bytes.as_deref().unwrap_or_default()),
+    };
+    let given = given.map_err(|why| program.error(why.to_string()))?;
+    let ran = program.run_given(&given, data_in.as_deref(), work.repeat)?;
+    events.trace(&ready.machine.take_trace(), false)?;
+    if let Some(path) = &work.data_out {
+        write(path, &ran.data)?;
+    }
+    if let Some(path) = &work.ctx_out {
+        write(path, &ran.ctx)?;
+    }
+    Ok(TestReport {
+        retval: ran.retval,
+        meaning: program.meaning(ran.retval),
+        duration_ns: ran.duration_ns,
+        repeat: work.repeat,
+        data_out: ran.data,
+        ctx_out: work.ctx_out.is_some().then_some(ran.ctx),
+        changed: work.ctx.is_some().then_some(ran.changed),
+        maps: map_reports(&ready.loaded, plan.elements)?,
+    })
+}
+
+/// The text of a context: itself, or what is in the file that it names.
+fn document(json: &str) -> Result<String, Failure> {
+    let path = match json.strip_prefix('@') {
+        Some(path) => path,
+        None if json == "-" => json,
+        None => return Ok(json.to_owned()),
+    };
+    String::from_utf8(read(Path::new(path))?)
+        .map_err(|_| Failure::refused(format!("{path}: the context is not UTF-8")))
 }
 
 /// More than any context takes, in bytes.

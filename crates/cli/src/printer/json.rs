@@ -58,9 +58,13 @@ impl RunPrinter for Run<'_> {
     fn test(&mut self, report: &TestReport) -> Result<(), Failure> {
         let members = json!({
             "retval": report.retval,
+            "meaning": report.meaning,
             "duration_ns": report.duration_ns,
             "data_out": hex(&report.data_out),
-            "ctx_out": report.ctx_out.as_deref().map(hex),
+            "ctx_out": match &report.changed {
+                Some(changed) => changed.clone(),
+                None => report.ctx_out.as_deref().map(hex).into(),
+            },
             "maps": maps(&report.maps),
         });
         // The three that BPF_PROG_TEST_RUN answers come first.

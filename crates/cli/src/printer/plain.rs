@@ -61,9 +61,14 @@ impl RunPrinter for Run<'_> {
         let average = if report.repeat > 1 { " (average)" } else { "" };
         writeln!(
             self.out,
-            "Return value: {}, duration{average}: {}ns",
-            report.retval, report.duration_ns
+            "Return value: {}{}, duration{average}: {}ns",
+            report.retval,
+            report.meaning.as_ref().map_or(String::new(), |meaning| format!(" ({meaning})")),
+            report.duration_ns
         )?;
+        if let Some(changed) = &report.changed {
+            writeln!(self.out, "Changed: {changed}")?;
+        }
         self.maps(&report.maps)
     }
 }

@@ -7,7 +7,7 @@ use isa::Insn;
 use parking_lot::Mutex;
 use runtime::PerfRecord;
 use runtime::door::{
-    AttachTo, Batch, BtfInfo, BtfLoad, DeviceAdd, DeviceCounts, DeviceInfo, Fd, FsEntry,
+    AttachTo, Batch, BtfInfo, BtfLoad, DeviceAdd, DeviceCounts, DeviceInfo, Fd, FsEntry, GivenCtx,
     LinkCreate, LinkInfo, LinkTarget, LoadError, Loaded, LogRequest, MapCreate, MapInfo, ObjKind,
     ProgAttach, ProgInfo, ProgLoad, ProgQuery, Queried, QueriedProg, TestRun, TestRunOut,
 };
@@ -26,7 +26,8 @@ wire_struct! {
     }
     Loaded { fd, log, log_true_size, stats }
     LoadError { errno, log, log_true_size, rejection }
-    TestRun { data_in, data_out, ctx_in, ctx_out, repeat, flags, cpu, batch_size }
+    TestRun { data_in, data_out, ctx_in, ctx_out, repeat, flags, cpu, batch_size, given }
+    GivenCtx { memory, ctx, pointers, task, cookie, func_ip }
     TestRunOut { retval, duration_ns, data_out, data_size_out, ctx_out, ctx_size_out, truncated }
     ProgInfo {
         prog_type, id, tag, name, load_time, created_by_uid, map_ids, gpl_compatible, btf_id, xlated,

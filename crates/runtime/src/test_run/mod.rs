@@ -1,6 +1,8 @@
 //! BPF_PROG_TEST_RUN.
 
 mod buffer;
+mod given;
+mod members;
 pub(crate) mod skb;
 mod xdp;
 
@@ -38,6 +40,9 @@ pub(crate) fn test_run(
     }
     let mut ready = Ready::new(core.clone(), prog.clone());
     ready.stop.clone_from(stop);
+    if let Some(given) = &req.given {
+        return given::run(prog.prog_type, given, req, ready);
+    }
     match prog.prog_type {
         ProgType::Xdp => xdp::run(prog, req, ready),
         ProgType::Syscall => syscall(req, ready),

@@ -1,13 +1,17 @@
 //! Test runs of programs on socket buffers.
 
+use maps::View;
+use maps::raw::Slab;
 use translate::ctx::SkBuff;
 use uapi::{Errno, ProgType};
 
-use super::{buffer, repeat};
+use super::{buffer, members, repeat};
 use crate::door::{TestRun, TestRunOut};
+use crate::event::Event;
 use crate::helpers::{Ctx, CtxCell};
 use crate::packet::{FRAME, FRAME_TAIL, PacketBuf};
 use crate::runner::Ready;
+use crate::world::World;
 
 /// Bytes of `struct __sk_buff`.
 const SK_BUFF: usize = 192;
@@ -80,6 +84,53 @@ pub(super) fn run(t: ProgType, req: &TestRun, mut ready: Ready) -> Result<TestRu
     packet.meta = packet.start;
     let shown = ctx.map(|ctx| give(&after, ctx));
     Ok(buffer::finish(req, result, packet.with_meta(), shown))
+}
+
+/// Whether programs of this type see a socket buffer.
+pub(super) fn has_sk_buff(t: ProgType) -> bool {
+    takes(t) || matches!(t, ProgType::SkSkb | ProgType::FlowDissector)
+}
+
+/// A run whose context is the `struct __sk_buff` at `place` of `memory`: members that are not zero
+/// there count, the others are the packet's.
+pub(super) fn given(
+    t: ProgType,
+    req: &TestRun,
+    mut ready: Ready,
+    event: &Event<'_>,
+    memory: &Slab,
+    place: usize,
+) -> Result<TestRunOut, Errno> {
+    let data = req.data_in.as_deref().unwrap_or_default();
+    let long = data.len() > FRAME - HEADROOM - FRAME_TAIL;
+    if data.len() < shortest(data) || long || place + SK_BUFF > memory.len() {
+        return Err(Errno::EINVAL);
+    }
+    let mut ctx = vec![0; SK_BUFF];
+    memory.read(place, &mut ctx);
+    let mut packet = PacketBuf::new()?;
+    packet.place(HEADROOM, data)?;
+    let l2 = matches!(t, ProgType::SchedCls | ProgType::SchedAct | ProgType::FlowDissector);
+    let mut skb = skb(&packet, data, l2);
+    members::take(&mut skb, &ctx);
+    let cell = CtxCell::new(skb);
+    let addr = cell.addr();
+    let stop = ready.stop.clone();
+    let (retval, duration_ns) = repeat(req.repeat, &stop, || {
+        ready.run_on(Ctx::Skb(&cell), addr, Some(event), World::default())
+    })?;
+    let after = cell.get();
+    members::give(&skb, &after, &mut ctx);
+    memory.write(place, View::from(ctx.as_slice()));
+    packet.end = packet.offset(after.data_end);
+    packet.start = packet.offset(after.data);
+    if !l2 {
+        packet.start -= ETH_HLEN;
+    }
+    packet.meta = packet.start;
+    let data_out = packet.with_meta();
+    let data_size_out = data_out.len() as u32;
+    Ok(TestRunOut { retval, duration_ns, data_out, data_size_out, ..TestRunOut::default() })
 }
 
 /// The shortest packet that is run on: what its first header announces must be there.

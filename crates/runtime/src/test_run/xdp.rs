@@ -1,14 +1,18 @@
 //! Test runs of XDP programs.
 
+use maps::View;
+use maps::raw::Slab;
 use translate::ctx::XdpBuff;
 use uapi::{AttachType, Errno};
 
 use super::{buffer, repeat};
 use crate::door::{TestRun, TestRunOut};
+use crate::event::Event;
 use crate::helpers::{Ctx, CtxCell};
 use crate::packet::{FRAME, FRAME_TAIL, PacketBuf, XDP_HEADROOM};
 use crate::prog::Prog;
 use crate::runner::Ready;
+use crate::world::World;
 
 /// Bytes of `struct xdp_md`.
 const XDP_MD: usize = 24;
@@ -47,6 +51,50 @@ pub(super) fn run(prog: &Prog, req: &TestRun, mut ready: Ready) -> Result<TestRu
     packet.start = packet.offset(after.data);
     packet.end = packet.offset(after.data_end);
     Ok(buffer::finish(req, result, packet.with_meta(), shown))
+}
+
+/// A run whose context is the `struct xdp_md` at `place` of `memory`: it names any interface and
+/// queue.
+pub(super) fn given(
+    req: &TestRun,
+    mut ready: Ready,
+    event: &Event<'_>,
+    memory: &Slab,
+    place: usize,
+) -> Result<TestRunOut, Errno> {
+    let data = req.data_in.as_deref().unwrap_or_default();
+    let mut bytes = [0; XDP_MD];
+    if place + XDP_MD > memory.len() {
+        return Err(Errno::EINVAL);
+    }
+    memory.read(place, &mut bytes);
+    let mut md = Md::words(&bytes)?;
+    let whole = md.data_end == 0;
+    if whole {
+        md.data_end = data.len() as u32;
+    }
+    let mut packet = packet(data, Some(&md))?;
+    packet.ingress_ifindex = md.ingress_ifindex;
+    packet.rx_queue_index = md.rx_queue_index;
+    let (cell, addr) = cell(&packet);
+    cell.set(XdpBuff { egress_ifindex: md.egress_ifindex, ..cell.get() });
+    let stop = ready.stop.clone();
+    let run =
+        || ready.run_on(Ctx::Xdp(&cell, &mut packet.frags), addr, Some(event), World::default());
+    let (retval, duration_ns) = repeat(req.repeat, &stop, run)?;
+    let after = cell.get();
+    let mut written = md.write(&after);
+    if whole && after.data_end - after.data_meta == data.len() as u64 {
+        // What was not said and has not changed stays unsaid.
+        written[4..8].fill(0);
+    }
+    memory.write(place, View::from(written.as_slice()));
+    packet.meta = packet.offset(after.data_meta);
+    packet.start = packet.offset(after.data);
+    packet.end = packet.offset(after.data_end);
+    let data_out = packet.with_meta();
+    let data_size_out = data_out.len() as u32;
+    Ok(TestRunOut { retval, duration_ns, data_out, data_size_out, ..TestRunOut::default() })
 }
 
 fn cell(packet: &PacketBuf) -> (CtxCell<XdpBuff>, u64) {
@@ -101,19 +149,24 @@ struct Md {
 }
 
 impl Md {
-    fn read(bytes: &[u8]) -> Result<Md, Errno> {
+    fn words(bytes: &[u8]) -> Result<Md, Errno> {
         let (words, _) = bytes.as_chunks::<4>();
         let &[data, data_end, data_meta, ingress, queue, egress] = words else {
             return Err(Errno::EINVAL);
         };
-        let md = Md {
+        Ok(Md {
             data: u32::from_ne_bytes(data),
             data_end: u32::from_ne_bytes(data_end),
             data_meta: u32::from_ne_bytes(data_meta),
             ingress_ifindex: u32::from_ne_bytes(ingress),
             rx_queue_index: u32::from_ne_bytes(queue),
             egress_ifindex: u32::from_ne_bytes(egress),
-        };
+        })
+    }
+
+    /// EINVAL for what a test run does not take.
+    fn read(bytes: &[u8]) -> Result<Md, Errno> {
+        let md = Md::words(bytes)?;
         let device = md.ingress_ifindex == 0 || md.ingress_ifindex == LOOPBACK;
         // Loopback has one queue.
         let queue = md.rx_queue_index == 0;
