@@ -24,6 +24,10 @@ pub trait Process {
     /// Instruction pointer and return addresses of the thread's user stack, innermost first; how
     /// many were found.
     fn stack(&self, out: &mut [u64]) -> usize;
+    /// The path that a `struct path` in that memory names, if it is one.
+    fn path(&self, _addr: u64) -> Option<Vec<u8>> {
+        None
+    }
     /// Sends a signal to the process, or to the thread alone.
     fn signal(&self, signal: u32, thread: bool) -> Result<(), Errno>;
     /// Makes the function that the event is at return this value instead of running.

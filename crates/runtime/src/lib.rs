@@ -7,6 +7,7 @@
 mod attach;
 mod bpffs;
 mod btf_obj;
+mod btf_text;
 mod clock;
 mod core;
 mod cpus;

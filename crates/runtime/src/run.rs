@@ -6,7 +6,7 @@ use interp::{Callback, Host, Region, Trap, TrapKind};
 
 use crate::core::Core;
 use crate::event::Event;
-use crate::helpers::{self, Call, Ctx};
+use crate::helpers::{self, Call, Ctx, Tunnel};
 use crate::map_obj::MapObj;
 use crate::prog::Prog;
 use crate::redirect::{Copied, Redirect};
@@ -26,6 +26,10 @@ pub(crate) struct Run<'r> {
     pub(crate) ctx: Ctx<'r>,
     /// What the hook lends besides.
     pub(crate) world: World<'r>,
+    /// What the packet is to be sent through.
+    pub(crate) tunnel: Option<Tunnel>,
+    /// System calls that the program may still make.
+    pub(crate) syscalls: u32,
     /// The socket that the program chose.
     pub(crate) selected: Option<Arc<Socket>>,
     /// Maps reached through other maps.

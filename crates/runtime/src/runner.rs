@@ -37,6 +37,8 @@ pub struct Runner {
 /// Bytes of the largest context of an event, with the word before it.
 const RECORD: usize = 4096;
 const WORD: usize = 8;
+/// System calls of one run.
+const SYSCALLS: u32 = 4096;
 
 impl Runner {
     pub(crate) fn new(core: Arc<Core>, prog: Arc<Prog>) -> Runner {
@@ -297,6 +299,8 @@ impl Ready {
             event: event.copied(),
             ctx,
             world,
+            tunnel: None,
+            syscalls: SYSCALLS,
             selected: None,
             inner_maps: Vec::new(),
             granted: self.granted.clone(),

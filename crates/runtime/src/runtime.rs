@@ -386,7 +386,7 @@ impl Bpf for Runtime {
     }
 
     fn test_run(&self, prog: Fd, req: &TestRun) -> Result<TestRunOut, Errno> {
-        test_run(&self.core, &self.fds.prog(prog)?, req, &self.stop)
+        test_run(&self.core, &self.fds.prog(prog)?, req, &self.stop, self)
     }
 
     fn bind_map(&self, prog: Fd, map: Fd) -> Result<(), Errno> {

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
+use crate::door::Bpf;
 use crate::message::Message;
 use crate::segment::Segment;
 use crate::socket::Socket;
@@ -22,6 +23,8 @@ pub struct World<'w> {
     pub infrared: Option<&'w RefCell<Vec<Infrared>>>,
     /// Options of the TCP segment that comes or goes.
     pub segment: Option<&'w Segment>,
+    /// What system calls of SYSCALL programs go through.
+    pub door: Option<&'w dyn Bpf>,
     /// The message that is sent through a socket.
     pub message: Option<&'w Message>,
 }

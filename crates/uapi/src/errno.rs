@@ -57,6 +57,7 @@ errnos! {
     ENODATA = 61;
     ENOLINK = 67;
     EPROTO = 71;
+    EBADMSG = 74;
     EOVERFLOW = 75;
     EBADFD = 77;
     EILSEQ = 84;

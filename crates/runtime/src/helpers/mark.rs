@@ -77,17 +77,7 @@ pub(super) fn csum_level(c: &mut Call<'_, '_>, [_, level, ..]: [u64; 5]) -> Resu
     })
 }
 
-/// Packets here came through no tunnel.
-pub(super) fn tunnel_key(c: &mut Call<'_, '_>, [_, to, size, ..]: [u64; 5]) -> Result<u64, Trap> {
-    nothing(c, to, size, Errno::EINVAL)
-}
-
-/// The same.
-pub(super) fn tunnel_opt(c: &mut Call<'_, '_>, [_, to, size, ..]: [u64; 5]) -> Result<u64, Trap> {
-    nothing(c, to, size, Errno::ENOENT)
-}
-
-/// Nor were they deciphered. The index comes before the buffer.
+/// Packets here were not deciphered. The index comes before the buffer.
 pub(super) fn xfrm_state(c: &mut Call<'_, '_>, [_, _, to, size, _]: [u64; 5]) -> Result<u64, Trap> {
     nothing(c, to, size, Errno::EINVAL)
 }
@@ -98,7 +88,7 @@ fn nothing(c: &Call<'_, '_>, to: u64, size: u64, why: Errno) -> Result<u64, Trap
     Ok(why.as_ret())
 }
 
-/// What takes a tunnel key set before, or a segment routing header, that no packet here has.
+/// What takes a segment routing header, which no packet here has.
 pub(super) fn invalid(c: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
     skb(c)?;
     Ok(Errno::EINVAL.as_ret())

@@ -4,6 +4,7 @@
 //! the contract says. This module holds the crate's unsafe code.
 #![allow(unsafe_code, reason = "the named unsafe module of this crate")]
 
+mod absent;
 mod cookie;
 mod ctx;
 mod dynptr;
@@ -27,16 +28,20 @@ mod room;
 mod seq;
 mod skb;
 mod socket;
+mod syscall;
 mod sysctl;
 mod system;
 mod tcp_option;
 mod text;
+mod tunnel;
+mod typed;
 
 use interp::{Callback, Trap};
 use uapi::Errno;
 
 pub(crate) use ctx::{Ctx, CtxCell};
 pub(crate) use guard::check_memory;
+pub(crate) use tunnel::Tunnel;
 
 use crate::run::Run;
 
@@ -90,15 +95,16 @@ const LIST: &[(u32, &str, Body)] = &[
     (17, "bpf_get_cgroup_classid", mark::none),
     (18, "bpf_skb_vlan_push", room::vlan_push),
     (19, "bpf_skb_vlan_pop", room::vlan_pop),
-    (20, "bpf_skb_get_tunnel_key", mark::tunnel_key),
+    (20, "bpf_skb_get_tunnel_key", tunnel::key),
+    (21, "bpf_skb_set_tunnel_key", tunnel::set_key),
     (22, "bpf_perf_event_read", perf::read),
     (23, "bpf_redirect", packet::redirect),
     (24, "bpf_get_route_realm", mark::none),
     (25, "bpf_perf_event_output", perf::output),
     (26, "bpf_skb_load_bytes", skb::load_bytes),
     (28, "bpf_csum_diff", packet::csum_diff),
-    (29, "bpf_skb_get_tunnel_opt", mark::tunnel_opt),
-    (30, "bpf_skb_set_tunnel_opt", mark::invalid),
+    (29, "bpf_skb_get_tunnel_opt", tunnel::options),
+    (30, "bpf_skb_set_tunnel_opt", tunnel::set_options),
     (31, "bpf_skb_change_proto", room::change_proto),
     (32, "bpf_skb_change_type", mark::change_type),
     (33, "bpf_skb_under_cgroup", group::skb_under),
@@ -124,6 +130,7 @@ const LIST: &[(u32, &str, Body)] = &[
     (53, "bpf_sock_map_update", socket::put),
     (54, "bpf_xdp_adjust_meta", packet::adjust_meta),
     (55, "bpf_perf_event_read_value", perf::read_value),
+    (56, "bpf_perf_prog_read_value", absent::perf_value),
     (57, "bpf_getsockopt", socket::option),
     (58, "bpf_override_return", process::override_return),
     (59, "bpf_sock_ops_cb_flags_set", socket::set_callbacks),
@@ -140,8 +147,10 @@ const LIST: &[(u32, &str, Body)] = &[
     (70, "bpf_sock_hash_update", socket::put),
     (71, "bpf_msg_redirect_hash", socket::redirect_hash),
     (72, "bpf_sk_redirect_hash", socket::redirect_hash),
+    (73, "bpf_lwt_push_encap", room::push_encap),
     (74, "bpf_lwt_seg6_store_bytes", mark::invalid),
     (75, "bpf_lwt_seg6_adjust_srh", mark::invalid),
+    (76, "bpf_lwt_seg6_action", absent::seg6_action),
     (77, "bpf_rc_repeat", infrared::repeat),
     (78, "bpf_rc_keydown", infrared::key_down),
     (79, "bpf_skb_cgroup_id", mark::none),
@@ -175,13 +184,16 @@ const LIST: &[(u32, &str, Body)] = &[
     (108, "bpf_sk_storage_delete", socket::wanted),
     (109, "bpf_send_signal", process::signal),
     (110, "bpf_tcp_gen_syncookie", socket::wanted),
+    (111, "bpf_skb_output", perf::output),
     (112, "bpf_probe_read_user", probe::read_user),
     (113, "bpf_probe_read_kernel", probe::read_kernel),
     (114, "bpf_probe_read_user_str", probe::read_user_str),
     (115, "bpf_probe_read_kernel_str", probe::read_kernel_str),
     (117, "bpf_send_signal_thread", process::signal_thread),
     (118, "bpf_jiffies64", system::jiffies),
+    (119, "bpf_read_branch_records", absent::branch_records),
     (120, "bpf_get_ns_current_pid_tgid", group::ns_pid_tgid),
+    (121, "bpf_xdp_output", perf::output),
     (122, "bpf_get_netns_cookie", socket::netns_cookie),
     (123, "bpf_get_current_ancestor_cgroup_id", group::ancestor),
     (124, "bpf_sk_assign", socket::assign),
@@ -196,23 +208,39 @@ const LIST: &[(u32, &str, Body)] = &[
     (133, "bpf_ringbuf_discard", ringbuf::discard),
     (134, "bpf_ringbuf_query", ringbuf::query),
     (135, "bpf_csum_level", mark::csum_level),
+    (136, "bpf_skc_to_tcp6_sock", absent::null),
+    (137, "bpf_skc_to_tcp_sock", absent::null),
+    (138, "bpf_skc_to_tcp_timewait_sock", absent::null),
+    (139, "bpf_skc_to_tcp_request_sock", absent::null),
+    (140, "bpf_skc_to_udp6_sock", absent::null),
+    (141, "bpf_get_task_stack", process::task_stack),
     (142, "bpf_load_hdr_opt", tcp_option::load),
     (143, "bpf_store_hdr_opt", tcp_option::store),
     (144, "bpf_reserve_hdr_opt", tcp_option::reserve),
+    (147, "bpf_d_path", process::path),
     (148, "bpf_copy_from_user", probe::read_user),
+    (149, "bpf_snprintf_btf", typed::snprintf),
+    (150, "bpf_seq_printf_btf", typed::seq_printf),
     (151, "bpf_skb_cgroup_classid", mark::none),
     (152, "bpf_redirect_neigh", mark::redirect_neigh),
     (155, "bpf_redirect_peer", mark::redirect_peer),
     (158, "bpf_get_current_task_btf", group::task),
+    (159, "bpf_bprm_opts_set", absent::executed),
     (160, "bpf_ktime_get_coarse_ns", system::ktime_coarse),
+    (161, "bpf_ima_inode_hash", absent::unmeasured),
+    (162, "bpf_sock_from_file", absent::null),
     (163, "bpf_check_mtu", room::check_mtu),
     (164, "bpf_for_each_map_elem", flow::for_each),
     (165, "bpf_snprintf", print::snprintf),
+    (166, "bpf_sys_bpf", syscall::sys_bpf),
+    (167, "bpf_btf_find_by_name_kind", syscall::find_type),
+    (168, "bpf_sys_close", syscall::close),
     (173, "bpf_get_func_ip", process::func_ip),
     (174, "bpf_get_attach_cookie", group::attach_cookie),
     (175, "bpf_task_pt_regs", process::regs),
     (176, "bpf_get_branch_snapshot", group::branch_snapshot),
     (177, "bpf_trace_vprintk", print::trace_vprintk),
+    (178, "bpf_skc_to_unix_sock", absent::null),
     (179, "bpf_kallsyms_lookup_name", group::kallsyms),
     (181, "bpf_loop", flow::bpf_loop),
     (182, "bpf_strncmp", text::strncmp),
@@ -224,8 +252,11 @@ const LIST: &[(u32, &str, Body)] = &[
     (188, "bpf_xdp_get_buff_len", packet::buff_len),
     (189, "bpf_xdp_load_bytes", packet::load_bytes),
     (190, "bpf_xdp_store_bytes", packet::store_bytes),
+    (191, "bpf_copy_from_user_task", process::copy_from_task),
     (192, "bpf_skb_set_tstamp", room::set_tstamp),
+    (193, "bpf_ima_file_hash", absent::unmeasured),
     (195, "bpf_map_lookup_percpu_elem", map::lookup_percpu),
+    (196, "bpf_skc_to_mptcp_sock", absent::null),
     (197, "bpf_dynptr_from_mem", dynptr::from_mem),
     (201, "bpf_dynptr_read", dynptr::read),
     (202, "bpf_dynptr_write", dynptr::write),

@@ -3,7 +3,7 @@
 use interp::Trap;
 use uapi::Errno;
 
-use super::{Call, mem, status};
+use super::{Call, count, mem, status};
 
 /// Outside events there is no process to act on.
 const NOBODY: u64 = Errno::EPERM.as_ret();
@@ -47,35 +47,97 @@ pub(super) fn set_retval(c: &mut Call<'_, '_>, [value, ..]: [u64; 5]) -> Result<
 
 const SKIP: u64 = 0xff;
 const USER_STACK: u64 = 1 << 8;
-const BUILD_ID: u64 = 1 << 11;
 /// Frames that Linux walks at most.
 const DEPTH: usize = 127;
 const FRAME: usize = 8;
 
-/// The user stack; that of the kernel is empty.
-pub(super) fn stack(c: &mut Call<'_, '_>, [_, buf, size, flags, _]: [u64; 5]) -> Result<u64, Trap> {
-    let size = size as u32 as usize;
-    let build_id = flags & BUILD_ID != 0;
-    let known = flags & !(SKIP | USER_STACK | BUILD_ID) == 0;
-    if !known || build_id || !size.is_multiple_of(FRAME) {
-        mem::zero(buf, size);
-        return Ok(Errno::EINVAL.as_ret());
-    }
+/// Frames of a task's user stack, innermost first, without those to skip.
+fn frames(c: &Call<'_, '_>, flags: u64) -> Result<Vec<u64>, Errno> {
     let skip = (flags & SKIP) as usize;
     let mut frames = [0; DEPTH];
+    // The stack of the kernel is empty.
     let found = match c.run.event {
         Some(event) if flags & USER_STACK != 0 => event.process.stack(&mut frames),
         _ => 0,
     };
     if found == 0 || found < skip {
-        mem::zero(buf, size);
-        return Ok(Errno::EFAULT.as_ret());
+        return Err(Errno::EFAULT);
     }
-    let wanted = frames[skip..found].iter().take(size / FRAME);
-    let bytes: Vec<u8> = wanted.flat_map(|frame| frame.to_ne_bytes()).collect();
+    Ok(frames[skip..found.min(DEPTH)].to_vec())
+}
+
+/// Whether a task pointer is the event's own.
+fn is_own(c: &Call<'_, '_>, task: u64) -> bool {
+    c.run.event.is_some_and(|event| event.process.task() == task)
+}
+
+pub(super) fn stack(c: &mut Call<'_, '_>, [_, buf, size, flags, _]: [u64; 5]) -> Result<u64, Trap> {
+    let size = size as u32 as usize;
+    let known = flags & !(SKIP | USER_STACK) == 0;
+    let found =
+        if known && size.is_multiple_of(FRAME) { frames(c, flags) } else { Err(Errno::EINVAL) };
+    let bytes: Vec<u8> = match &found {
+        Ok(frames) => frames.iter().take(size / FRAME).flat_map(|f| f.to_ne_bytes()).collect(),
+        Err(_) => Vec::new(),
+    };
     mem::write(buf, &bytes);
     mem::zero(buf + bytes.len() as u64, size - bytes.len());
-    Ok(bytes.len() as u64)
+    Ok(count(found.map(|_| bytes.len() as u64)))
+}
+
+/// The same of a task, if it is the event's.
+pub(super) fn task_stack(
+    c: &mut Call<'_, '_>,
+    [task, buf, size, flags, _]: [u64; 5],
+) -> Result<u64, Trap> {
+    if is_own(c, task) {
+        return stack(c, [0, buf, size, flags, 0]);
+    }
+    mem::zero(buf, size as u32 as usize);
+    Ok(Errno::EOPNOTSUPP.as_ret())
+}
+
+/// Memory of a task, if it is the event's.
+pub(super) fn copy_from_task(
+    c: &mut Call<'_, '_>,
+    [dst, size, from, task, flags]: [u64; 5],
+) -> Result<u64, Trap> {
+    let size = size as u32 as usize;
+    if flags != 0 {
+        return Ok(Errno::EINVAL.as_ret());
+    }
+    if size == 0 {
+        return Ok(0);
+    }
+    let mut bytes = vec![0; size];
+    let read = match c.run.event {
+        Some(event) if is_own(c, task) => event.process.read(from, &mut bytes),
+        _ => 0,
+    };
+    if read < size {
+        mem::zero(dst, size);
+        return Ok(Errno::EFAULT.as_ret());
+    }
+    mem::write(dst, &bytes);
+    Ok(0)
+}
+
+/// The path of a file, where the event's kernel has files.
+pub(super) fn path(c: &mut Call<'_, '_>, [path, buf, size, ..]: [u64; 5]) -> Result<u64, Trap> {
+    let size = size as u32 as usize;
+    if size == 0 {
+        return Ok(0);
+    }
+    let text = c.run.event.and_then(|event| event.process.path(path));
+    let written = text.ok_or(Errno::EINVAL).and_then(|mut text| {
+        text.push(0);
+        if text.len() > size {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        mem::write(buf, &text);
+        Ok(text.len() as u64)
+    });
+    Ok(count(written))
 }
 
 /// The word at `index` of a traced function's context; the word before it counts arguments.

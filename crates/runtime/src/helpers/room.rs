@@ -402,3 +402,44 @@ pub(super) fn fib_lookup(
     };
     Ok(status(Err(found)))
 }
+
+/// Puts an outer IP header before the packet, within the head room.
+pub(super) fn push_encap(
+    c: &mut Call<'_, '_>,
+    [_, kind, header, len, _]: [u64; 5],
+) -> Result<u64, Trap> {
+    const IP: u32 = 2;
+    const LONGEST: usize = 256;
+    let header = mem::copy(header, len as u32 as usize);
+    update(c, |skb| {
+        // Segment routing is not configured.
+        if kind as u32 != IP || !(IPV4_HLEN as usize..=LONGEST).contains(&header.len()) {
+            return Err(Errno::EINVAL);
+        }
+        let (shortest, protocol) = match header[0] >> 4 {
+            4 => (usize::from(header[0] & 0xf) * 4, P_IP),
+            6 => (IPV6_HLEN as usize, P_IPV6),
+            _ => return Err(Errno::EINVAL),
+        };
+        if header.len() < shortest {
+            return Err(Errno::EINVAL);
+        }
+        push(skb, 0, header.len() as u64)?;
+        mem::write(skb.data, &header);
+        if protocol == P_IP && header[10..12] == [0, 0] && shortest >= IPV4_HLEN as usize {
+            mem::write(skb.data + 10, &checksum(&header[..shortest]));
+        }
+        skb.network_header = skb.data;
+        skb.protocol = protocol;
+        skb.hash = 0;
+        Ok(0)
+    })
+}
+
+/// The checksum of an IPv4 header.
+fn checksum(header: &[u8]) -> [u8; 2] {
+    let words = header.as_chunks::<2>().0.iter();
+    let sum = words.fold(0_u32, |sum, word| sum + u32::from(u16::from_be_bytes(*word)));
+    let sum = (sum & 0xffff) + (sum >> 16);
+    (!((sum & 0xffff) + (sum >> 16)) as u16).to_be_bytes()
+}

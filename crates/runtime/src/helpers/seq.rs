@@ -26,6 +26,6 @@ pub(super) fn write(c: &mut Call<'_, '_>, [_, data, len, ..]: [u64; 5]) -> Resul
     Ok(status(put(c, &bytes)))
 }
 
-fn put(c: &mut Call<'_, '_>, bytes: &[u8]) -> Result<(), Errno> {
+pub(super) fn put(c: &mut Call<'_, '_>, bytes: &[u8]) -> Result<(), Errno> {
     c.run.event.ok_or(Errno::EINVAL)?.process.seq_write(bytes)
 }

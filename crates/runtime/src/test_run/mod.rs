@@ -16,10 +16,11 @@ use maps::raw::Slab;
 use uapi::{Errno, ProgType};
 
 use crate::core::Core;
-use crate::door::{TestRun, TestRunOut};
+use crate::door::{Bpf, TestRun, TestRunOut};
 use crate::helpers::Ctx;
 use crate::prog::Prog;
 use crate::runner::Ready;
+use crate::world::World;
 
 /// Largest context of a syscall program, less one.
 const SYSCALL_CTX_MAX: usize = 0xffff;
@@ -32,6 +33,7 @@ pub(crate) fn test_run(
     prog: &Arc<Prog>,
     req: &TestRun,
     stop: &Arc<AtomicBool>,
+    door: &dyn Bpf,
 ) -> Result<TestRunOut, Errno> {
     let empty = |size: Option<usize>| size == Some(0);
     let ctx_in = req.ctx_in.as_ref().map(Vec::len);
@@ -45,7 +47,7 @@ pub(crate) fn test_run(
     }
     match prog.prog_type {
         ProgType::Xdp => xdp::run(prog, req, ready),
-        ProgType::Syscall => syscall(req, ready),
+        ProgType::Syscall => syscall(req, ready, door),
         ProgType::RawTracepoint => raw_tracepoint(req, ready),
         t if skb::takes(t) => skb::run(t, req, ready),
         _ => Err(Errno::ENOTSUPP),
@@ -89,7 +91,7 @@ fn no_packet(req: &TestRun) -> Result<(), Errno> {
     if plain { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
-fn syscall(req: &TestRun, mut ready: Ready) -> Result<TestRunOut, Errno> {
+fn syscall(req: &TestRun, mut ready: Ready, door: &dyn Bpf) -> Result<TestRunOut, Errno> {
     let asked = TestRun { ctx_out: None, ..req.clone() };
     no_packet(&asked)?;
     let ctx = req.ctx_in.as_deref().unwrap_or_default();
@@ -102,7 +104,9 @@ fn syscall(req: &TestRun, mut ready: Ready) -> Result<TestRunOut, Errno> {
         Region { start: memory.addr(0), end: memory.addr(0) + ctx.len() as u64, writable: true };
     ready.trace_flags = "...11";
     let start = if ctx.is_empty() { 0 } else { region.start };
-    let retval = ready.run(Ctx::Flat(region), start).map_err(|t| trapped(&t))? as u32;
+    let world = World { door: Some(door), ..World::default() };
+    let ran = ready.run_on(Ctx::Flat(region), start, None, world);
+    let retval = ran.map_err(|t| trapped(&t))? as u32;
     // Linux writes the context back to where it came from.
     let mut ctx_out = vec![0; ctx.len()];
     memory.read(0, &mut ctx_out);
