@@ -40,6 +40,7 @@ pub(crate) fn enter(form: Form, tid: i32, regs: &Regs, pt_regs: u64) -> Context 
         Form::Args => (words(&[pt_regs, number]), 2),
         Form::Regs => (kernel_regs(pt_regs, None), 0),
         Form::Call => (words(&[pt_regs]), 1),
+        Form::Own => (Vec::new(), 0),
     };
     Context { bytes, args }
 }
@@ -52,6 +53,7 @@ pub(crate) fn leave(form: Form, tid: i32, number: u32, regs: &Regs, pt_regs: u64
         Form::Args => (words(&[pt_regs, result]), 2),
         Form::Regs => (kernel_regs(pt_regs, Some(result)), 0),
         Form::Call => (words(&[pt_regs, result]), 1),
+        Form::Own => (Vec::new(), 0),
     };
     Context { bytes, args }
 }

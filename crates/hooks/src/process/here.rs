@@ -24,6 +24,14 @@ pub(crate) struct Here<'w> {
     pub(crate) regs: &'w Regs,
     /// What `bpf_override_return` asked for.
     pub(crate) result: Cell<Option<u64>>,
+    /// The result so far of the call that programs decide on.
+    pub(crate) retval: Cell<i32>,
+}
+
+impl<'w> Here<'w> {
+    pub(crate) fn new(world: &'w World, thread: &'w Thread, regs: &'w Regs) -> Here<'w> {
+        Here { world, thread, regs, result: Cell::new(None), retval: Cell::new(0) }
+    }
 }
 
 impl Process for Here<'_> {
@@ -73,6 +81,14 @@ impl Process for Here<'_> {
             Some(libc::EPERM) => Errno::EPERM,
             _ => Errno::ESRCH,
         })
+    }
+
+    fn retval(&self) -> i32 {
+        self.retval.get()
+    }
+
+    fn set_retval(&self, value: i32) {
+        self.retval.set(value);
     }
 
     fn override_return(&self, value: u64) {

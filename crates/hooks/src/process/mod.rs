@@ -6,6 +6,7 @@
 
 mod command;
 mod context;
+mod control;
 mod error;
 mod filter;
 mod here;
@@ -21,6 +22,7 @@ mod types;
 mod uprobe;
 
 pub use command::Command;
+pub use control::Control;
 pub use error::HookError;
 pub use notifier::MakeRunner;
 pub use point::{Form, Function, Place, Point};

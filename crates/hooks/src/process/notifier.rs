@@ -3,7 +3,6 @@
 //! It serves programs that only ask for what the call itself tells: ids, names, memory. Others
 //! need the thread stopped, which the tracer does.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
@@ -147,7 +146,7 @@ fn run(programs: &mut HashMap<usize, Program>, ids: &[usize], world: &mut World,
     let world = &*world;
     let Some(thread) = world.threads.get(&call.tid) else { return };
     let regs = regs(call);
-    let here = Here { world, thread, regs: &regs, result: Cell::new(None) };
+    let here = Here::new(world, thread, &regs);
     for id in ids {
         let Some(program) = programs.get_mut(id) else { continue };
         let needs_regs = program.form != Form::Record;

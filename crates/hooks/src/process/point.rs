@@ -1,5 +1,6 @@
 //! Places of a command's life that programs attach to, out of sections' names.
 
+use super::control::Control;
 use super::syscalls;
 
 /// How a program sees an event: what its context is.
@@ -13,6 +14,8 @@ pub enum Form {
     Regs,
     /// A kernel function's arguments, and its result behind them (`fentry`, `fexit`).
     Call,
+    /// The structure of the hook itself, which it may change.
+    Own,
 }
 
 /// A moment of a process.
@@ -32,6 +35,8 @@ pub enum Point {
     Function(Function),
     /// It returns.
     Return(Function),
+    /// A control group's hook at a system call.
+    Control(Control),
 }
 
 /// A place in a file of machine code.
@@ -78,6 +83,7 @@ const SECTIONS: &[(&str, Parse)] = &[
     ("uprobe.s", |at| user(at, false)),
     ("uretprobe", |at| user(at, true)),
     ("uretprobe.s", |at| user(at, true)),
+    ("cgroup", control),
 ];
 
 impl Place {
@@ -153,6 +159,14 @@ fn kernel(name: &str, form: Form, end: bool) -> Result<Place, String> {
 fn call(name: &str, end: bool) -> Result<Place, String> {
     let number = syscalls::number(name).ok_or_else(|| format!("no system call '{name}'"))?;
     Ok(Place { point: at(number, end), form: Form::Regs })
+}
+
+fn control(name: &str) -> Result<Place, String> {
+    let unknown = || {
+        format!("a command has no hook cgroup/{name}; packets of control groups are not its calls")
+    };
+    let point = Point::Control(Control::parse(name).ok_or_else(unknown)?);
+    Ok(Place { point, form: Form::Own })
 }
 
 fn user(at: &str, end: bool) -> Result<Place, String> {

@@ -33,7 +33,7 @@ impl Table {
                 Point::Fork => table.fork.push(index),
                 Point::Exec => table.exec.push(index),
                 Point::Exit => table.exit.push(index),
-                Point::Function(_) | Point::Return(_) => {}
+                Point::Function(_) | Point::Return(_) | Point::Control(_) => {}
             }
         }
         table
@@ -55,21 +55,26 @@ impl Table {
     /// What stops: calls that programs ask for, and those that change what they are told.
     ///
     /// With breakpoints, also those that bring code into a process.
+    /// Calls that programs decide on stop in any case (`controlled`, sorted).
     /// Entries without an end to tell may wait for a word instead, if all their programs are
     /// `plain`.
     pub(crate) fn stops(
         &self,
         breakpoints: bool,
+        controlled: &[u32],
         plain: &dyn Fn(usize) -> bool,
     ) -> [Stop; syscalls::COUNT] {
         let mut stops = [Stop::Never; syscalls::COUNT];
         for (number, stop) in stops.iter_mut().enumerate() {
             let number = number as u32;
-            let asked = !self.enter(number).is_empty() || !self.leave(number).is_empty();
+            let decided = controlled.binary_search(&number).is_ok();
+            let asked = decided || !self.enter(number).is_empty() || !self.leave(number).is_empty();
             let exec = EXECVE.contains(&number);
             if asked || exec || SET_IDS.contains(&number) {
                 let entry = self.leave(number).is_empty() && !exec && !SET_IDS.contains(&number);
-                let apart = Self::exec_path(number).is_none() && !(breakpoints && number == MMAP);
+                let apart = !decided
+                    && Self::exec_path(number).is_none()
+                    && !(breakpoints && number == MMAP);
                 let plain = self.enter(number).iter().all(|index| plain(*index));
                 *stop = if entry && apart && plain { Stop::Notify } else { Stop::Always };
             } else if breakpoints && number == MMAP {

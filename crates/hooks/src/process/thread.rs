@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
+use super::control::Kept;
 use super::uprobe::Return;
 
 /// Files of names are kept open below this descriptor.
@@ -20,6 +21,10 @@ pub(crate) struct Thread {
     pub(crate) born: u64,
     /// The system call that it is in and whose end is waited for.
     pub(crate) in_call: Option<u32>,
+    /// What is kept of it until then for programs that decide on it.
+    pub(crate) kept: Option<Kept>,
+    /// Its call is done by another thread: which call.
+    pub(crate) waits_for: Option<u64>,
     /// The path of an `execve` in progress.
     pub(crate) exec_path: Vec<u8>,
     /// Its end was told to programs.
@@ -46,6 +51,8 @@ impl Thread {
             ppid: 0,
             born: 0,
             in_call: None,
+            kept: None,
+            waits_for: None,
             exec_path: Vec::new(),
             exit_told: false,
             announced: false,

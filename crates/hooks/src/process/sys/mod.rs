@@ -6,6 +6,7 @@ pub(crate) mod interrupt;
 pub(crate) mod memory;
 pub(crate) mod notify;
 pub(crate) mod ptrace;
+pub(crate) mod socket;
 pub(crate) mod spawn;
 
 use std::io;
