@@ -17,6 +17,7 @@ mod gen_cmd;
 mod handle;
 mod help;
 mod hex;
+mod interrupt;
 mod iter;
 mod link;
 mod map;

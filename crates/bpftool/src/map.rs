@@ -5,14 +5,15 @@ mod create;
 mod dump;
 mod element;
 mod entry;
+mod events;
 mod show;
 
 pub(crate) use create::create;
 pub(crate) use dump::dump;
 pub(crate) use element::{delete, getnext, lookup, take, update};
+pub(crate) use events::event_pipe;
 pub(crate) use show::show;
 
-use runtime::door::Fd;
 use uapi::MapType;
 
 use crate::answer::{Answer, Done};
@@ -35,32 +36,6 @@ pub(crate) fn freeze(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
     let frozen = ctx.door()?.map_freeze(fd);
     frozen.map_err(|errno| Fail::errno("failed to freeze map", errno))?;
     Ok(Answer::null())
-}
-
-/// `map event_pipe MAP …`.
-pub(crate) fn event_pipe(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
-    let (fd, info) = handle::map_and_info(ctx, &mut words)?;
-    if info.def.map_type != MapType::PerfEventArray {
-        return Err(Fail::new("map is not a perf event array"));
-    }
-    while !words.is_empty() {
-        if !words.eat("cpu") && !words.eat("index") {
-            return Err(words.bad());
-        }
-        words.need(1)?;
-        let word = words.take()?;
-        if crate::words::number(word, 0).is_none() {
-            return Err(Fail::new(format!("can't parse {word} as CPU ID")));
-        }
-    }
-    events(ctx, fd)
-}
-
-/// What programs have sent so far.
-fn events(ctx: &Ctx<'_>, fd: Fd) -> Done {
-    let records = ctx.door()?.take_perf_records(fd);
-    let records = records.map_err(|errno| Fail::of("failed to create perf event", errno))?;
-    Ok(Answer::data(entry::Events { records }))
 }
 
 /// Help instead of what was asked.

@@ -4,11 +4,13 @@ mod dump;
 mod graph;
 mod jited;
 mod load;
+mod profile;
 mod run;
 mod show;
 
 pub(crate) use dump::dump;
 pub(crate) use load::{Load, load, load_object, loadall, open};
+pub(crate) use profile::profile;
 pub(crate) use run::run;
 pub(crate) use show::{number, show, string, strings, type_name};
 
@@ -19,7 +21,7 @@ use runtime::door::{AttachTo, ProgAttach};
 use uapi::Errno;
 
 use crate::answer::{Answer, Done};
-use crate::fail::{Fail, io_errno, strerror};
+use crate::fail::{Fail, io_errno};
 use crate::options::Target;
 use crate::session::Ctx;
 use crate::words::Words;
@@ -115,16 +117,6 @@ fn follow(ctx: &Ctx<'_>) -> Done {
             return Ok(Answer::none());
         }
     }
-}
-
-/// `prog profile PROG METRIC…`: hardware counters, which nobody here has.
-pub(crate) fn profile(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
-    words.need(3).map_err(|fail| fail.code(-Errno::EINVAL.0))?;
-    handle::prog(ctx, &mut words)?;
-    Err(Fail::new(format!(
-        "hardware counters: {}; ring3 run --stats counts runs, instructions and time",
-        strerror(Errno::EOPNOTSUPP)
-    )))
 }
 
 /// Reads a file in full.

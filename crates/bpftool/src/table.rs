@@ -97,7 +97,7 @@ pub const NOUNS: &[Noun] = &[
             verb(
                 "profile",
                 "PROG [duration SECONDS] METRIC…",
-                "count events while it runs",
+                "count its runs and what they take, until interrupted",
                 prog::profile,
             ),
         ],
@@ -105,6 +105,7 @@ pub const NOUNS: &[Noun] = &[
             PROG,
             MAP,
             "TYPE = xdp | classifier | socket | kprobe | … (an ELF section without what follows the slash)",
+            "METRIC = instructions | nanoseconds",
             "ATTACH_TYPE = sk_msg_verdict | sk_skb_verdict | sk_skb_stream_verdict | sk_skb_stream_parser | flow_dissector",
         ],
         &[

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use runtime::PerfRecord;
 use runtime::door::{
-    Batch, Bpf, BtfInfo, BtfLoad, DeviceAdd, DeviceInfo, Fd, FsEntry, LinkCreate, LinkInfo,
-    LoadError, Loaded, MapCreate, MapInfo, ObjKind, ProgAttach, ProgInfo, ProgLoad, ProgQuery,
-    Queried, TestRun, TestRunOut,
+    Batch, Bpf, BtfInfo, BtfLoad, Counted, DeviceAdd, DeviceInfo, Fd, FsEntry, LinkCreate,
+    LinkInfo, LoadError, Loaded, MapCreate, MapInfo, ObjKind, ProgAttach, ProgInfo, ProgLoad,
+    ProgQuery, Queried, TestRun, TestRunOut,
 };
 use uapi::Errno;
 
@@ -218,6 +218,7 @@ commands! {
     44 devices() -> Vec<DeviceInfo>, Errno;
     45 cgroups() -> Vec<String>, Errno;
     46 wait_trace(millis: plain(u32)) -> Vec<String>, Errno;
+    60 enable_stats(what: plain(Counted)) -> Fd, Errno;
 }
 
 /// An answer that only says why not, readable as that of any command.

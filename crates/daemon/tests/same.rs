@@ -6,8 +6,8 @@ use common::{COUNT, map, runtime, xdp};
 use daemon::{COMMANDS, Server};
 use runtime::Limits;
 use runtime::door::{
-    AttachTo, Bpf, BtfLoad, DeviceAdd, Fd, LinkCreate, LogRequest, MapCreate, ObjKind, ProgAttach,
-    ProgInfo, ProgLoad, ProgQuery, TestRun,
+    AttachTo, Bpf, BtfLoad, Counted, DeviceAdd, Fd, LinkCreate, LogRequest, MapCreate, ObjKind,
+    ProgAttach, ProgInfo, ProgLoad, ProgQuery, TestRun,
 };
 use uapi::{MapDef, MapType};
 
@@ -185,6 +185,7 @@ fn programs(door: &dyn Bpf, a: &mut Answers) {
     if let Ok(btf) = btf {
         let _ = a.say("btf info", door.btf_info(btf.fd));
     }
+    counted(door, a, prog);
     let _ = a.say("trace", (door.take_trace(), door.wait_trace(1)));
     let _ = a
         .say("attach", door.prog_attach(&ProgAttach { prog: Some(prog), ..ProgAttach::default() }));
@@ -273,6 +274,19 @@ fn limits_are_answered_as_linux_does() {
         "again: Ok(Fd(3))",
     ];
     assert_eq!(direct, want);
+}
+
+/// Runs are counted while a descriptor asks for it, and no longer.
+fn counted(door: &dyn Bpf, a: &mut Answers, prog: Fd) {
+    let run = TestRun { data_in: Some(vec![0; 64]), repeat: 3, ..TestRun::default() };
+    for what in [Counted::RunTime, Counted::Insns] {
+        let Ok(stats) = a.say("stats", door.enable_stats(what)) else { continue };
+        let _ = a.say("kind", door.kind(stats));
+        let _ = door.test_run(prog, &run);
+        let _ = a.say("close", door.close(stats));
+        let _ = door.test_run(prog, &run);
+        let _ = a.say("counts", door.prog_info(prog).map(|info| (info.run_cnt, info.run_insns)));
+    }
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! What all objects and runs of one runtime share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use btf::Btf;
 use parking_lot::{Mutex, RwLock};
@@ -11,6 +10,7 @@ use verifier::Policy;
 use crate::attach::link::Link;
 use crate::btf_obj::BtfObj;
 use crate::clock::{Clock, Random};
+use crate::counting::Counting;
 use crate::cpus::Cpus;
 use crate::device::Network;
 use crate::engine::{self, Engine};
@@ -110,7 +110,7 @@ pub(crate) struct Core {
     pub(crate) hooks: Arc<Registry>,
     pub(crate) network: Network,
     pub(crate) host_helpers: RwLock<Vec<HostHelper>>,
-    pub(crate) stats: AtomicBool,
+    pub(crate) counting: Arc<Counting>,
     /// Dumps of machine code that nobody has taken yet.
     pub(crate) jit_dumps: Mutex<String>,
     pub(crate) map_bytes: Account,
@@ -148,14 +148,10 @@ impl Core {
             hooks: Arc::default(),
             network: Network::default(),
             host_helpers: RwLock::default(),
-            stats: AtomicBool::new(false),
+            counting: Arc::default(),
             jit_dumps: Mutex::default(),
             map_bytes: Account::default(),
             config,
         }
-    }
-
-    pub(crate) fn stats_on(&self) -> bool {
-        self.stats.load(Relaxed)
     }
 }

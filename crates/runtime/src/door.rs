@@ -43,6 +43,15 @@ pub enum ObjKind {
     Link,
 }
 
+/// What is counted of every run.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Counted {
+    /// Runs and their time, as Linux's BPF_STATS_RUN_TIME.
+    RunTime,
+    /// Instructions too; programs are interpreted meanwhile. Linux has no such thing.
+    Insns,
+}
+
 /// BPF_MAP_CREATE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MapCreate {
@@ -242,6 +251,8 @@ pub struct ProgInfo {
     pub run_time_ns: u64,
     /// Runs, with statistics on.
     pub run_cnt: u64,
+    /// Instructions of those runs that were interpreted to count them.
+    pub run_insns: u64,
     /// Runs refused because the program was already running.
     pub recursion_misses: u64,
     /// Target in the kernel's BTF.
@@ -488,6 +499,10 @@ pub trait Bpf: Send + Sync {
     /// What programs have sent through a perf event array since the last call.
     fn take_perf_records(&self, _map: Fd) -> Result<Vec<crate::PerfRecord>, Errno> {
         Err(Errno::EOPNOTSUPP)
+    }
+    /// BPF_ENABLE_STATS: runs are counted until the descriptor is closed.
+    fn enable_stats(&self, _what: Counted) -> Result<Fd, Errno> {
+        Err(Errno::EINVAL)
     }
     /// BPF_OBJ_GET_INFO_BY_FD of a link.
     fn link_info(&self, _link: Fd) -> Result<LinkInfo, Errno> {

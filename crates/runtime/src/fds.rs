@@ -8,6 +8,7 @@ use uapi::Errno;
 
 use crate::attach::link::Link;
 use crate::btf_obj::BtfObj;
+use crate::counting::Asking;
 use crate::door::{Fd, ObjKind};
 use crate::map_obj::User;
 use crate::prog::Prog;
@@ -22,15 +23,18 @@ pub(crate) enum Object {
     Map(Arc<User>, Perms),
     Btf(Arc<BtfObj>),
     Link(Arc<Link>),
+    Stats(#[expect(dead_code, reason = "it counts while it is held")] Arc<Asking>),
 }
 
 impl Object {
-    pub(crate) fn kind(&self) -> ObjKind {
+    /// `None` for what has no id.
+    pub(crate) fn kind(&self) -> Option<ObjKind> {
         match self {
-            Object::Prog(_) => ObjKind::Prog,
-            Object::Map(..) => ObjKind::Map,
-            Object::Btf(_) => ObjKind::Btf,
-            Object::Link(_) => ObjKind::Link,
+            Object::Prog(_) => Some(ObjKind::Prog),
+            Object::Map(..) => Some(ObjKind::Map),
+            Object::Btf(_) => Some(ObjKind::Btf),
+            Object::Link(_) => Some(ObjKind::Link),
+            Object::Stats(_) => None,
         }
     }
 
@@ -40,6 +44,7 @@ impl Object {
             Object::Map(map, _) => map.id,
             Object::Btf(btf) => btf.id,
             Object::Link(link) => link.id,
+            Object::Stats(_) => 0,
         }
     }
 }

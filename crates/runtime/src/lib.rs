@@ -10,6 +10,7 @@ mod btf_obj;
 mod btf_text;
 mod clock;
 mod core;
+mod counting;
 mod cpus;
 mod device;
 mod devmap;

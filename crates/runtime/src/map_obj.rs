@@ -11,7 +11,6 @@ use uapi::{Errno, MapType, ProgType};
 
 use crate::btf_obj::BtfObj;
 use crate::limits::Charge;
-use crate::map_types::Fields;
 use crate::prog::Prog;
 
 /// A map object.
@@ -20,7 +19,7 @@ pub(crate) struct MapObj {
     pub(crate) map: Map,
     pub(crate) btf: Option<Arc<BtfObj>>,
     /// Special fields of its values.
-    pub(crate) fields: Fields,
+    pub(crate) fields: Record,
     /// Both of the maps that are its values.
     pub(crate) inner: Option<Box<InnerTypes>>,
     /// What the programs of a program array are like; the first one decides.
@@ -43,6 +42,8 @@ pub(crate) struct InnerTypes {
 pub struct PerfRecord {
     /// The element it was sent to.
     pub cpu: u32,
+    /// When, in nanoseconds since boot.
+    pub time: u64,
     /// Its bytes.
     pub data: Vec<u8>,
 }
@@ -85,7 +86,7 @@ impl MapObj {
             id,
             map,
             btf: None,
-            fields: Ok(Record::default()),
+            fields: Record::default(),
             inner: None,
             owner: OnceLock::new(),
             user: Mutex::default(),
@@ -99,7 +100,7 @@ impl MapObj {
     pub(crate) fn of_types(
         self,
         btf: Option<Arc<BtfObj>>,
-        fields: Fields,
+        fields: Record,
         inner: Option<Box<InnerTypes>>,
     ) -> MapObj {
         MapObj { btf, fields, inner, ..self }

@@ -38,9 +38,9 @@ pub(crate) struct Kernel<'a> {
     pub(crate) policy: &'a Policy,
 }
 
-/// The special fields of the values. EINVAL for types that do not fit the map, ENOTSUPP where it
+/// The special fields of the values; none where they are in error, as in Linux. EINVAL for types that do not fit the map, ENOTSUPP where it
 /// has none; EPERM, EACCES, EOPNOTSUPP for special fields that cannot be in this map.
-pub(crate) fn check(def: &MapDef, btf: &Btf, kernel: &Kernel<'_>) -> Result<Fields, Errno> {
+pub(crate) fn check(def: &MapDef, btf: &Btf, kernel: &Kernel<'_>) -> Result<Record, Errno> {
     let sized = |id: u32, want: u32| btf.size_of(TypeId(id)).is_ok_and(|size| size == want);
     let (key, value) = (def.btf_key_type_id, def.btf_value_type_id);
     let rule = rule(def);
@@ -71,12 +71,8 @@ pub(crate) fn check(def: &MapDef, btf: &Btf, kernel: &Kernel<'_>) -> Result<Fiel
         Rule::NoKey => key == 0,
         Rule::Never => return Err(Errno::ENOTSUPP),
     };
-    if fits { Ok(fields) } else { Err(Errno::EINVAL) }
+    if fits { Ok(fields.unwrap_or_default()) } else { Err(Errno::EINVAL) }
 }
-
-/// A map's special fields; where they are in error Linux makes the map without any, but does not
-/// take it as an inner map.
-pub(crate) type Fields = Result<Record, Errno>;
 
 /// Special fields of the structures that programs may allocate; the errors of BTF_LOAD.
 pub(crate) fn metas(btf: &Btf, kernel: Option<&Btf>) -> Result<StructMetas, Errno> {

@@ -45,6 +45,7 @@ pub(crate) struct Prog {
 pub(crate) struct Stats {
     pub(crate) runs: AtomicU64,
     pub(crate) ns: AtomicU64,
+    pub(crate) insns: AtomicU64,
 }
 
 /// Where machine code is.
@@ -117,6 +118,7 @@ impl Prog {
             verified_insns: self.verified_insns,
             run_time_ns: self.stats.ns.load(Relaxed),
             run_cnt: self.stats.runs.load(Relaxed),
+            run_insns: self.stats.insns.load(Relaxed),
             recursion_misses: 0,
             attach_btf_id: self.attach_btf_id,
             attach_btf_obj_id: 0,

@@ -290,7 +290,8 @@ impl Ready {
         event: Option<&Event<'_>>,
         world: World<'_>,
     ) -> Result<u64, Trap> {
-        let started = self.core.stats_on().then(Instant::now);
+        let (counted, insns) = self.core.counting.now();
+        let started = counted.then(Instant::now);
         let mut run = Run {
             core: &self.core,
             prog: self.prog.clone(),
@@ -314,12 +315,15 @@ impl Ready {
             stack_top: 0,
         };
         let ret = match &self.prog.native {
-            Ok(code) => native::run(code, addr, &mut run),
-            Err(_) => self.vm.run(&self.prog.code, addr, &mut run, self.limits),
+            Ok(code) if !insns => native::run(code, addr, &mut run),
+            _ => self.vm.run(&self.prog.code, addr, &mut run, self.limits),
         };
         self.redirect = run.redirect;
         self.copies = run.copies;
         self.selected = run.selected.take();
+        if insns {
+            self.prog.stats.insns.fetch_add(self.vm.fuel_used(), Relaxed);
+        }
         if let Some(started) = started {
             self.prog.stats.runs.fetch_add(1, Relaxed);
             self.prog.stats.ns.fetch_add(started.elapsed().as_nanos() as u64, Relaxed);

@@ -3,7 +3,7 @@
 mod attach;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 
 use btf::Btf;
 use btf::fields::Record;
@@ -17,9 +17,9 @@ use crate::core::{Config, Core, HostFn, HostHelper};
 use crate::device::Devices;
 use crate::devmap;
 use crate::door::{
-    Batch, Bpf, BtfInfo, BtfLoad, DeviceAdd, DeviceInfo, Fd, FsEntry, LinkCreate, LinkInfo,
-    LoadError, Loaded, MapCreate, MapInfo, ObjKind, ProgAttach, ProgInfo, ProgLoad, ProgQuery,
-    Queried, TestRun, TestRunOut,
+    Batch, Bpf, BtfInfo, BtfLoad, Counted, DeviceAdd, DeviceInfo, Fd, FsEntry, LinkCreate,
+    LinkInfo, LoadError, Loaded, MapCreate, MapInfo, ObjKind, ProgAttach, ProgInfo, ProgLoad,
+    ProgQuery, Queried, TestRun, TestRunOut,
 };
 use crate::engine::Engine;
 use crate::fds::{Fds, Object};
@@ -115,11 +115,6 @@ impl Runtime {
         self.core.trace.set_sink(sink);
     }
 
-    /// Counts runs and their time in [`ProgInfo`] from now on.
-    pub fn enable_stats(&self, on: bool) {
-        self.core.stats.store(on, Relaxed);
-    }
-
     /// Removes a pin, as unlink(2) in bpffs does.
     pub fn unpin(&self, path: &str) -> Result<(), Errno> {
         let pin = self.pins.lock().unlink(path);
@@ -188,7 +183,7 @@ impl Runtime {
     /// What maps inside a map of maps have to look like.
     fn inner_model(&self, fd: Fd) -> Result<(Box<MapDef>, Box<InnerTypes>), Errno> {
         let (map, _) = self.fds.map(fd)?;
-        let types = InnerTypes { btf: map.btf.clone(), fields: map.fields.clone()? };
+        let types = InnerTypes { btf: map.btf.clone(), fields: map.fields.clone() };
         Ok((Box::new(map.map.def().clone()), Box::new(types)))
     }
 
@@ -206,7 +201,7 @@ impl Runtime {
                 let (inner, _) = self.fds.map(fd)?;
                 let model = map.map.def().inner.as_deref().ok_or(Errno::EINVAL)?;
                 let fields = map.inner.as_ref().map(|types| &types.fields);
-                if !fits(inner.map.def(), model) || inner.fields.as_ref().ok() != fields {
+                if !fits(inner.map.def(), model) || Some(&inner.fields) != fields {
                     return Err(Errno::EINVAL);
                 }
                 let object: Arc<MapObj> = Arc::clone(&**inner);
@@ -265,7 +260,7 @@ impl Bpf for Runtime {
                 map_types::Kernel { btf: config.kernel_btf.as_deref(), policy: &config.policy };
             map_types::check(&req.def, &btf.as_ref().ok_or(Errno::EBADF)?.btf, &kernel)?
         } else {
-            Ok(Record::default())
+            Record::default()
         };
         let inner = req.inner_map.map(|fd| self.inner_model(fd)).transpose()?;
         let mut def = req.def.clone();
@@ -401,7 +396,7 @@ impl Bpf for Runtime {
 
     fn obj_pin(&self, obj: Fd, path: &str) -> Result<(), Errno> {
         let object = self.fds.get(obj)?;
-        if matches!(object, Object::Btf(_)) {
+        if matches!(object, Object::Btf(_) | Object::Stats(_)) {
             return Err(Errno::EINVAL);
         }
         self.pins.lock().pin(path, object)
@@ -437,7 +432,7 @@ impl Bpf for Runtime {
     }
 
     fn kind(&self, fd: Fd) -> Result<ObjKind, Errno> {
-        Ok(self.fds.get(fd)?.kind())
+        self.fds.get(fd)?.kind().ok_or(Errno::EINVAL)
     }
 
     fn prog_info(&self, prog: Fd) -> Result<ProgInfo, Errno> {
@@ -468,7 +463,7 @@ impl Bpf for Runtime {
         let pins = self.pins.lock();
         Ok(pins
             .pins()
-            .map(|(path, object)| (path.to_owned(), object.kind(), object.id()))
+            .filter_map(|(path, object)| Some((path.to_owned(), object.kind()?, object.id())))
             .collect())
     }
 
@@ -478,7 +473,7 @@ impl Bpf for Runtime {
             name: name.to_owned(),
             object: match entry {
                 Entry::Dir => None,
-                Entry::Pin(object) => Some((object.kind(), object.id())),
+                Entry::Pin(object) => object.kind().map(|kind| (kind, object.id())),
             },
         });
         Ok(entries.collect())
@@ -565,6 +560,10 @@ impl Bpf for Runtime {
 
     fn cgroups(&self) -> Result<Vec<String>, Errno> {
         Ok(self.list_cgroups())
+    }
+
+    fn enable_stats(&self, what: Counted) -> Result<Fd, Errno> {
+        self.fds.open(Object::Stats(Arc::new(self.core.counting.ask(what))))
     }
 
     fn take_perf_records(&self, map: Fd) -> Result<Vec<PerfRecord>, Errno> {

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use isa::Insn;
 use runtime::door::{
-    Batch, Bpf, BtfInfo, BtfLoad, Fd, LinkCreate, LinkInfo, LoadError, Loaded, LogRequest,
+    Batch, Bpf, BtfInfo, BtfLoad, Counted, Fd, LinkCreate, LinkInfo, LoadError, Loaded, LogRequest,
     MapCreate, MapInfo, ObjKind, ProgAttach, ProgInfo, ProgLoad, ProgQuery, Queried, TestRun,
     TestRunOut,
 };
 use uapi::attr::{
-    self, btf_load, get_id, info, link_detach, map_batch, map_create, map_elem, obj, prog_bind_map,
-    prog_load, test_run,
+    self, btf_load, enable_stats, get_id, info, link_detach, map_batch, map_create, map_elem, obj,
+    prog_bind_map, prog_load, test_run,
 };
 use uapi::{Cmd, Errno, MapDef, MapType};
 use verifier::{FuncInfo, LineInfo};
@@ -464,6 +464,7 @@ impl Bpf for Linux {
             verified_insns: f::VERIFIED_INSNS.get(&got) as u32,
             run_time_ns: f::RUN_TIME_NS.get(&got),
             run_cnt: f::RUN_CNT.get(&got),
+            run_insns: 0,
             recursion_misses: f::RECURSION_MISSES.get(&got),
             attach_btf_id: f::ATTACH_BTF_ID.get(&got) as u32,
             attach_btf_obj_id: f::ATTACH_BTF_OBJ_ID.get(&got) as u32,
@@ -516,6 +517,14 @@ impl Bpf for Linux {
     fn close(&self, fd: Fd) -> Result<(), Errno> {
         self.maps.lock().unwrap_or_else(PoisonError::into_inner).remove(&fd.0);
         sys::close(fd.0)
+    }
+
+    fn enable_stats(&self, what: Counted) -> Result<Fd, Errno> {
+        match what {
+            Counted::RunTime => simple(Call::new(Cmd::EnableStats).num(enable_stats::TYPE, 0))
+                .map(|answer| Fd(answer.ret)),
+            Counted::Insns => Err(Errno::EINVAL),
+        }
     }
 
     fn map_owner(&self, map: Fd) -> Result<Option<(u32, bool)>, Errno> {

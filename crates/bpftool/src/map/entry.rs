@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use btf::print::{self, Form, JsonText};
 use btf::{Btf, TypeId};
-use runtime::PerfRecord;
 use runtime::door::MapInfo;
 
 use super::{holds_maps, is_per_cpu};
@@ -192,35 +191,5 @@ impl Show for Entry {
 
     fn json(&self, out: &mut JsonText) {
         self.shape.json(&self.key, &self.value, out);
-    }
-}
-
-/// Records of a perf event array.
-pub(crate) struct Events {
-    pub(crate) records: Vec<PerfRecord>,
-}
-
-impl Show for Events {
-    fn plain(&self, out: &mut Vec<u8>) {
-        for record in &self.records {
-            let text = format!("== @0.000000000 CPU: {} index: {} =====\n", record.cpu, record.cpu);
-            out.extend_from_slice(text.as_bytes());
-            out.extend_from_slice(hex::dump(&record.data).as_bytes());
-            out.push(b'\n');
-        }
-    }
-
-    fn json(&self, out: &mut JsonText) {
-        out.begin_array();
-        for record in &self.records {
-            out.begin_object();
-            number(out, "type", 9);
-            number(out, "cpu", record.cpu);
-            number(out, "index", record.cpu);
-            out.name("data");
-            hex::json(&record.data, out);
-            out.end_object();
-        }
-        out.end_array();
     }
 }

@@ -7,9 +7,9 @@ use isa::Insn;
 use parking_lot::Mutex;
 use runtime::PerfRecord;
 use runtime::door::{
-    AttachTo, Batch, BtfInfo, BtfLoad, DeviceAdd, DeviceCounts, DeviceInfo, Fd, FsEntry, GivenCtx,
-    LinkCreate, LinkInfo, LinkTarget, LoadError, Loaded, LogRequest, MapCreate, MapInfo, ObjKind,
-    ProgAttach, ProgInfo, ProgLoad, ProgQuery, Queried, QueriedProg, TestRun, TestRunOut,
+    AttachTo, Batch, BtfInfo, BtfLoad, Counted, DeviceAdd, DeviceCounts, DeviceInfo, Fd, FsEntry,
+    GivenCtx, LinkCreate, LinkInfo, LinkTarget, LoadError, Loaded, LogRequest, MapCreate, MapInfo,
+    ObjKind, ProgAttach, ProgInfo, ProgLoad, ProgQuery, Queried, QueriedProg, TestRun, TestRunOut,
 };
 use uapi::{Errno, MapDef, MapType, ProgType};
 use verifier::{FuncInfo, LineInfo, Rejection, Stats};
@@ -31,8 +31,8 @@ wire_struct! {
     TestRunOut { retval, duration_ns, data_out, data_size_out, ctx_out, ctx_size_out, truncated }
     ProgInfo {
         prog_type, id, tag, name, load_time, created_by_uid, map_ids, gpl_compatible, btf_id, xlated,
-        jited, jited_ksyms, jited_func_lens, jited_lines, func_info, line_info, verified_insns, run_time_ns, run_cnt, recursion_misses,
-        attach_btf_id, attach_btf_obj_id, memlock,
+        jited, jited_ksyms, jited_func_lens, jited_lines, func_info, line_info, verified_insns, run_time_ns,
+        run_cnt, run_insns, recursion_misses, attach_btf_id, attach_btf_obj_id, memlock,
     }
     MapInfo { id, def, btf_id, frozen, memlock }
     BtfInfo { id, data, name, kernel_btf }
@@ -49,7 +49,7 @@ wire_struct! {
         egress_pass, egress_drop, egress_redirect, sent, sent_bytes, lost,
     }
     FsEntry { name, object }
-    PerfRecord { cpu, data }
+    PerfRecord { cpu, time, data }
     Batch { next, keys, values, count, errno }
     FuncInfo { insn_off, type_id }
     LineInfo { insn_off, file_name_off, line_off, line_col }
@@ -112,6 +112,7 @@ macro_rules! wire_enum {
     };
 }
 
+wire_enum!(Counted { 0 RunTime {} 1 Insns {} });
 wire_enum!(ObjKind { 0 Prog {} 1 Map {} 2 Btf {} 3 Link {} });
 wire_enum!(AttachTo {
     0 Nothing {}

@@ -4,6 +4,7 @@ use interp::Trap;
 use uapi::Errno;
 
 use super::{Call, Ctx, mem, status};
+use crate::clock::ClockKind;
 use crate::map_obj::PerfRecord;
 
 const INDEX_MASK: u64 = 0xffff_ffff;
@@ -40,7 +41,11 @@ pub(super) fn output(
         }
         bytes.extend(mem::copy(start, wanted as usize));
     }
-    Ok(status(map.record(PerfRecord { cpu, data: bytes })))
+    Ok(status(map.record(PerfRecord {
+        cpu,
+        time: c.run.core.clock.ns(ClockKind::Monotonic),
+        data: bytes,
+    })))
 }
 
 /// Counters are not kept here: what Linux answers where no event is in the array.
