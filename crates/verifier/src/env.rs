@@ -305,8 +305,9 @@ impl<'a> Env<'a> {
 
     /// The map that a register refers to has types.
     pub(crate) fn has_value_btf(&self, reg: &RegState) -> bool {
-        let map = self.map(reg.map());
-        if reg.is_inner_map() { map.inner_btf.is_some() } else { map.btf.is_some() }
+        let (map, def) = (self.map(reg.map()), self.map_def(reg));
+        let btf = if reg.is_inner_map() { &map.inner_btf } else { &map.btf };
+        btf.is_some() && (def.btf_key_type_id != 0 || def.btf_value_type_id != 0)
     }
 
     /// Spreads what is known of the stack's use along the current frames.

@@ -4,7 +4,7 @@ use uapi::{ArgKind, ArgType, HelperProto, MapType};
 
 use super::helper::{Meta, memory};
 use super::kinds::{accepted, type_name};
-use super::{btf_ids, special};
+use super::{btf_ids, kptr, special};
 use crate::check::AccessKind;
 use crate::env::Env;
 use crate::error::{Checked, reject};
@@ -211,7 +211,7 @@ fn check_value(
         ArgKind::Timer => special::check_timer(env, regno, meta),
         ArgKind::ConstStr => special::check_const_str(env, regno),
         ArgKind::SpinLock => special::check_spin_lock(env, regno, meta),
-        ArgKind::KptrXchgDest => special::check_kptr(env, regno),
+        ArgKind::KptrXchgDest => kptr::check_destination(env, regno, meta),
         ArgKind::Dynptr(_) => special::check_dynptr(env, regno, arg),
         ArgKind::Anything
         | ArgKind::Ctx

@@ -4,9 +4,10 @@ use btf::{Btf, Kind, Member, TypeId};
 use uapi::{ArgKind, ArgType};
 
 use super::helper::Meta;
+use super::kptr;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
-use crate::event::{BadArg, Reg};
+use crate::event::{BadArg, Bug, Reg};
 use crate::state::{RegFlags, RegState};
 
 /// `bpf_sk_release` takes any socket.
@@ -20,8 +21,16 @@ pub(super) fn check_argument(
     arg: ArgType,
     meta: &Meta,
 ) -> Checked {
-    if reg.flags.contains(RegFlags::ALLOC) {
-        return Err(Reject::needs("allocated objects"));
+    let flags = reg.flags;
+    if flags == RegFlags::ALLOC || flags == RegFlags::ALLOC | RegFlags::PERCPU {
+        // Only spin locks and kernel pointers come here.
+        return match &meta.kptr {
+            Some(kptr) if regno == 2 => kptr::check_source(env, kptr, reg, regno),
+            _ => Ok(()),
+        };
+    }
+    if flags.contains(RegFlags::ALLOC) || flags.contains(RegFlags::NON_OWN_REF) {
+        return reject!(EFAULT, Bug::ObjectArgument);
     }
     if reg.flags.contains(RegFlags::PERCPU) {
         return Ok(());
@@ -31,7 +40,12 @@ pub(super) fn check_argument(
     }
     let wanted = match arg.kind {
         ArgKind::BtfIdSockCommon => "sock_common",
-        ArgKind::BtfId("") => return Err(Reject::needs("kptr")),
+        ArgKind::BtfId("") => {
+            return match &meta.kptr {
+                Some(kptr) => kptr::check_source(env, kptr, reg, regno),
+                None => Ok(()),
+            };
+        }
         ArgKind::BtfId(name) => name,
         _ => return Ok(()),
     };
@@ -51,14 +65,29 @@ pub(super) fn check_argument(
     )
 }
 
+/// The structure is the type `wanted`, or (unless `strict`) holds one at `off`.
+pub(super) fn matches_id(btf: &Btf, id: TypeId, off: i32, wanted: TypeId, strict: bool) -> bool {
+    holds(btf, id, off, strict, |t| t.id == wanted)
+}
+
 /// The structure is `wanted`, or (unless `strict`) holds one at `off`.
 pub(super) fn matches(btf: &Btf, id: TypeId, off: i32, wanted: &str, strict: bool) -> bool {
+    holds(btf, id, off, strict, |t| t.kind == Kind::Struct && t.name == wanted)
+}
+
+fn holds(
+    btf: &Btf,
+    id: TypeId,
+    off: i32,
+    strict: bool,
+    is: impl Fn(&btf::Type<'_>) -> bool,
+) -> bool {
     /// Deeper nesting than any kernel structure has.
     const MAX_DEPTH: usize = 32;
     let (mut id, Ok(mut off)) = (id, u32::try_from(off)) else { return false };
     for _ in 0..MAX_DEPTH {
         let Some(t) = btf.ty(id) else { return false };
-        if t.kind == Kind::Struct && t.name == wanted && off == 0 {
+        if off == 0 && is(&t) {
             return true;
         }
         if strict || !t.kind.is_composite() {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use uapi::{ArgKind, HelperProto, MapType, helper, helper_facts, helper_for};
 
-use super::{arg, compat, ret, special};
+use super::{Kptr, arg, compat, ret, special};
 use crate::check::{AccessKind, HelperMem};
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
@@ -35,6 +35,8 @@ pub(super) struct Meta {
     pub(super) subprog: Option<usize>,
     /// The per-CPU pointer whose target is returned.
     pub(super) percpu: Option<RegState>,
+    /// The field that holds a kernel pointer.
+    pub(super) kptr: Option<Kptr>,
     /// Stack that the helper fills.
     pub(super) written: Option<(usize, i32)>,
 }
@@ -230,7 +232,9 @@ fn release(env: &mut Env<'_>, proto: &HelperProto, meta: &Meta) -> Checked {
     if matches!(proto.args[regno - 1].kind, ArgKind::Dynptr(_)) {
         return Err(Reject::needs("dynptr"));
     }
-    let released = if meta.ref_obj_id != 0 {
+    let released = if meta.ref_obj_id != 0 && meta.kptr.is_some() {
+        env.hand_over(meta.ref_obj_id)
+    } else if meta.ref_obj_id != 0 {
         env.release_reference(meta.ref_obj_id).is_ok()
     } else {
         env.reg(regno).is_null()

@@ -15,8 +15,9 @@ const MAX_ERRNO: i32 = 4095;
 
 /// Helpers whose result is the argument in another type: it holds the same reference.
 const CASTS: &[u32] = &[95, 96, 136, 137, 138, 139, 140, 196];
-/// Helpers that acquire what they return: socket lookups and ring-buffer records.
-const ACQUIRES: &[u32] = &[84, 85, 99, 131];
+/// Helpers that acquire what they return: socket lookups, ring-buffer records, kernel
+/// pointers.
+const ACQUIRES: &[u32] = &[84, 85, 99, 131, 194];
 
 /// Sets r0; the other caller-saved registers are gone already.
 pub(super) fn set(env: &mut Env<'_>, insn_idx: usize, proto: &HelperProto, meta: &Meta) -> Checked {
@@ -34,6 +35,10 @@ pub(super) fn set(env: &mut Env<'_>, insn_idx: usize, proto: &HelperProto, meta:
         RetKind::TcpSock => RegState::pointer(RegKind::TcpSock).with(flags),
         RetKind::Mem => memory(meta.mem_size, flags),
         RetKind::MemOrBtfId => percpu_target(env, meta, flags)?,
+        RetKind::BtfId("") => match &meta.kptr {
+            Some(kptr) => kptr.taken(flags),
+            None => return reject!(EINVAL, BadHelper::Misconfigured),
+        },
         RetKind::BtfId(name) => {
             RegState { data: kernel_struct(env, name)?, ..RegState::pointer(RegKind::BtfId) }
                 .with(flags)
@@ -118,16 +123,18 @@ fn memory(size: u32, flags: RegFlags) -> RegState {
 
 /// The variable of one CPU behind a per-CPU pointer.
 fn percpu_target(env: &Env<'_>, meta: &Meta, flags: RegFlags) -> Checked<RegState> {
-    let (Some(from), Some(btf)) = (&meta.percpu, &env.world.kernel_btf) else {
-        return Err(Reject::needs("kernel BTF"));
+    let Some(from) = &meta.percpu else {
+        return reject!(EINVAL, BadHelper::Misconfigured);
     };
-    if from.flags.contains(RegFlags::RCU) {
-        return Err(Reject::needs("per-CPU objects"));
-    }
+    let Some(btf) = env.btf_of(from) else { return Err(Reject::needs("kernel BTF")) };
     let id = TypeId(from.btf_id());
     if btf.resolved(id).is_some_and(|t| t.kind.is_composite()) {
-        let reg = RegState { data: id.0, ..RegState::pointer(RegKind::BtfId) };
-        return Ok(reg.with(flags - RegFlags::RDONLY));
+        let data2 = from.data2;
+        let reg = RegState { data: id.0, data2, ..RegState::pointer(RegKind::BtfId) };
+        // One CPU's copy of an object that the program allocated, or of a kernel variable.
+        let own = from.flags.contains(RegFlags::RCU);
+        let flags = if own { RegFlags::ALLOC | RegFlags::RCU } else { flags - RegFlags::RDONLY };
+        return Ok(reg.with(flags));
     }
     match btf.size_of(id) {
         Ok(size) => Ok(memory(size, flags)),
@@ -137,9 +144,6 @@ fn percpu_target(env: &Env<'_>, meta: &Meta, flags: RegFlags) -> Checked<RegStat
 
 /// Type id of a structure in the kernel's BTF.
 pub(super) fn kernel_struct(env: &Env<'_>, name: &str) -> Checked<u32> {
-    if name.is_empty() {
-        return Err(Reject::needs("kptr"));
-    }
     let btf = env.world.kernel_btf.as_ref();
     match btf.and_then(|b| b.find_by_name(name, Kind::Struct)) {
         Some(id) => Ok(id.0),

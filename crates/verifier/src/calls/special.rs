@@ -278,29 +278,6 @@ pub(super) fn check_dynptr(env: &Env<'_>, regno: usize, arg: uapi::ArgType) -> C
     Err(Reject::needs("dynptr"))
 }
 
-/// The destination of `bpf_kptr_xchg`, as far as its map goes.
-pub(super) fn check_kptr(env: &Env<'_>, regno: usize) -> Checked {
-    let reg = env.reg(regno);
-    if reg.kind == RegKind::MapValue {
-        if !env.has_value_btf(reg) {
-            return reject!(
-                EINVAL,
-                BadArg::FieldWithoutBtf {
-                    map: env.map_def(reg).name.as_str().into(),
-                    field: "bpf_kptr_xchg"
-                }
-            );
-        }
-        if reg.v.as_const().is_none() {
-            return reject!(EINVAL, BadArg::KptrOffset { reg: Reg(regno) });
-        }
-        if !env.fields_of(reg).record.iter().any(|f| f.kind.is_kptr()) {
-            return reject!(EINVAL, BadArg::NoKptr { reg: Reg(regno) });
-        }
-    }
-    Err(Reject::needs("kptr"))
-}
-
 /// The argument points to a string in a frozen read-only map.
 pub(super) fn check_const_str(env: &mut Env<'_>, regno: usize) -> Checked {
     let reg = *env.reg(regno);

@@ -1,5 +1,6 @@
 //! Loads through pointers to kernel structures, along their BTF.
 
+use btf::fields::Field;
 use btf::{Btf, Kind, Type, TypeId};
 use uapi::{MapType, ProgType};
 
@@ -8,6 +9,7 @@ use crate::domain::Tnum;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
 use crate::event::{BadBtf, Reg};
+use crate::passes::KERNEL_BTF;
 use crate::state::{RegFlags, RegKind, RegState};
 
 /// Suffixes of the kernel's structures that list fields which stay trusted.
@@ -45,27 +47,44 @@ impl Env<'_> {
         value: Option<usize>,
     ) -> Checked {
         let reg = *self.reg(regno);
-        if reg.flags.contains(RegFlags::ALLOC) {
-            return Err(Reject::needs("allocated objects"));
-        }
-        let world = self.world;
-        let Some(btf) = &world.kernel_btf else { return Err(Reject::needs("kernel BTF")) };
+        let Some(btf) = self.btf_of(&reg) else { return Err(Reject::needs("kernel BTF")) };
         let id = TypeId(reg.btf_id());
         self.check_btf_pointer(btf, &reg, regno, off)?;
-        if kind == AccessKind::Write {
+        let own = reg.flags.contains(RegFlags::ALLOC);
+        if own {
+            self.check_special_fields(&reg, off as u32, size as u32)?;
+        } else if kind == AccessKind::Write {
             return self.refuse_write();
         }
         let found = walk(btf, id, off as u32, size as u32)?;
+        if kind == AccessKind::Write {
+            return Ok(());
+        }
         let loaded = match found {
             Found::Scalar => self.unknown_reg(),
+            // A program's own pointers are numbers once they were stored.
+            Found::Struct { .. } if own => self.unknown_reg(),
             Found::Other => rdonly_untrusted(),
             Found::Struct { id: target, flags, field } => {
                 let flags = self.trust(btf, &reg, target, flags, field);
-                RegState { data: target.0, ..RegState::pointer(RegKind::BtfId) }.with(flags)
+                let data2 = reg.data2;
+                RegState { data: target.0, data2, ..RegState::pointer(RegKind::BtfId) }.with(flags)
             }
         };
         self.set_loaded(value, loaded);
         Ok(())
+    }
+
+    /// The access touches none of the special fields of an allocated object.
+    fn check_special_fields(&self, reg: &RegState, off: u32, size: u32) -> Checked {
+        let end = off.saturating_add(size);
+        let touched = |f: &&Field| off < f.off + f.size && f.off < end;
+        match self.record_of(reg).and_then(|record| record.iter().find(touched)) {
+            Some(field) => {
+                reject!(EACCES, BadBtf::SpecialField { field: field.kind.name() })
+            }
+            None => Ok(()),
+        }
     }
 
     /// The same behind a map itself: the kernel's own structure of the map.
@@ -121,7 +140,7 @@ impl Env<'_> {
         if !self.caps.allow_ptr_leaks {
             return reject!(EPERM, BadBtf::Privileged { name: name.into() });
         }
-        if !uapi::gpl_compatible(&self.prog.license) {
+        if reg.data2 == KERNEL_BTF && !uapi::gpl_compatible(&self.prog.license) {
             return reject!(EINVAL, BadBtf::GplOnly { name: name.into() });
         }
         if off < 0 {
@@ -203,7 +222,7 @@ impl Env<'_> {
     }
 
     /// What RCU protects stays alive here.
-    fn in_rcu_section(&self) -> bool {
+    pub(crate) fn in_rcu_section(&self) -> bool {
         self.state.active_rcu_lock || self.state.active_locks > 0 || !self.state.in_sleepable
     }
 }

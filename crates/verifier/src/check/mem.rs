@@ -1,6 +1,5 @@
 //! Loads and stores by kind of pointer.
 
-use btf::fields::FieldKind;
 use isa::{Op, Size, Src};
 use uapi::{ProgType, map_flags};
 
@@ -8,7 +7,7 @@ use super::AccessKind;
 use crate::calls;
 use crate::domain::Tnum;
 use crate::env::Env;
-use crate::error::{Checked, Reject, reject};
+use crate::error::{Checked, reject};
 use crate::event::{BadMem, BadReg, Bits, Reg, RegType};
 use crate::log::type_name;
 use crate::passes::ValueFields;
@@ -219,13 +218,8 @@ impl Env<'_> {
         let reg = *self.reg(regno);
         if let Some(var) = reg.v.as_const() {
             let at = i64::from(off) + var as i64;
-            let kptr = self
-                .fields_of(&reg)
-                .record
-                .iter()
-                .any(|f| f.kind.is_kptr() && i64::from(f.off) == at);
-            if kptr {
-                return self.access_kptr(regno, value, kind, insn_idx);
+            if let Some(kptr) = self.kptr_at(&reg, at) {
+                return self.access_kptr(kptr, value, kind, insn_idx);
             }
             if let (AccessKind::Read, Some(value)) = (kind, value)
                 && let Some(n) = self.constant_at(&reg, at, size as usize, sign_extend)
@@ -272,17 +266,6 @@ impl Env<'_> {
             *self.reg_mut(value) = loaded;
         }
         Ok(())
-    }
-
-    /// Kernel pointers in maps are the second half of the rules.
-    fn access_kptr(
-        &mut self,
-        _regno: usize,
-        _value: Option<usize>,
-        _kind: AccessKind,
-        _insn_idx: usize,
-    ) -> Checked {
-        Err(Reject::needs("kernel pointers in maps"))
     }
 
     /// The number that a frozen read-only map holds there.
@@ -369,7 +352,7 @@ impl Env<'_> {
             if !field.kind.is_kptr() {
                 return reject!(EACCES, BadMem::FieldDirect { field: field.kind.name() });
             }
-            let name = if field.kind == FieldKind::Uptr { "uptr" } else { "kptr" };
+            let name = field.kind.name();
             if !direct {
                 return reject!(EACCES, BadMem::FieldByHelper { field: name });
             }

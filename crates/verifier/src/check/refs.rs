@@ -31,6 +31,28 @@ impl Env<'_> {
         Ok(())
     }
 
+    /// A reference goes where readers find it: per-CPU objects stay readable for as long as a read
+    /// section lasts. Whether there was one.
+    pub(crate) fn hand_over(&mut self, ref_obj_id: u32) -> bool {
+        let held = |r: &Reference| r.kind == RefKind::Ptr && r.id == ref_obj_id;
+        let Some(at) = self.state.refs.iter().position(held) else { return false };
+        self.state.refs.remove(at);
+        let (unknown, readable) = (self.invalid_reg(), self.in_rcu_section());
+        self.state.for_each_reg_where(
+            |reg| reg.ref_obj_id == ref_obj_id,
+            |reg| {
+                if readable && reg.flags.contains(RegFlags::ALLOC | RegFlags::PERCPU) {
+                    reg.ref_obj_id = 0;
+                    reg.flags -= RegFlags::ALLOC;
+                    reg.flags |= RegFlags::RCU;
+                } else {
+                    *reg = unknown;
+                }
+            },
+        );
+        true
+    }
+
     /// Nothing may be held where the program may end. `check_lock`: locks and such count too;
     /// `what` could not be done otherwise.
     pub(crate) fn check_resource_leak(

@@ -22,6 +22,8 @@ reasons! {
         Memory { reg: Reg, name: Box<str>, what: &'static str, off: i32 } => "R{reg} is ptr_{name} access {what} memory: off={off}",
         /// Kernel structures are read-only.
         ReadOnly => "only read is supported",
+        /// Locks, lists and such are for functions only.
+        SpecialField { field: &'static str } => "direct access to {field} is disallowed",
         /// The type has no fields.
         NotStruct { name: Box<str> } => "Type '{name}' is not a struct",
         /// The field's type is incomplete.

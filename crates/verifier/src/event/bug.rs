@@ -36,6 +36,8 @@ reasons! {
         PrecisionFrame { frame: usize } => "verifier bug: backtracking into frame {frame}",
         /// No such slot.
         PrecisionSlot { slot: usize, slots: usize } => "verifier bug: backtracking (stack slot {slot}, total slots {slots})",
+        /// A helper takes no such object.
+        ObjectArgument => "verifier bug: invalid PTR_TO_BTF_ID register for type match",
         /// A map load was not resolved.
         UnresolvedMap { insn: usize } => "verifier bug: unresolved map at insn {insn}",
     }

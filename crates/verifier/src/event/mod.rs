@@ -11,6 +11,7 @@ mod exit;
 mod flow;
 mod func;
 mod helper;
+mod kptr;
 mod load;
 mod lock;
 mod map;
@@ -33,6 +34,7 @@ pub(crate) use exit::BadExit;
 pub(crate) use flow::BadFlow;
 pub(crate) use func::BadFunc;
 pub(crate) use helper::BadHelper;
+pub(crate) use kptr::BadKptr;
 pub(crate) use load::BadLoad;
 pub(crate) use lock::BadLock;
 pub(crate) use map::BadMap;
@@ -142,6 +144,7 @@ families! {
     Flow(BadFlow) "flow",
     Func(BadFunc) "func",
     Helper(BadHelper) "helper",
+    Kptr(BadKptr) "kptr",
     Load(BadLoad) "load",
     Lock(BadLock) "lock",
     Map(BadMap) "map",

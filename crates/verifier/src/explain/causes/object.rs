@@ -2,13 +2,39 @@
 
 use isa::Op;
 
-use crate::event::{BadArg, BadAttach, BadBtf, BadFunc, BadLoad, BadMem, Reason};
+use crate::event::{BadArg, BadAttach, BadBtf, BadFunc, BadKptr, BadLoad, BadMem, Reason, RegType};
 use crate::explain::case::Case;
 use crate::explain::cause::{About, Cause};
 use crate::explain::words::bytes;
 use crate::state::RegKind;
 
 pub(super) const CAUSES: &[Cause] = &[
+    Cause::new(
+        "kptr-type",
+        |reason| matches!(reason, Reason::Kptr(BadKptr::Type { .. })),
+        "the pointer may not be kept in this field",
+    )
+    .needs_of(|case| {
+        let kind = case.main().map_or(String::new(), |reg| format!("; this is {}", RegType::of(reg)));
+        format!("a field tagged __kptr takes a referenced pointer to exactly its structure, one tagged __kptr_untrusted any pointer to it{kind}")
+    })
+    .help("acquire a reference first, check it for NULL, and pass the pointer as it was returned"),
+    Cause::new(
+        "kptr-access",
+        |reason| matches!(reason, Reason::Kptr(_) | Reason::Mem(BadMem::FieldByHelper { .. } | BadMem::FieldVariable { .. } | BadMem::FieldMisaligned { .. } | BadMem::FieldSize { .. })),
+        "a field that holds a kernel pointer is accessed as if it were plain memory",
+    )
+    .needs("kernel pointers are loaded whole, at a constant offset; those that own what they point to are only changed by bpf_kptr_xchg")
+    .help("load the field by its name, and exchange pointers with bpf_kptr_xchg(&value->field, new)")
+    .about(About::Operands),
+    Cause::new(
+        "special-field",
+        |reason| matches!(reason, Reason::Btf(BadBtf::SpecialField { .. })),
+        "a special field of an allocated object is accessed directly",
+    )
+    .needs("locks, list and tree nodes, reference counts and kernel pointers belong to the functions that work on them")
+    .help("access the other fields by name; do not copy whole structures with memset or assignment")
+    .about(About::Operands),
     Cause::new(
         "context-field",
         |reason| matches!(reason, Reason::Mem(BadMem::Ctx { .. })),
