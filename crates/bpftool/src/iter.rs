@@ -38,7 +38,7 @@ pub(crate) fn pin(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
             let name = name.unwrap_or_default();
             Fail::of(format!("attach_iter failed for program {name}"), errno)
         })?;
-        pins::pin(ctx, ctx.keep(link), path)
+        pins::pin_in_new_dir(ctx, ctx.keep(link), path)
     })();
     ring3::load::close(door, &loaded.fds);
     done.map(|()| Answer::null())
@@ -78,11 +78,11 @@ pub(crate) fn pin_attached(
     path: &str,
 ) -> Result<(), Fail> {
     match auto_attach(ctx.door()?, program, prog) {
-        Some(Ok(link)) => pins::pin(ctx, ctx.keep(link), path),
+        Some(Ok(link)) => pins::pin_in_new_dir(ctx, ctx.keep(link), path),
         Some(Err(errno)) => {
             let text = strerror(errno);
             Err(Fail::new(format!("failed to auto-attach program {}: {text}", program.name)))
         }
-        None => pins::pin(ctx, prog, path),
+        None => pins::pin_in_new_dir(ctx, prog, path),
     }
 }

@@ -1,6 +1,7 @@
 //! Names in the BPF file system.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use runtime::door::{Fd, ObjKind};
@@ -30,6 +31,23 @@ pub(crate) fn pin(ctx: &Ctx<'_>, fd: Fd, path: &str) -> Result<(), Fail> {
         Errno::EEXIST => Fail::new(format!("can't pin BPF object: path '{path}' already exists")),
         _ => Fail::new(format!("can't pin the object ({path}): {}", strerror(errno))),
     })
+}
+
+/// Pins `fd` as libbpf does: the last folder above it is made if it is not there.
+pub(crate) fn pin_in_new_dir(ctx: &Ctx<'_>, fd: Fd, path: &str) -> Result<(), Fail> {
+    let above = path.rsplit_once('/').map(|(above, _)| above).filter(|above| !above.is_empty());
+    let made = match (above, ctx.target()) {
+        (None, _) => Ok(()),
+        (Some(above), Target::Linux) => fs::DirBuilder::new()
+            .mode(0o700)
+            .create(above)
+            .map_err(|error| crate::fail::io_errno(&error)),
+        (Some(above), _) => ctx.door()?.fs_mkdir(above),
+    };
+    match made {
+        Ok(()) | Err(Errno::EEXIST) => pin(ctx, fd, path),
+        Err(errno) => Err(Fail::new(format!("can't pin the object ({path}): {}", strerror(errno)))),
+    }
 }
 
 /// `OBJECT FILE`: pins what the words name.

@@ -367,11 +367,14 @@ pub(crate) enum FsVerb {
         #[arg(short)]
         recursive: bool,
     },
-    /// Make folders, and the folders above them
+    /// Make folders
     Mkdir {
         /// Folders
         #[arg(value_name = "PATH", required = true)]
         paths: Vec<String>,
+        /// Make the folders above them too; a folder that is there is no error
+        #[arg(short)]
+        parents: bool,
     },
     /// Remove empty folders
     Rmdir {

@@ -135,7 +135,18 @@ fn folders_and_pins_have_names() {
     let words: Vec<_> = long.split_whitespace().collect();
     assert_eq!((words[0], words[2]), ("prog", "/sys/fs/bpf/hello"));
     assert!(ok(&user.ring3(&["prog", "show", "pinned", "/sys/fs/bpf/hello"])).contains("xdp"));
-    ok(&user.ring3(&["fs", "mkdir", "a/b", "a/c"]));
+    let message = refused(&user.ring3(&["fs", "mkdir", "a/b"]), 1);
+    assert!(message.contains("No such file or directory"), "{message}");
+    let message = refused(&user.ring3(&["fs", "mkdir", "a.b"]), 1);
+    assert!(message.contains("Operation not permitted"), "{message}");
+    ok(&user.ring3(&["fs", "mkdir", "-p", "a/b", "a/c", "a"]));
+    // A name without a slash is one in /sys/fs/bpf to every command.
+    ok(&user.ring3(&[
+        "map", "create", "m", "type", "array", "key", "4", "value", "4", "entries", "1", "name",
+        "m",
+    ]));
+    assert!(ok(&user.ring3(&["map", "show", "pinned", "/sys/fs/bpf/m"])).contains("array"));
+    ok(&user.ring3(&["fs", "rm", "m"]));
     assert_eq!(ok(&user.ring3(&["fs", "ls", "a"])), "b/\nc/\n");
     let message = refused(&user.ring3(&["fs", "rm", "a"]), 1);
     assert!(message.contains("/sys/fs/bpf/a: Is a directory"), "{message}");

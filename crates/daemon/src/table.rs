@@ -218,6 +218,7 @@ commands! {
     44 devices() -> Vec<DeviceInfo>, Errno;
     45 cgroups() -> Vec<String>, Errno;
     46 wait_trace(millis: plain(u32)) -> Vec<String>, Errno;
+    47 fs_rename(from_path: plain(&str), to: plain(&str)) -> (), Errno;
     60 enable_stats(what: plain(Counted)) -> Fd, Errno;
 }
 

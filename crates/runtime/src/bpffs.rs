@@ -1,6 +1,7 @@
 //! Names of objects: what bpffs is in Linux, a tree of folders and pins, without a mount.
 //!
-//! The folders above a pin need not be there: they are made with it.
+//! Paths that do not begin with a slash begin in /sys/fs/bpf. Names with dots are refused, as in
+//! Linux.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -57,7 +58,7 @@ impl Bpffs {
 
     /// The object at `path`; EACCES for a folder, as BPF_OBJ_GET answers.
     pub(crate) fn get(&self, path: &str) -> Result<Object, Errno> {
-        let path = normal(path)?;
+        let path = self.walk(path)?;
         match self.nodes.get(&path) {
             Some(Node::Pin(object)) => Ok(object.clone()),
             Some(Node::Dir) => Err(Errno::EACCES),
@@ -68,7 +69,7 @@ impl Bpffs {
 
     /// unlink(2): the object, to be dropped when no lock is held.
     pub(crate) fn unlink(&mut self, path: &str) -> Result<Object, Errno> {
-        let path = normal(path)?;
+        let path = self.walk(path)?;
         match self.nodes.remove(&path) {
             Some(Node::Pin(object)) => Ok(object),
             Some(dir) => {
@@ -81,7 +82,7 @@ impl Bpffs {
 
     /// rmdir(2).
     pub(crate) fn rmdir(&mut self, path: &str) -> Result<(), Errno> {
-        let path = normal(path)?;
+        let path = self.walk(path)?;
         match self.nodes.get(&path) {
             Some(Node::Pin(_)) => return Err(Errno::ENOTDIR),
             _ if path == "/" || path == MOUNT => return Err(Errno::EBUSY),
@@ -97,7 +98,7 @@ impl Bpffs {
 
     /// The names in a folder, in order, and what they name.
     pub(crate) fn list(&self, path: &str) -> Result<Vec<(&str, Entry<'_>)>, Errno> {
-        let path = normal(path)?;
+        let path = self.walk(path)?;
         match self.nodes.get(&path) {
             Some(Node::Pin(_)) => return Err(Errno::ENOTDIR),
             None if path != "/" => return Err(Errno::ENOENT),
@@ -111,6 +112,39 @@ impl Bpffs {
         Ok(children.collect())
     }
 
+    /// rename(2): what was there before, to be dropped when no lock is held.
+    pub(crate) fn rename(&mut self, from: &str, to: &str) -> Result<Option<Object>, Errno> {
+        let (from, to) = (self.walk(from)?, self.walk(to)?);
+        if [&*from, &*to].iter().any(|path| [MOUNT, "/"].contains(path)) {
+            return Err(Errno::EBUSY);
+        }
+        let folder = matches!(self.nodes.get(&from).ok_or(Errno::ENOENT)?, Node::Dir);
+        if from == to {
+            return Ok(None);
+        }
+        if to.starts_with(&format!("{from}/")) {
+            return Err(Errno::EINVAL);
+        }
+        match self.nodes.get(&to) {
+            Some(Node::Dir) if !folder => return Err(Errno::EISDIR),
+            Some(Node::Dir) if self.below(&to).next().is_some() => return Err(Errno::ENOTEMPTY),
+            Some(Node::Pin(_)) if folder => return Err(Errno::ENOTDIR),
+            _ => {}
+        }
+        let mut moved: Vec<String> = self.below(&from).map(|(path, _)| path.clone()).collect();
+        moved.push(from.clone());
+        let before = self.nodes.remove(&to);
+        for path in moved {
+            if let Some(node) = self.nodes.remove(&path) {
+                self.nodes.insert(format!("{to}{}", &path[from.len()..]), node);
+            }
+        }
+        Ok(match before {
+            Some(Node::Pin(object)) => Some(object),
+            _ => None,
+        })
+    }
+
     /// All pins by path.
     pub(crate) fn pins(&self) -> impl Iterator<Item = (&str, &Object)> {
         self.nodes.iter().filter_map(|(path, node)| match node {
@@ -120,31 +154,38 @@ impl Bpffs {
     }
 
     fn add(&mut self, path: &str, node: Node) -> Result<(), Errno> {
-        let path = normal(path)?;
+        let path = self.walk(path)?;
         if path == "/" || self.nodes.contains_key(&path) {
             return Err(Errno::EEXIST);
         }
-        let missing = self.missing_dirs(&path)?;
-        if self.nodes.len() + missing.len() >= self.limit {
+        if self.nodes.len() >= self.limit {
             return Err(Errno::ENOSPC);
         }
-        self.nodes.extend(missing.into_iter().map(|dir| (dir, Node::Dir)));
         self.nodes.insert(path, node);
         Ok(())
     }
 
-    /// Folders above `path` that are not there; ENOTDIR if one is a pin.
-    fn missing_dirs(&self, path: &str) -> Result<Vec<String>, Errno> {
-        let mut missing = Vec::new();
-        for (at, _) in path.match_indices('/').skip(1) {
-            let above = &path[..at];
-            match self.nodes.get(above) {
+    /// The normal path. All folders above it are there: ENOENT or ENOTDIR otherwise, and EPERM
+    /// for names with dots, which Linux keeps for itself.
+    fn walk(&self, path: &str) -> Result<String, Errno> {
+        let path = normal(path)?;
+        let mut from = 1;
+        while let Some(name) = path.get(from..).and_then(|rest| rest.split('/').next()) {
+            let end = from + name.len();
+            if name.contains('.') {
+                return Err(Errno::EPERM);
+            }
+            if end == path.len() {
+                break;
+            }
+            match self.nodes.get(&path[..end]) {
                 Some(Node::Dir) => {}
                 Some(Node::Pin(_)) => return Err(Errno::ENOTDIR),
-                None => missing.push(above.to_owned()),
+                None => return Err(Errno::ENOENT),
             }
+            from = end + 1;
         }
-        Ok(missing)
+        Ok(path)
     }
 
     fn below(&self, dir: &str) -> impl Iterator<Item = (&String, &Node)> {
@@ -170,7 +211,10 @@ fn normal(path: &str) -> Result<String, Errno> {
         n if n >= PATH_MAX => return Err(Errno::ENAMETOOLONG),
         _ => {}
     }
-    let mut names = Vec::new();
+    let mut names = match path.starts_with('/') {
+        true => Vec::new(),
+        false => vec!["sys", "fs", "bpf"],
+    };
     for name in path.split('/') {
         match name {
             "" | "." => {}
@@ -188,7 +232,7 @@ mod tests {
 
     #[test]
     fn one_name_has_one_path() {
-        for path in ["/sys/fs/bpf/a", "/sys//fs/bpf/a/", "/sys/fs/./bpf/x/../a", "sys/fs/bpf/a"] {
+        for path in ["/sys/fs/bpf/a", "/sys//fs/bpf/a/", "/sys/fs/./bpf/x/../a", "a", "./a"] {
             assert_eq!(normal(path).as_deref(), Ok("/sys/fs/bpf/a"), "{path}");
         }
         assert_eq!(normal("/../.."), Ok("/".into()));

@@ -470,7 +470,7 @@ pub trait Bpf: Send + Sync {
     fn fs_list(&self, _path: &str) -> Result<Vec<FsEntry>, Errno> {
         Err(Errno::EOPNOTSUPP)
     }
-    /// mkdir(2) there; folders above are made with it.
+    /// mkdir(2) there.
     fn fs_mkdir(&self, _path: &str) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }
@@ -480,6 +480,10 @@ pub trait Bpf: Send + Sync {
     }
     /// unlink(2) there: the object goes when nothing else holds it.
     fn fs_unlink(&self, _path: &str) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// rename(2) there.
+    fn fs_rename(&self, _from: &str, _to: &str) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }
     /// The lines that programs printed since the last call, as trace_pipe shows them.

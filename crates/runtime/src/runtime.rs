@@ -487,6 +487,11 @@ impl Bpf for Runtime {
         self.pins.lock().rmdir(path)
     }
 
+    fn fs_rename(&self, from: &str, to: &str) -> Result<(), Errno> {
+        let before = self.pins.lock().rename(from, to);
+        before.map(drop)
+    }
+
     fn fs_unlink(&self, path: &str) -> Result<(), Errno> {
         self.unpin(path)
     }

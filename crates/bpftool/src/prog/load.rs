@@ -52,6 +52,7 @@ fn load_with(ctx: &Ctx<'_>, mut words: Words<'_>, all: bool) -> Done {
         let mut programs = spec.programs.iter().zip(&fds.programs);
         let pin = |program: &ring3::ProgramSpec, fd, path: &str| match asked.attach {
             true => iter::pin_attached(ctx, program, fd, path),
+            false if all => pins::pin_in_new_dir(ctx, fd, path),
             false => pins::pin(ctx, fd, path),
         };
         if all {
@@ -70,7 +71,7 @@ fn load_with(ctx: &Ctx<'_>, mut words: Words<'_>, all: bool) -> Done {
             for (map, fd) in spec.maps.iter().zip(&fds.maps) {
                 if fd.0 >= 0 {
                     let name = pin_name(map);
-                    pins::pin(ctx, *fd, &format!("{dir}/{name}"))?;
+                    pins::pin_in_new_dir(ctx, *fd, &format!("{dir}/{name}"))?;
                 }
             }
         }

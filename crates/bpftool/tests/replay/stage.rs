@@ -28,6 +28,11 @@ impl Stage {
             let req = DeviceAdd { name: name.into(), ..DeviceAdd::default() };
             door.device_add(&req).expect("an interface without packets");
         }
+        // The folder that it had mounted, and one that is none of BPF's.
+        let above = ["/src", "/src/facts", PINS];
+        for dir in above.into_iter().chain(["/src/facts/build", "/src/facts/build/mnt"]) {
+            door.fs_mkdir(dir).expect("a new name");
+        }
         Stage { door }
     }
 

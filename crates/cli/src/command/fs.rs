@@ -24,7 +24,7 @@ pub(crate) fn fs(verb: &FsVerb, out: &mut dyn Write) -> Result<(), Failure> {
             list(&door, &absolute(path), Look { several, long: *long }, out)
         }),
         FsVerb::Rm { paths, recursive } => each(paths, |path| remove(&door, path, *recursive)),
-        FsVerb::Mkdir { paths } => each(paths, |path| door.fs_mkdir(path)),
+        FsVerb::Mkdir { paths, parents } => each(paths, |path| mkdir(&door, path, *parents)),
         FsVerb::Rmdir { paths } => each(paths, |path| door.fs_rmdir(path)),
         FsVerb::Cat { file, now } if TRACE_PIPES.contains(&&**file) => {
             follow(&door, file, *now, out)
@@ -88,6 +88,21 @@ fn each(paths: &[String], act: impl Fn(&str) -> Result<(), Errno>) -> Result<(),
         let path = absolute(path);
         act(&path).map_err(|errno| failure(&path, errno))
     })
+}
+
+fn mkdir(door: &dyn Bpf, path: &str, parents: bool) -> Result<(), Errno> {
+    if !parents {
+        return door.fs_mkdir(path);
+    }
+    let ends = path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]);
+    for end in ends {
+        match door.fs_mkdir(&path[..end]) {
+            // A pin there is one.
+            Err(Errno::EEXIST) if door.fs_list(&path[..end]).is_ok() => {}
+            done => done?,
+        }
+    }
+    Ok(())
 }
 
 fn remove(door: &dyn Bpf, path: &str, recursive: bool) -> Result<(), Errno> {
