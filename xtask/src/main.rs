@@ -53,6 +53,12 @@ const COMMANDS: &[(&str, &str, &str, Action)] = &[
         "prove the verifier's number domain with z3, or the claims whose name holds CLAIM",
         prove::run,
     ),
+    (
+        "parity",
+        "[NAME] [--json] [--check] [--kernel]",
+        "count the recorded answers of Linux that ring3 gives; write docs/parity/NAME.md",
+        run::parity,
+    ),
     ("bench", "[NAME] [--dir DIR] [--json]", "measure, as ratios in one run", run::bench),
 ];
 

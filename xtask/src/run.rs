@@ -50,3 +50,7 @@ pub(crate) fn bench(root: &Path, args: &[String]) -> Result<(), String> {
 pub(crate) fn soundness(root: &Path, args: &[String]) -> Result<(), String> {
     testkit(root, "soundness", args)
 }
+
+pub(crate) fn parity(root: &Path, args: &[String]) -> Result<(), String> {
+    testkit(root, "parity", args)
+}

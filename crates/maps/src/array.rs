@@ -1,10 +1,10 @@
 //! Arrays and per-CPU arrays: one slab, element after element.
 
-use uapi::{Errno, MapDef};
+use uapi::{Errno, MapDef, map_flags};
 
 use crate::index::next_index;
 use crate::ops::{BatchKind, Layout, NOEXIST, Ops, check_flags};
-use crate::raw::{Slab, View};
+use crate::raw::{Part, Slab, View};
 use crate::{Env, is_per_cpu};
 
 /// An array; with `copies` values an element, one a CPU.
@@ -15,6 +15,8 @@ pub(crate) struct Array {
     /// Bytes from one CPU's copy to the next.
     stride: usize,
     copies: usize,
+    /// With BPF_F_MMAPABLE, the file that the elements are in.
+    parts: Option<[Part; 1]>,
 }
 
 impl Array {
@@ -24,8 +26,19 @@ impl Array {
         let value_size = def.value_size as usize;
         let stride = value_size.next_multiple_of(8);
         let elem = stride.checked_mul(copies).ok_or(Errno::ENOMEM)?;
-        let slab = env.slab(elem, def.max_entries as usize)?;
-        Ok(Array { slab, max: def.max_entries, value_size, stride, copies })
+        let (slab, parts) = match def.flags & map_flags::MMAPABLE {
+            0 => (env.slab(elem, def.max_entries as usize)?, None),
+            _ => Array::in_a_file(elem, def.max_entries as usize, env)?,
+        };
+        Ok(Array { slab, max: def.max_entries, value_size, stride, copies, parts })
+    }
+
+    /// Elements in whole pages of a file.
+    fn in_a_file(elem: usize, max: usize, env: &Env) -> Result<(Slab, Option<[Part; 1]>), Errno> {
+        let len = elem.checked_mul(max).and_then(|len| len.checked_next_multiple_of(4096));
+        let len = len.filter(|len| *len as u64 <= env.mem_limit).ok_or(Errno::ENOMEM)?;
+        let parts = [Part { at: 0, len: len as u64, file: Slab::memfd(len)?, file_off: 0 }];
+        Ok((Slab::of(&parts, len)?, Some(parts)))
     }
 
     fn elem(&self, index: u32) -> usize {
@@ -117,6 +130,19 @@ impl Ops for Array {
 
     fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
         next_index(key, self.max, next)
+    }
+
+    fn parts(&self) -> &[Part] {
+        self.parts.as_ref().map_or(&[], |parts| parts)
+    }
+
+    fn may_map(&self, offset: u64, len: u64, _: bool) -> Result<(), Errno> {
+        if self.copies != 1 {
+            return Err(Errno::ENOTSUPP);
+        }
+        let end = offset.checked_add(len).ok_or(Errno::EINVAL)?;
+        let fits = self.parts().first().is_some_and(|part| end <= part.len);
+        if fits { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
     fn batch(&self) -> BatchKind {

@@ -165,7 +165,7 @@ fn slice(bytes: &[u8], i: usize, size: usize) -> Result<&[u8], Errno> {
     bytes.get(start..).and_then(|rest| rest.get(..size)).ok_or(Errno::EFAULT)
 }
 
-fn zeroes(len: usize) -> Result<Vec<u8>, Errno> {
+pub(crate) fn zeroes(len: usize) -> Result<Vec<u8>, Errno> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
     bytes.resize(len, 0);

@@ -5,15 +5,18 @@
 //! in [`raw`] only.
 #![deny(unsafe_code)]
 
+mod arena;
 mod array;
 mod batch;
 mod bloom;
+mod cgroup_storage;
 mod check;
 mod devices;
-mod empty;
+mod grown;
 mod hash;
 mod index;
 mod jhash;
+mod local;
 mod lpm;
 mod lru;
 mod map;
@@ -23,16 +26,24 @@ mod pool;
 mod queue;
 pub mod raw;
 mod refs;
+mod ring_pages;
 mod ringbuf;
 mod spread;
+mod stack_trace;
+mod user_ringbuf;
 
+pub use arena::Arena;
 pub use batch::Batch;
+pub use cgroup_storage::CgroupStorage;
+pub use local::Local;
 pub(crate) use map::MapDefExt;
 pub use map::{Env, Map, Perms};
 pub use ops::{ANY, BatchKind, EXIST, HashLayout, LOCK, Layout, NOEXIST, Ops};
-pub use raw::View;
+pub use raw::{Mapping, Part, View};
 pub use refs::{Held, Refs};
 pub use ringbuf::Ringbuf;
+pub use stack_trace::StackTrace;
+pub use user_ringbuf::{Drain, MAX_SAMPLES, Sample, UserRingbuf};
 
 use uapi::{MapDef, MapType};
 

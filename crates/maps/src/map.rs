@@ -1,22 +1,30 @@
 //! A map: its attributes, its elements, and the user's commands on it.
 
+use std::any::Any;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use uapi::{Errno, MapDef, MapType};
+use parking_lot::Mutex;
+use uapi::{Errno, MapDef, MapType, map_flags};
 
+use crate::arena::Arena;
 use crate::array::Array;
+use crate::batch::zeroes;
 use crate::bloom::Bloom;
+use crate::cgroup_storage::CgroupStorage;
 use crate::check::check;
 use crate::devices::Devices;
-use crate::empty::Empty;
 use crate::hash::Hash;
+use crate::local::{self, Local};
 use crate::lpm::Lpm;
 use crate::memlock::memlock;
 use crate::ops::{LOCK, Ops};
 use crate::queue::Queue;
-use crate::raw::{Slab, View};
+use crate::raw::{Mapping, Part, Slab, View};
 use crate::refs::{Held, Refs};
 use crate::ringbuf::Ringbuf;
+use crate::stack_trace::StackTrace;
+use crate::user_ringbuf::UserRingbuf;
 use crate::user_value_size;
 
 /// What a map takes from its surroundings.
@@ -77,6 +85,12 @@ pub struct Map {
     def: MapDef,
     cpus: u32,
     frozen: AtomicBool,
+    /// Freezing and mapping, one at a time.
+    mapped: Mutex<()>,
+    /// Held by each mapping for writing, and here.
+    writers: Arc<()>,
+    /// Its memory has been given away for writing.
+    lent: AtomicBool,
     ops: Box<dyn Ops>,
 }
 
@@ -94,17 +108,38 @@ impl Map {
             | MapType::ArrayOfMaps
             | MapType::HashOfMaps
             | MapType::PerfEventArray
-            | MapType::CgroupArray => Box::new(Refs::new(&def, env)?),
+            | MapType::CgroupArray
+            | MapType::Sockmap
+            | MapType::Sockhash
+            | MapType::Xskmap
+            | MapType::ReuseportSockarray => Box::new(Refs::new(&def, env)?),
             MapType::Devmap | MapType::DevmapHash | MapType::Cpumap => {
                 Box::new(Devices::new(&def, env)?)
             }
             MapType::BloomFilter => Box::new(Bloom::new(&def, env)?),
             MapType::Ringbuf => Box::new(Ringbuf::new(&def, env)?),
+            MapType::UserRingbuf => Box::new(UserRingbuf::new(&def, env)?),
+            MapType::Arena => Box::new(Arena::new(&def, env)?),
             MapType::LpmTrie => Box::new(Lpm::new(&def)),
+            MapType::StackTrace => Box::new(StackTrace::new(&def, env)?),
+            MapType::SkStorage
+            | MapType::InodeStorage
+            | MapType::TaskStorage
+            | MapType::CgrpStorage => Box::new(Local::new(&def)),
+            MapType::CgroupStorage | MapType::PercpuCgroupStorage => {
+                Box::new(CgroupStorage::new(&def, env))
+            }
             MapType::StructOps => return Err(Errno::ENOTSUPP),
-            _ => Box::new(Empty::new(&def)),
         };
-        Ok(Map { def, cpus: env.cpus, frozen: AtomicBool::new(false), ops })
+        Ok(Map {
+            def,
+            cpus: env.cpus,
+            frozen: AtomicBool::new(false),
+            mapped: Mutex::default(),
+            writers: Arc::default(),
+            lent: AtomicBool::new(false),
+            ops,
+        })
     }
 
     /// The attributes, as the map has them.
@@ -148,15 +183,32 @@ impl Map {
     }
 
     pub(crate) fn key<'k>(&self, key: &'k [u8]) -> Result<&'k [u8], Errno> {
-        key.get(..self.def.key_size as usize).ok_or(Errno::EFAULT)
+        let size = match self.ops.local() {
+            // The object's number, in the place of a descriptor.
+            Some(_) => local::KEY,
+            None => self.def.key_size as usize,
+        };
+        if size == 0 && !key.is_empty() {
+            return Err(Errno::EINVAL);
+        }
+        key.get(..size).ok_or(Errno::EFAULT)
     }
 
     fn value<'v>(&self, value: &'v [u8]) -> Result<&'v [u8], Errno> {
         value.get(..self.user_value_size()).ok_or(Errno::EFAULT)
     }
 
-    fn room<'v>(&self, value: &'v mut [u8]) -> Result<&'v mut [u8], Errno> {
-        value.get_mut(..self.user_value_size()).ok_or(Errno::EFAULT)
+    /// Reads a value into `out`; EFAULT only after whatever else is wrong.
+    fn read(
+        &self,
+        out: &mut [u8],
+        read: impl FnOnce(&mut [u8]) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let size = self.user_value_size();
+        match out.get_mut(..size) {
+            Some(out) => read(out),
+            None => read(&mut zeroes(size)?).and(Err(Errno::EFAULT)),
+        }
     }
 
     /// BPF_MAP_LOOKUP_ELEM.
@@ -174,9 +226,9 @@ impl Map {
         Self::no_lock(flags)?;
         let key = self.key(key)?;
         if self.is_queue() {
-            return self.ops.pop(self.room(out)?, false);
+            return self.read(out, |out| self.ops.pop(out, false));
         }
-        self.ops.user_lookup(key, self.room(out)?)
+        self.read(out, |out| self.ops.user_lookup(key, out))
     }
 
     /// BPF_MAP_UPDATE_ELEM.
@@ -230,19 +282,72 @@ impl Map {
         Self::no_lock(flags)?;
         let key = self.key(key)?;
         if self.is_queue() {
-            return self.ops.pop(self.room(out)?, true);
+            return self.read(out, |out| self.ops.pop(out, true));
         }
-        self.ops.take(key, self.room(out)?)
+        self.read(out, |out| self.ops.take(key, out))
     }
 
-    /// BPF_MAP_FREEZE.
+    /// BPF_MAP_FREEZE; EBUSY while it is mapped for writing.
     pub fn freeze(&self, perms: Perms) -> Result<(), Errno> {
-        if self.def.map_type == MapType::Arena {
-            // Its mapping counts as a writer.
+        let _lock = self.mapped.lock();
+        self.allow(perms, false, true)?;
+        if Arc::strong_count(&self.writers) > 1 || self.lent.load(Relaxed) {
             return Err(Errno::EBUSY);
         }
-        self.allow(perms, false, true)?;
         self.frozen.store(true, Relaxed);
         Ok(())
+    }
+
+    /// mmap(2) of its memory, shared: ENOTSUPP for types without, EPERM for writing what is
+    /// frozen, EACCES for what programs may only read; bytes count in whole pages.
+    pub fn mmap(
+        &self,
+        perms: Perms,
+        offset: u64,
+        len: usize,
+        write: bool,
+    ) -> Result<Mapping, Errno> {
+        let len =
+            len.checked_next_multiple_of(4096).filter(|len| *len != 0).ok_or(Errno::EINVAL)?;
+        let _lock = self.mapped.lock();
+        self.may_map(perms, offset, len as u64, write)?;
+        // As on Linux, an arena once mapped never counts as let go.
+        self.lent.fetch_or(write && self.ops.arena().is_some(), Relaxed);
+        let hold: Option<Arc<dyn Any + Send + Sync>> =
+            if write { Some(self.writers.clone()) } else { None };
+        Mapping::parts(self.ops.parts(), offset, len, write, hold)
+    }
+
+    fn may_map(&self, perms: Perms, offset: u64, len: u64, write: bool) -> Result<(), Errno> {
+        if !perms.read || (write && !perms.write) {
+            return Err(Errno::EACCES);
+        }
+        if self.ops.parts().is_empty() && self.def.map_type != MapType::Array {
+            return Err(Errno::ENOTSUPP);
+        }
+        if write && self.is_frozen() {
+            return Err(Errno::EPERM);
+        }
+        if write && self.def.flags & map_flags::RDONLY_PROG != 0 {
+            return Err(Errno::EACCES);
+        }
+        self.ops.may_map(offset, len, write)
+    }
+
+    /// Its memory as files, for another process to map; empty for types without. Once it has been
+    /// lent for writing it cannot be frozen.
+    pub fn memory(&self, perms: Perms) -> Result<Vec<Part>, Errno> {
+        if !perms.read {
+            return Err(Errno::EACCES);
+        }
+        let _lock = self.mapped.lock();
+        let write =
+            perms.write && !self.is_frozen() && self.def.flags & map_flags::RDONLY_PROG == 0;
+        let lend = |part: &Part| {
+            let may = write && self.ops.may_write(part.at);
+            part.lend(may).map_err(|_| Errno::ENOMEM)
+        };
+        self.lent.fetch_or(write && !self.ops.parts().is_empty(), Relaxed);
+        self.ops.parts().iter().map(lend).collect()
     }
 }

@@ -2,9 +2,14 @@
 
 use uapi::Errno;
 
-use crate::raw::View;
+use crate::arena::Arena;
+use crate::cgroup_storage::CgroupStorage;
+use crate::local::Local;
+use crate::raw::{Part, View};
 use crate::refs::Refs;
 use crate::ringbuf::Ringbuf;
+use crate::stack_trace::StackTrace;
+use crate::user_ringbuf::UserRingbuf;
 
 /// `BPF_ANY`: create or replace.
 pub const ANY: u64 = 0;
@@ -195,6 +200,48 @@ pub trait Ops: Send + Sync {
         None
     }
 
+    /// The user ring buffer.
+    fn user_ringbuf(&self) -> Option<&UserRingbuf> {
+        None
+    }
+
+    /// The arena.
+    fn arena(&self) -> Option<&Arena> {
+        None
+    }
+
+    /// The values in objects.
+    fn local(&self) -> Option<&Local> {
+        None
+    }
+
+    /// The values at control groups.
+    fn cgroup_storage(&self) -> Option<&CgroupStorage> {
+        None
+    }
+
+    /// The stack traces.
+    fn stack_trace(&self) -> Option<&StackTrace> {
+        None
+    }
+
+    /// The memory that user space may map; nothing where it may not.
+    fn parts(&self) -> &[Part] {
+        &[]
+    }
+
+    /// Whether user space may map these bytes of its memory.
+    fn may_map(&self, offset: u64, len: u64, write: bool) -> Result<(), Errno> {
+        let _ = (offset, len, write);
+        Err(Errno::ENOTSUPP)
+    }
+
+    /// Whether user space may write the part of its memory that starts at `at`.
+    fn may_write(&self, at: u64) -> bool {
+        let _ = at;
+        true
+    }
+
     /// Elements it holds, where memory comes with them.
     fn live(&self) -> u32 {
         0
@@ -204,4 +251,14 @@ pub trait Ops: Send + Sync {
 /// Checks `BPF_ANY`, `NOEXIST`, `EXIST`; EINVAL for anything above.
 pub(crate) fn check_flags(flags: u64) -> Result<(), Errno> {
     if flags & !LOCK > EXIST { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+/// Checks `NOEXIST` and `EXIST` against what there is: EEXIST, ENOENT; EINVAL for other flags.
+pub(crate) fn check_exists(known: bool, flags: u64) -> Result<(), Errno> {
+    match flags & !LOCK {
+        NOEXIST if known => Err(Errno::EEXIST),
+        EXIST if !known => Err(Errno::ENOENT),
+        ANY | NOEXIST | EXIST => Ok(()),
+        _ => Err(Errno::EINVAL),
+    }
 }

@@ -1,4 +1,4 @@
-//! Maps of objects: program arrays, arrays and hashes of maps.
+//! Maps of objects: programs, maps, sockets, control groups, perf events.
 //!
 //! User space gives descriptors and gets ids; whoever owns the descriptors translates and calls
 //! [`Refs`] with the objects themselves.
@@ -12,14 +12,14 @@ use uapi::{Errno, MapDef, MapType};
 
 use crate::Env;
 use crate::index::{index, next_index};
-use crate::ops::{ANY, EXIST, NOEXIST, Ops};
+use crate::ops::{ANY, BatchKind, EXIST, LOCK, Ops, check_exists, check_flags};
 use crate::raw::View;
 
 /// What an element holds.
 #[derive(Clone)]
 pub struct Held {
-    /// What user space reads.
-    pub id: u32,
+    /// What user space reads: an id, or a socket's cookie.
+    pub id: u64,
     /// The object.
     pub object: Arc<dyn Any + Send + Sync>,
 }
@@ -37,7 +37,7 @@ impl Refs {
     }
 
     fn by_index(&self) -> bool {
-        self.def.map_type != MapType::HashOfMaps
+        !matches!(self.def.map_type, MapType::HashOfMaps | MapType::Sockhash)
     }
 
     /// Keys of arrays in the order of their numbers, which is not that of their bytes.
@@ -56,27 +56,36 @@ impl Refs {
 
     /// What an update of this element is refused with before its object is looked at.
     pub fn check(&self, key: &[u8], flags: u64) -> Result<(), Errno> {
-        if !self.by_index() {
-            return Ok(());
+        let past = || if index(key) >= self.def.max_entries { Err(Errno::E2BIG) } else { Ok(()) };
+        match self.def.map_type {
+            MapType::HashOfMaps | MapType::Sockmap | MapType::Sockhash => Ok(()),
+            MapType::Xskmap | MapType::ReuseportSockarray if flags > EXIST => Err(Errno::EINVAL),
+            MapType::Xskmap => past(),
+            MapType::ReuseportSockarray => {
+                past()?;
+                check_exists(self.get(key).is_some(), flags)
+            }
+            _ if flags != ANY => Err(Errno::EINVAL),
+            _ => past(),
         }
-        if flags != ANY {
-            return Err(Errno::EINVAL);
-        }
-        if index(key) >= self.def.max_entries { Err(Errno::E2BIG) } else { Ok(()) }
     }
 
     /// Sets an element.
     pub fn set(&self, key: &[u8], held: Held, flags: u64) -> Result<(), Errno> {
         self.check(key, flags)?;
+        check_flags(flags & !LOCK)?;
         let mut live = self.live.write();
         let stored = self.stored(key);
-        if !self.by_index() {
-            match live.contains_key(&stored) {
-                _ if flags > EXIST => return Err(Errno::EINVAL),
-                true if flags == NOEXIST => return Err(Errno::EEXIST),
-                false if flags == EXIST => return Err(Errno::ENOENT),
-                false if live.len() >= self.def.max_entries as usize => return Err(Errno::E2BIG),
-                _ => {}
+        let known = live.contains_key(&stored);
+        if self.by_index() {
+            if index(key) >= self.def.max_entries {
+                return Err(Errno::E2BIG);
+            }
+            check_exists(known, flags)?;
+        } else {
+            check_exists(known, flags)?;
+            if !known && live.len() >= self.def.max_entries as usize {
+                return Err(Errno::E2BIG);
             }
         }
         let old = live.insert(stored, held);
@@ -84,6 +93,11 @@ impl Refs {
         drop(live);
         drop(old);
         Ok(())
+    }
+
+    /// The elements, by key in order.
+    pub fn all(&self) -> Vec<(Vec<u8>, Held)> {
+        self.live.read().iter().map(|(key, held)| (key.clone(), held.clone())).collect()
     }
 
     /// Forgets all elements: nobody in user space can reach the map any more.
@@ -102,18 +116,32 @@ impl Ops for Refs {
         let mut bytes = vec![0; key.len()];
         key.copy_to(&mut bytes);
         if self.by_index() && index(&bytes) >= self.def.max_entries {
-            return Err(Errno::E2BIG);
+            let by_socket = matches!(self.def.map_type, MapType::Sockmap | MapType::Xskmap);
+            return Err(if by_socket { Errno::EINVAL } else { Errno::E2BIG });
         }
         let old = self.live.write().remove(&self.stored(&bytes));
-        old.map(drop).ok_or(Errno::ENOENT)
+        match (old, self.def.map_type) {
+            (Some(_), _) | (None, MapType::Xskmap) => Ok(()),
+            (None, MapType::Sockmap) => Err(Errno::EINVAL),
+            (None, _) => Err(Errno::ENOENT),
+        }
     }
 
     fn user_lookup(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
-        if matches!(self.def.map_type, MapType::PerfEventArray | MapType::CgroupArray) {
-            return Err(Errno::ENOTSUPP);
+        match self.def.map_type {
+            MapType::PerfEventArray | MapType::CgroupArray => return Err(Errno::ENOTSUPP),
+            MapType::Xskmap => return Err(Errno::EOPNOTSUPP),
+            // Only a cookie can be told.
+            MapType::Sockmap | MapType::Sockhash | MapType::ReuseportSockarray
+                if self.def.value_size != 8 =>
+            {
+                return Err(Errno::ENOSPC);
+            }
+            _ => {}
         }
         let held = self.get(key).ok_or(Errno::ENOENT)?;
-        View::from(&held.id.to_ne_bytes()[..]).copy_to(out);
+        let len = out.len().min(8);
+        out[..len].copy_from_slice(&held.id.to_ne_bytes()[..len]);
         Ok(())
     }
 
@@ -126,5 +154,12 @@ impl Ops for Refs {
         let mut keys = live.keys().skip_while(|k| after.is_some_and(|a| k.as_slice() <= a));
         next.copy_from_slice(keys.next().ok_or(Errno::ENOENT)?);
         Ok(())
+    }
+
+    fn batch(&self) -> BatchKind {
+        match self.def.map_type {
+            MapType::ArrayOfMaps | MapType::HashOfMaps => BatchKind::Keys { delete: true },
+            _ => BatchKind::None,
+        }
     }
 }

@@ -3,19 +3,22 @@
 //! Laid out as on Linux: positions that only grow, records of an 8-byte header (length, busy and
 //! discard bits) and data, in memory that repeats behind its end so that no record is split.
 
-use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{
+    AtomicU32, AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use uapi::{Errno, MapDef};
 
 use crate::Env;
 use crate::ops::Ops;
-use crate::raw::{Slab, View};
+use crate::raw::{Part, View};
+use crate::ring_pages::{HEADER, Pages, whole};
 
-const HEADER: u64 = 8;
 /// Record header bits.
-const BUSY: u32 = 1 << 31;
-const DISCARD: u32 = 1 << 30;
+pub(crate) const BUSY: u32 = 1 << 31;
+pub(crate) const DISCARD: u32 = 1 << 30;
 /// Longest record.
 const MAX_RECORD: u64 = (u32::MAX / 4) as u64;
 /// Flags of submissions.
@@ -24,70 +27,82 @@ const FORCE_WAKEUP: u64 = 2;
 
 /// A ring buffer.
 pub struct Ringbuf {
-    data: Slab,
-    size: u64,
-    consumer: AtomicU64,
-    producer: AtomicU64,
-    reserve: Mutex<()>,
+    pages: Pages,
+    /// Where the oldest record that is still being written starts, or a position before it.
+    pending: Mutex<u64>,
     read: Mutex<()>,
     news: Condvar,
+    waiting: AtomicU32,
 }
 
 impl Ringbuf {
     pub(crate) fn new(def: &MapDef, env: &Env) -> Result<Ringbuf, Errno> {
-        if u64::from(def.max_entries) > env.mem_limit {
-            return Err(Errno::ENOMEM);
-        }
         Ok(Ringbuf {
-            data: Slab::ring(def.max_entries as usize)?,
-            size: def.max_entries.into(),
-            consumer: AtomicU64::new(0),
-            producer: AtomicU64::new(0),
-            reserve: Mutex::new(()),
+            pages: Pages::new(def, env)?,
+            pending: Mutex::new(0),
             read: Mutex::new(()),
             news: Condvar::new(),
+            waiting: AtomicU32::new(0),
         })
     }
 
-    fn off(&self, pos: u64) -> usize {
-        (pos & (self.size - 1)) as usize
+    fn header(&self, pos: u64) -> &AtomicU32 {
+        self.pages.memory.cell32(self.pages.at(pos))
+    }
+
+    fn positions(&self) -> (&AtomicU64, &AtomicU64) {
+        (self.pages.consumer(), self.pages.producer())
+    }
+
+    /// Passes the records that are finished, from `pending` on.
+    fn pass(&self, mut pending: u64, producer: u64) -> u64 {
+        while pending < producer {
+            let header = self.header(pending).load(Acquire);
+            if header & BUSY != 0 {
+                break;
+            }
+            pending += whole(header & !DISCARD);
+        }
+        pending
     }
 
     /// Room for a record of `len` bytes: the address of its data, or none.
     pub fn reserve(&self, len: u64) -> Option<u64> {
-        if len > MAX_RECORD {
+        if len > MAX_RECORD || whole(len as u32) > self.pages.size {
             return None;
         }
-        let whole = (len + HEADER).next_multiple_of(8);
-        if whole > self.size {
+        let (consumer, producer) = self.positions();
+        // The reader may write what it likes to its position: what is still being written stays.
+        let mut pending = self.pending.lock();
+        let at = producer.load(Relaxed);
+        let end = at + whole(len as u32);
+        if end.wrapping_sub(*pending) > self.pages.size - 1 {
+            *pending = self.pass(*pending, at);
+        }
+        let taken = |from: u64| end.wrapping_sub(from) > self.pages.size - 1;
+        if taken(consumer.load(Acquire)) || taken(*pending) {
             return None;
         }
-        let _lock = self.reserve.lock();
-        let at = self.producer.load(Relaxed);
-        let end = at + whole;
-        if end - self.consumer.load(Acquire) > self.size - 1 {
-            return None;
-        }
-        let off = self.off(at);
-        self.data.cell32(off).store(len as u32 | BUSY, Relaxed);
-        self.data.cell32(off + 4).store((off / 4096) as u32, Relaxed);
-        self.producer.store(end, Release);
-        Some(self.data.addr(off + HEADER as usize))
+        let off = self.pages.at(at);
+        self.pages.memory.cell32(off).store(len as u32 | BUSY, Relaxed);
+        self.pages.memory.cell32(off + 4).store((off / 4096) as u32, Relaxed);
+        producer.store(end, Release);
+        Some(self.pages.memory.addr(off + HEADER as usize))
     }
 
     /// Whether the record data at `addr` is this buffer's.
     pub fn owns(&self, addr: u64) -> bool {
-        self.data.offset(addr).is_some()
+        self.pages.memory.offset(addr).is_some()
     }
 
     /// Ends a record that [`Ringbuf::reserve`] gave.
     pub fn commit(&self, data: u64, discard: bool, flags: u64) {
-        let Some(off) = self.data.offset(data.wrapping_sub(HEADER)) else { return };
-        let cell = self.data.cell32(off & !7);
+        let Some(off) = self.pages.memory.offset(data.wrapping_sub(HEADER)) else { return };
+        let cell = self.pages.memory.cell32(off & !7);
         let len = cell.load(Relaxed) & !BUSY;
         cell.store(if discard { len | DISCARD } else { len }, Release);
         let wakes = flags & FORCE_WAKEUP != 0 || flags & NO_WAKEUP == 0;
-        if wakes {
+        if wakes && self.waiting.load(Relaxed) != 0 {
             self.news.notify_all();
         }
     }
@@ -98,8 +113,8 @@ impl Ringbuf {
             return Err(Errno::EINVAL);
         }
         let data = self.reserve(bytes.len() as u64).ok_or(Errno::EAGAIN)?;
-        if let Some(off) = self.data.offset(data) {
-            self.data.write(off, bytes);
+        if let Some(off) = self.pages.memory.offset(data) {
+            self.pages.memory.write(off, bytes);
         }
         self.commit(data, false, flags);
         Ok(())
@@ -107,10 +122,11 @@ impl Ringbuf {
 
     /// BPF_RB_AVAIL_DATA, RING_SIZE, CONS_POS, PROD_POS; 0 for others.
     pub fn query(&self, what: u64) -> u64 {
-        let (consumer, producer) = (self.consumer.load(Acquire), self.producer.load(Acquire));
+        let (consumer, producer) = self.positions();
+        let (consumer, producer) = (consumer.load(Acquire), producer.load(Acquire));
         match what {
-            0 => producer - consumer,
-            1 => self.size,
+            0 => producer.wrapping_sub(consumer),
+            1 => self.pages.size,
             2 => consumer,
             3 => producer,
             _ => 0,
@@ -121,24 +137,30 @@ impl Ringbuf {
     /// `take` says stop (`false`); the number of records.
     pub fn consume(&self, take: &mut dyn FnMut(&[u8]) -> bool) -> usize {
         let _lock = self.read.lock();
+        let (consumer, producer) = self.positions();
         let mut seen = 0;
-        let mut pos = self.consumer.load(Relaxed);
-        while pos < self.producer.load(Acquire) {
-            let off = self.off(pos);
-            let header = self.data.cell32(off).load(Acquire);
+        let mut record = Vec::new();
+        let mut pos = consumer.load(Relaxed);
+        while pos < producer.load(Acquire) {
+            let header = self.header(pos).load(Acquire);
             if header & BUSY != 0 {
                 break;
             }
-            let len = header & !(BUSY | DISCARD);
+            let len = header & !DISCARD;
+            // Another reader of the pages may have moved the position to nowhere.
+            if whole(len) > self.pages.size {
+                break;
+            }
             let mut more = true;
             if header & DISCARD == 0 {
-                let mut record = vec![0; len as usize];
-                self.data.read(off + HEADER as usize, &mut record);
+                record.resize(len as usize, 0);
+                let data = self.pages.at(pos) + HEADER as usize;
+                self.pages.memory.read(data, &mut record);
                 seen += 1;
                 more = take(&record);
             }
-            pos += (u64::from(len) + HEADER).next_multiple_of(8);
-            self.consumer.store(pos, Release);
+            pos += whole(len);
+            consumer.store(pos, Release);
             if !more {
                 break;
             }
@@ -147,16 +169,41 @@ impl Ringbuf {
     }
 
     /// Waits until there may be something to read, at most `time`.
-    pub fn wait(&self, time: std::time::Duration) {
+    pub fn wait(&self, time: Duration) {
+        /// A wake-up may slip past between the question and the sleep.
+        const NAP: Duration = Duration::from_millis(20);
+        let until = std::time::Instant::now() + time;
+        self.waiting.fetch_add(1, Relaxed);
         let mut lock = self.read.lock();
-        if self.query(0) == 0 {
-            let _ = self.news.wait_for(&mut lock, time);
+        while self.query(0) == 0 {
+            let left = until.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let _ = self.news.wait_for(&mut lock, left.min(NAP));
         }
+        self.waiting.fetch_sub(1, Relaxed);
     }
 }
 
 impl Ops for Ringbuf {
     fn ringbuf(&self) -> Option<&Ringbuf> {
         Some(self)
+    }
+
+    fn may_write(&self, at: u64) -> bool {
+        at == 0
+    }
+
+    fn parts(&self) -> &[Part] {
+        &self.pages.parts
+    }
+
+    /// A reader may write its own position, nothing else.
+    fn may_map(&self, offset: u64, len: u64, write: bool) -> Result<(), Errno> {
+        if write && (offset != 0 || len != 4096) {
+            return Err(Errno::EPERM);
+        }
+        self.pages.may_map(offset, len)
     }
 }

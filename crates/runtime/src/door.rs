@@ -52,6 +52,38 @@ pub enum Counted {
     Insns,
 }
 
+/// Something that is not of bpf(2), whose descriptor goes into maps as key or value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// A new socket.
+    Socket(SocketKind),
+    /// A process, by its number.
+    Task(u32),
+    /// A file or folder.
+    File(String),
+    /// A control group, by the path of its folder.
+    Cgroup(String),
+    /// A software event that programs write records to, of this CPU.
+    PerfEvent(u32),
+}
+
+/// What a new socket is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SocketKind {
+    /// TCP, neither connected nor listening.
+    TcpClosed,
+    /// TCP, listening on a free port of the loopback address.
+    TcpListening,
+    /// TCP, connected to itself or a peer that is kept with it.
+    TcpConnected,
+    /// UDP, bound to a free port of the loopback address.
+    Udp,
+    /// UDP, bound with SO_REUSEPORT.
+    UdpReuseport,
+    /// AF_XDP.
+    Xdp,
+}
+
 /// BPF_MAP_CREATE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MapCreate {
@@ -462,6 +494,20 @@ pub trait Bpf: Send + Sync {
     /// close(2): the object goes when nothing else holds it.
     fn close(&self, fd: Fd) -> Result<(), Errno>;
 
+    /// mmap(2), shared, of a map's memory.
+    fn map_mmap(
+        &self,
+        _map: Fd,
+        _offset: u64,
+        _len: usize,
+        _write: bool,
+    ) -> Result<maps::Mapping, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// A descriptor of something that is not of bpf(2).
+    fn open_outside(&self, _what: &Outside) -> Result<Fd, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
     /// Every pin, where the door has a file system of its own: path, kind and id of the object.
     fn pins(&self) -> Result<Vec<(String, ObjKind, u32)>, Errno> {
         Err(Errno::EOPNOTSUPP)

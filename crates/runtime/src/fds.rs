@@ -11,6 +11,7 @@ use crate::btf_obj::BtfObj;
 use crate::counting::Asking;
 use crate::door::{Fd, ObjKind};
 use crate::map_obj::User;
+use crate::outside::OutsideObj;
 use crate::prog::Prog;
 
 /// The first number: 0 to 2 look like a process's standard streams.
@@ -23,6 +24,7 @@ pub(crate) enum Object {
     Map(Arc<User>, Perms),
     Btf(Arc<BtfObj>),
     Link(Arc<Link>),
+    Outside(Arc<OutsideObj>),
     Stats(#[expect(dead_code, reason = "it counts while it is held")] Arc<Asking>),
 }
 
@@ -34,7 +36,7 @@ impl Object {
             Object::Map(..) => Some(ObjKind::Map),
             Object::Btf(_) => Some(ObjKind::Btf),
             Object::Link(_) => Some(ObjKind::Link),
-            Object::Stats(_) => None,
+            Object::Stats(_) | Object::Outside(_) => None,
         }
     }
 
@@ -44,7 +46,7 @@ impl Object {
             Object::Map(map, _) => map.id,
             Object::Btf(btf) => btf.id,
             Object::Link(link) => link.id,
-            Object::Stats(_) => 0,
+            Object::Stats(_) | Object::Outside(_) => 0,
         }
     }
 }
@@ -108,6 +110,14 @@ impl Fds {
         match self.get(fd)? {
             Object::Link(link) => Ok(link),
             _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// EBADF for an object of bpf(2).
+    pub(crate) fn outside(&self, fd: Fd) -> Result<Arc<OutsideObj>, Errno> {
+        match self.get(fd)? {
+            Object::Outside(what) => Ok(what),
+            _ => Err(Errno::EBADF),
         }
     }
 

@@ -18,8 +18,8 @@ use crate::device::Devices;
 use crate::devmap;
 use crate::door::{
     Batch, Bpf, BtfInfo, BtfLoad, Counted, DeviceAdd, DeviceInfo, Fd, FsEntry, LinkCreate,
-    LinkInfo, LoadError, Loaded, MapCreate, MapInfo, ObjKind, ProgAttach, ProgInfo, ProgLoad,
-    ProgQuery, Queried, TestRun, TestRunOut,
+    LinkInfo, LoadError, Loaded, MapCreate, MapInfo, ObjKind, Outside, ProgAttach, ProgInfo,
+    ProgLoad, ProgQuery, Queried, TestRun, TestRunOut,
 };
 use crate::engine::Engine;
 use crate::fds::{Fds, Object};
@@ -29,6 +29,7 @@ use crate::log::{self, Log};
 use crate::machine_code::{MachineInsn, machine_code};
 use crate::map_obj::{InnerTypes, MapObj, PerfRecord};
 use crate::map_types;
+use crate::outside::OutsideObj;
 use crate::runner::Runner;
 use crate::test_run::test_run;
 use crate::trace::TraceSink;
@@ -180,6 +181,22 @@ impl Runtime {
         Ok(self.fds.prog(prog)?.native.as_ref().err().cloned())
     }
 
+    /// The key of a map as the map has it: local storage is asked for by a descriptor.
+    fn stored_key(&self, map: &Arc<MapObj>, key: &[u8]) -> Result<Option<[u8; 8]>, Errno> {
+        if map.map.ops().local().is_none() {
+            return Ok(None);
+        }
+        let owner = self.owner(map.map.def().map_type, key)?;
+        owner.1.stored_in(Arc::downgrade(map));
+        Ok(Some(owner.0.to_ne_bytes()))
+    }
+
+    fn owner(&self, t: MapType, key: &[u8]) -> Result<(u64, Arc<OutsideObj>), Errno> {
+        let fd = key.first_chunk::<4>().ok_or(Errno::EFAULT)?;
+        let owner = self.fds.outside(Fd(i32::from_ne_bytes(*fd)))?;
+        Ok((owner.key(t)?, owner))
+    }
+
     /// What maps inside a map of maps have to look like.
     fn inner_model(&self, fd: Fd) -> Result<(Box<MapDef>, Box<InnerTypes>), Errno> {
         let (map, _) = self.fds.map(fd)?;
@@ -195,7 +212,7 @@ impl Runtime {
             MapType::ProgArray => {
                 let prog = self.fds.prog(fd)?;
                 map.owned_by(prog.prog_type)?;
-                Ok(Held { id: prog.id, object: prog })
+                Ok(Held { id: prog.id.into(), object: prog })
             }
             MapType::ArrayOfMaps | MapType::HashOfMaps => {
                 let (inner, _) = self.fds.map(fd)?;
@@ -205,10 +222,13 @@ impl Runtime {
                     return Err(Errno::EINVAL);
                 }
                 let object: Arc<MapObj> = Arc::clone(&**inner);
-                Ok(Held { id: inner.id, object })
+                Ok(Held { id: inner.id.into(), object })
             }
-            // There are no perf events here.
-            _ => Err(Errno::EBADF),
+            t => {
+                let what = self.fds.outside(fd)?;
+                what.fits(t)?;
+                Ok(Held { id: what.id(), object: what.object() })
+            }
         }
     }
 
@@ -253,6 +273,12 @@ impl Bpf for Runtime {
     fn map_create(&self, req: &MapCreate) -> Result<Fd, Errno> {
         let perms = perms(req.def.flags)?;
         load::check_name(&req.def.name)?;
+        let mut def = req.def.clone();
+        let of_maps = matches!(def.map_type, MapType::ArrayOfMaps | MapType::HashOfMaps);
+        let inner = req.inner_map.filter(|_| of_maps).map(|fd| self.inner_model(fd)).transpose()?;
+        let (model, inner) = inner.unzip();
+        def.inner = model;
+        maps::check(&def, &self.core.env)?;
         let btf = req.btf.map(|fd| self.fds.btf(fd)).transpose()?;
         let fields = if req.def.btf_key_type_id != 0 || req.def.btf_value_type_id != 0 {
             let config = &self.core.config;
@@ -262,10 +288,6 @@ impl Bpf for Runtime {
         } else {
             Record::default()
         };
-        let inner = req.inner_map.map(|fd| self.inner_model(fd)).transpose()?;
-        let mut def = req.def.clone();
-        let (model, inner) = inner.unzip();
-        def.inner = model;
         let limits = &self.core.config.limits;
         self.core.maps.below(limits.objects)?;
         let map = Map::create(&def, &self.core.env)?;
@@ -277,7 +299,8 @@ impl Bpf for Runtime {
 
     fn map_lookup(&self, map: Fd, key: &[u8], value: &mut [u8], flags: u64) -> Result<(), Errno> {
         let (map, perms) = self.fds.map(map)?;
-        map.map.lookup(perms, key, value, flags)
+        let stored = self.stored_key(&map, key)?;
+        map.map.lookup(perms, stored.as_ref().map_or(key, |k| k), value, flags)
     }
 
     fn map_update(&self, map: Fd, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
@@ -289,12 +312,14 @@ impl Bpf for Runtime {
             let prog = |fd| self.fds.prog(Fd(fd));
             return devmap::update(&self.core, &map, perms, key, value, flags, prog);
         }
-        map.map.update(perms, key, value, flags)
+        let stored = self.stored_key(&map, key)?;
+        map.map.update(perms, stored.as_ref().map_or(key, |k| k), value, flags)
     }
 
     fn map_delete(&self, map: Fd, key: &[u8]) -> Result<(), Errno> {
         let (map, perms) = self.fds.map(map)?;
-        map.map.delete(perms, key)?;
+        let stored = self.stored_key(&map, key)?;
+        map.map.delete(perms, stored.as_ref().map_or(key, |k| k))?;
         map.set_entry_prog(key, None);
         Ok(())
     }
@@ -306,7 +331,23 @@ impl Bpf for Runtime {
 
     fn map_take(&self, map: Fd, key: &[u8], value: &mut [u8], flags: u64) -> Result<(), Errno> {
         let (map, perms) = self.fds.map(map)?;
-        map.map.take(perms, key, value, flags)
+        let stored = self.stored_key(&map, key)?;
+        map.map.take(perms, stored.as_ref().map_or(key, |k| k), value, flags)
+    }
+
+    fn map_mmap(
+        &self,
+        map: Fd,
+        offset: u64,
+        len: usize,
+        write: bool,
+    ) -> Result<maps::Mapping, Errno> {
+        let (map, perms) = self.fds.map(map)?;
+        map.map.mmap(perms, offset, len, write)
+    }
+
+    fn open_outside(&self, what: &Outside) -> Result<Fd, Errno> {
+        self.fds.open(Object::Outside(Arc::new(OutsideObj::open(what)?)))
     }
 
     fn map_freeze(&self, map: Fd) -> Result<(), Errno> {
@@ -396,7 +437,7 @@ impl Bpf for Runtime {
 
     fn obj_pin(&self, obj: Fd, path: &str) -> Result<(), Errno> {
         let object = self.fds.get(obj)?;
-        if matches!(object, Object::Btf(_) | Object::Stats(_)) {
+        if matches!(object, Object::Btf(_) | Object::Stats(_) | Object::Outside(_)) {
             return Err(Errno::EINVAL);
         }
         self.pins.lock().pin(path, object)

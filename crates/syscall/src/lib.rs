@@ -7,6 +7,7 @@ mod attach;
 mod fdinfo;
 mod link;
 mod linux;
+mod outside;
 mod sys;
 
 pub use linux::Linux;

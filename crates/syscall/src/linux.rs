@@ -5,10 +5,11 @@ use std::ffi::CString;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use isa::Insn;
+use runtime::Mapping;
 use runtime::door::{
     Batch, Bpf, BtfInfo, BtfLoad, Counted, Fd, LinkCreate, LinkInfo, LoadError, Loaded, LogRequest,
-    MapCreate, MapInfo, ObjKind, ProgAttach, ProgInfo, ProgLoad, ProgQuery, Queried, TestRun,
-    TestRunOut,
+    MapCreate, MapInfo, ObjKind, Outside, ProgAttach, ProgInfo, ProgLoad, ProgQuery, Queried,
+    TestRun, TestRunOut,
 };
 use uapi::attr::{
     self, btf_load, enable_stats, get_id, info, link_detach, map_batch, map_create, map_elem, obj,
@@ -18,7 +19,7 @@ use uapi::{Cmd, Errno, MapDef, MapType};
 use verifier::{FuncInfo, LineInfo};
 
 use crate::sys::{self, Answer, Call};
-use crate::{attach, fdinfo, link};
+use crate::{attach, fdinfo, link, outside};
 
 const FUNC_INFO_SIZE: u32 = 8;
 const LINE_INFO_SIZE: u32 = 16;
@@ -81,8 +82,9 @@ impl Linux {
     /// EFAULT unless the buffers have room for what the kernel reads and writes.
     fn sized(&self, map: Fd, key: Option<usize>, value: Option<usize>) -> Result<MapDef, Errno> {
         let def = self.def(map)?;
-        let short = key.is_some_and(|k| k < def.key_size as usize)
-            || value.is_some_and(|v| v < (self as &dyn Bpf).user_value_size(&def));
+        // Nothing at all goes to the kernel as a null pointer.
+        let short = key.is_some_and(|k| k != 0 && k < def.key_size as usize)
+            || value.is_some_and(|v| v != 0 && v < (self as &dyn Bpf).user_value_size(&def));
         if short { Err(Errno::EFAULT) } else { Ok(def) }
     }
 
@@ -237,6 +239,14 @@ impl Bpf for Linux {
                 .num64(map_elem::FLAGS, flags),
         )
         .map(drop)
+    }
+
+    fn map_mmap(&self, map: Fd, offset: u64, len: usize, write: bool) -> Result<Mapping, Errno> {
+        Mapping::file(crate::sys::borrowed(map.0)?, offset, len, write)
+    }
+
+    fn open_outside(&self, what: &Outside) -> Result<Fd, Errno> {
+        outside::open(what)
     }
 
     fn map_freeze(&self, map: Fd) -> Result<(), Errno> {

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod generate;
 pub mod oracle;
 pub mod packaged;
+pub mod parity;
 pub mod soundness;
 pub mod verdicts;
 

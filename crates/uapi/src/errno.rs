@@ -63,6 +63,7 @@ errnos! {
     EILSEQ = 84;
     EMSGSIZE = 90;
     EPROTONOSUPPORT = 93;
+    ENOTSOCK = 88;
     EOPNOTSUPP = 95;
     EAFNOSUPPORT = 97;
     EADDRINUSE = 98;

@@ -4,8 +4,10 @@
 //! goes through relaxed atomics or raw reads, never through references to plain bytes.
 #![allow(unsafe_code, reason = "the named unsafe module of this crate")]
 
+mod mapping;
 mod slab;
 mod view;
 
+pub use mapping::{Mapping, Part};
 pub use slab::Slab;
 pub use view::View;

@@ -1,5 +1,6 @@
 //! Zeroed pages with a fixed address: what programs hold pointers to.
 
+use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -7,7 +8,7 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use uapi::Errno;
 
-use super::View;
+use super::{Part, View};
 
 /// A mapping of its own, zeroed; pages cost nothing until touched and never move.
 pub struct Slab {
@@ -44,19 +45,45 @@ impl Slab {
         Ok(Slab { base, len })
     }
 
-    /// `len` zero bytes (a whole number of pages) that appear twice, one behind the other.
-    pub fn ring(len: usize) -> Result<Slab, Errno> {
-        let whole = len.checked_mul(2).ok_or(Errno::ENOMEM)?;
-        let slab = Slab::new(whole)?;
-        let file = memfd_create("ring", MemfdFlags::CLOEXEC).map_err(|_| Errno::ENOMEM)?;
+    /// A mapping that was made elsewhere; none at address 0.
+    ///
+    /// # Safety
+    /// The `len` bytes at `base` are a mapping of their own that nobody else unmaps.
+    pub(super) unsafe fn adopt(base: *mut u8, len: usize) -> Option<Slab> {
+        Some(Slab { base: NonNull::new(base)?, len })
+    }
+
+    /// A file in memory of `len` zero bytes, whole pages.
+    pub fn memfd(len: usize) -> Result<OwnedFd, Errno> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let file = memfd_create("bpf-map", flags).map_err(|_| Errno::ENOMEM)?;
         ftruncate(&file, len as u64).map_err(|_| Errno::ENOMEM)?;
-        let prot = ProtFlags::READ | ProtFlags::WRITE;
-        for off in [0, len] {
-            let at = slab.at(off, len);
-            // SAFETY: the range lies within the mapping just made, which nobody uses yet.
-            let half =
-                unsafe { mmap(at.cast(), len, prot, MapFlags::SHARED | MapFlags::FIXED, &file, 0) };
-            half.map_err(|_| Errno::ENOMEM)?;
+        Ok(file)
+    }
+
+    /// Puts `len` bytes of `file` in the place of the pages from `off` on, before anyone uses
+    /// them. Whole pages.
+    pub(super) fn overlay(
+        &self,
+        off: usize,
+        len: usize,
+        file: &OwnedFd,
+        file_off: u64,
+        write: bool,
+    ) -> Result<(), Errno> {
+        let at = self.at(off, len).cast();
+        let prot = if write { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
+        // SAFETY: the range lies within our mapping, which nobody uses yet.
+        let done =
+            unsafe { mmap(at, len, prot, MapFlags::SHARED | MapFlags::FIXED, file, file_off) };
+        done.map(drop).map_err(|_| Errno::ENOMEM)
+    }
+
+    /// The bytes of `parts`, `len` in all.
+    pub fn of(parts: &[Part], len: usize) -> Result<Slab, Errno> {
+        let slab = Slab::new(len)?;
+        for part in parts {
+            slab.overlay(part.at as usize, part.len as usize, &part.file, part.file_off, true)?;
         }
         Ok(slab)
     }

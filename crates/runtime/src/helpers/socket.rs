@@ -257,7 +257,7 @@ pub(super) fn put(c: &mut Call<'_, '_>, [ctx, map, key, flags, _]: [u64; 5]) -> 
     let refs = c.run.map(map)?.map.ops().refs();
     let put = match (socket, refs) {
         (Some(socket), Some(refs)) => {
-            let id = socket.cookie() as u32;
+            let id = socket.cookie();
             refs.set(&key, Held { id, object: socket }, flags)
         }
         _ => Err(Errno::EOPNOTSUPP),

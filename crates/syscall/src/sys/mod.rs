@@ -103,3 +103,64 @@ pub(crate) fn own(fd: i32) -> std::fs::File {
     // SAFETY: the kernel made the descriptor for this call, and nobody else has its number.
     unsafe { std::fs::File::from_raw_fd(fd) }
 }
+
+/// A descriptor of this process for the time of a call; EBADF for a number that is none.
+pub(crate) fn borrowed<'a>(fd: i32) -> Result<std::os::fd::BorrowedFd<'a>, Errno> {
+    if fd < 0 {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: not -1; a number that is not open makes the call fail.
+    Ok(unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) })
+}
+
+fn opened(fd: i64) -> Result<i32, Errno> {
+    if fd < 0 { Err(last_errno()) } else { Ok(fd as i32) }
+}
+
+/// pidfd_open(2).
+pub(crate) fn pidfd_open(pid: u32) -> Result<i32, Errno> {
+    // SAFETY: takes numbers only.
+    opened(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+}
+
+/// socket(2), closed on exec.
+pub(crate) fn socket(family: i32, kind: i32) -> Result<i32, Errno> {
+    // SAFETY: takes numbers only.
+    opened(i64::from(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, 0) }))
+}
+
+/// A UDP socket with SO_REUSEPORT, bound to a free port of 127.0.0.1.
+pub(crate) fn reuseport_udp() -> Result<i32, Errno> {
+    let fd = socket(libc::AF_INET, libc::SOCK_DGRAM)?;
+    let one = 1_i32;
+    // SAFETY: an address of all zeroes is one.
+    let mut address: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+    address.sin_family = libc::AF_INET as u16;
+    address.sin_addr.s_addr = u32::from_ne_bytes([127, 0, 0, 1]);
+    // SAFETY: the option and the address are live and as long as said.
+    let failed = unsafe {
+        let size = size_of::<i32>() as u32;
+        let option = (&raw const one).cast();
+        let length = size_of::<libc::sockaddr_in>() as u32;
+        libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, option, size) < 0
+            || libc::bind(fd, (&raw const address).cast(), length) < 0
+    };
+    if failed { Err(last_errno()) } else { Ok(fd) }
+}
+
+/// perf_event_open(2) of an event that bpf_perf_event_output writes to, of all processes on `cpu`.
+pub(crate) fn bpf_output_event(cpu: u32) -> Result<i32, Errno> {
+    /// PERF_TYPE_SOFTWARE with PERF_COUNT_SW_BPF_OUTPUT, sampled raw.
+    const TYPE: u32 = 1;
+    const CONFIG: u64 = 10;
+    const SAMPLE_RAW: u64 = 1 << 10;
+    let mut attr = [0_u64; 16];
+    attr[0] = u64::from(TYPE) | (size_of_val(&attr) as u64) << 32;
+    attr[1] = CONFIG;
+    attr[2] = 1;
+    attr[3] = SAMPLE_RAW;
+    // PERF_FLAG_FD_CLOEXEC.
+    let flag = 1_u64 << 3;
+    // SAFETY: the attributes are live and say their size.
+    opened(unsafe { libc::syscall(libc::SYS_perf_event_open, attr.as_ptr(), -1, cpu, -1, flag) })
+}
