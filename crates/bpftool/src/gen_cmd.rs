@@ -1,6 +1,7 @@
 //! `gen …`.
 
 mod skeleton;
+mod variables;
 
 pub(crate) use skeleton::{skeleton, subskeleton};
 

@@ -190,6 +190,13 @@ pub enum MapKind {
     StructOps,
 }
 
+impl MapKind {
+    /// Whether it holds a section's variables.
+    pub fn is_section(self) -> bool {
+        matches!(self, MapKind::Data | MapKind::Rodata | MapKind::Bss | MapKind::Kconfig)
+    }
+}
+
 /// Whether a map is pinned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Pin {

@@ -1,15 +1,14 @@
 //! `gen skeleton`: a C header that holds an object and names its parts, for programs that use
-//! libbpf.
+//! libbpf. The text is in `templates`; here its lists are made.
 
-use std::collections::HashMap;
 use std::fmt::{self, Write};
 use std::path::Path;
 
-use btf::{Btf, Kind, TypeId, c};
-use loader::{MapKind, MapSpec, Spec};
+use loader::{MapSpec, Spec};
 use ring3::Object;
 
 use super::MAX_FILE;
+use super::variables::{Section, sections};
 use crate::answer::{Answer, Done, Raw};
 use crate::fail::{Fail, io_errno};
 use crate::session::Ctx;
@@ -45,7 +44,8 @@ fn header(ctx: &Ctx<'_>, mut words: Words<'_>, sub: bool) -> Done {
     let object =
         object.map_err(|error| Fail::new(format!("failed to open BPF object file: {error}")))?;
     let name = identifier(&name.unwrap_or_else(|| default_name(&base)));
-    let skeleton = Skeleton { name, spec: object.spec(), bytes: &bytes, sub };
+    let spec = object.spec();
+    let skeleton = Skeleton { name, spec, sections: sections(spec), bytes: &bytes, sub };
     let mut out = String::new();
     // Writing to a string does not fail.
     let _ = skeleton.write(&mut out);
@@ -57,7 +57,7 @@ fn default_name(base: &str) -> String {
     base.strip_suffix(".o").unwrap_or(base).to_owned()
 }
 
-fn identifier(name: &str) -> String {
+pub(super) fn identifier(name: &str) -> String {
     let word = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     name.chars().map(word).collect()
 }
@@ -65,251 +65,147 @@ fn identifier(name: &str) -> String {
 struct Skeleton<'a> {
     name: String,
     spec: &'a Spec,
+    sections: Vec<Section<'a>>,
     bytes: &'a [u8],
     sub: bool,
 }
 
-/// The member that a data section's map is: `bss` for `hello.bss`.
-fn section_member(map: &MapSpec) -> Option<String> {
-    let data =
-        matches!(map.kind, MapKind::Data | MapKind::Rodata | MapKind::Bss | MapKind::Kconfig);
-    data.then(|| identifier(map.section.trim_start_matches('.')))
-}
-
-fn map_member(map: &MapSpec) -> String {
-    section_member(map).unwrap_or_else(|| identifier(&map.name))
-}
+const WHOLE: &str = include_str!("templates/skeleton.h");
+const PART: &str = include_str!("templates/subskeleton.h");
 
 impl Skeleton<'_> {
+    /// The template with its marks filled in, line by line: the object's bytes are not gone over.
     fn write(&self, out: &mut String) -> fmt::Result {
-        let name = &self.name;
-        let guard =
-            format!("{}_{}H", name.to_uppercase(), if self.sub { "SUBSKEL_" } else { "SKEL_" });
-        writeln!(out, "/* Made by ring3 from a BPF object: it need not be edited. */")?;
-        writeln!(out, "#ifndef {guard}\n#define {guard}\n")?;
-        writeln!(out, "#include <errno.h>\n#include <stdlib.h>\n#include <bpf/libbpf.h>\n")?;
-        self.structure(out)?;
-        if self.sub {
-            self.sub_functions(out)?
-        } else {
-            self.functions(out)?
+        let (template, kind) = if self.sub { (PART, "SUBSKEL") } else { (WHOLE, "SKEL") };
+        let guard = format!("{}_{kind}_H", self.name.to_uppercase());
+        for line in template.split_inclusive('\n') {
+            let mark = line.strip_prefix('@').and_then(|rest| rest.split_once('@'));
+            match mark {
+                Some(("MEMBERS", _)) => self.members(out)?,
+                Some(("FILL", rest)) => {
+                    self.fill(out)?;
+                    out.push_str(rest);
+                }
+                Some(("BYTES", rest)) => {
+                    self.bytes(out)?;
+                    out.push_str(rest);
+                }
+                Some(("SIZES", rest)) => {
+                    self.sizes(out)?;
+                    out.push_str(rest);
+                }
+                _ => out.push_str(&line.replace("@NAME@", &self.name).replace("@GUARD@", &guard)),
+            }
         }
-        writeln!(out, "#endif /* {guard} */")
+        Ok(())
     }
 
-    fn structure(&self, out: &mut String) -> fmt::Result {
-        writeln!(out, "struct {} {{\n\tstruct bpf_object *obj;", self.name)?;
+    fn members(&self, out: &mut String) -> fmt::Result {
         if !self.spec.maps.is_empty() {
             out.push_str("\tstruct {\n");
             for map in &self.spec.maps {
-                writeln!(out, "\t\tstruct bpf_map *{};", map_member(map))?;
+                writeln!(out, "\t\tstruct bpf_map *{};", member(map))?;
             }
             out.push_str("\t} maps;\n");
         }
-        if !self.spec.programs.is_empty() {
-            for (kind, member) in [("bpf_program", "progs"), ("bpf_link", "links")] {
-                out.push_str("\tstruct {\n");
-                for program in &self.spec.programs {
-                    writeln!(out, "\t\tstruct {kind} *{};", identifier(&program.name))?;
-                }
-                writeln!(out, "\t}} {member};")?;
+        let kinds = [("bpf_program", "progs"), ("bpf_link", "links")];
+        for (kind, list) in kinds.into_iter().take(if self.sub { 1 } else { 2 }) {
+            if self.spec.programs.is_empty() {
+                continue;
+            }
+            out.push_str("\tstruct {\n");
+            for program in &self.spec.programs {
+                writeln!(out, "\t\tstruct {kind} *{};", identifier(&program.name))?;
+            }
+            writeln!(out, "\t}} {list};")?;
+        }
+        self.sections.iter().try_for_each(|section| section.structure(&self.name, self.sub, out))
+    }
+
+    /// What libbpf is to find, and where it is to say so.
+    fn fill(&self, out: &mut String) -> fmt::Result {
+        if self.sub {
+            self.fill_variables(out)?;
+        }
+        self.table("map", self.spec.maps.len(), out)?;
+        for (at, map) in self.spec.maps.iter().enumerate() {
+            let member = member(map);
+            writeln!(out, "\ts->maps[{at}].name = \"{}\";", found_as(map))?;
+            writeln!(out, "\ts->maps[{at}].map = &skel->maps.{member};")?;
+            if !self.sub && self.sections.iter().any(|section| section.member == member) {
+                writeln!(out, "\ts->maps[{at}].mmaped = (void **)&skel->{member};")?;
             }
         }
-        for map in &self.spec.maps {
-            self.section(map, out)?;
+        self.table("prog", self.spec.programs.len(), out)?;
+        for (at, program) in self.spec.programs.iter().enumerate() {
+            let member = identifier(&program.name);
+            writeln!(out, "\ts->progs[{at}].name = \"{}\";", program.name)?;
+            writeln!(out, "\ts->progs[{at}].prog = &skel->progs.{member};")?;
+            if !self.sub {
+                writeln!(out, "\ts->progs[{at}].link = &skel->links.{member};")?;
+            }
         }
-        out.push_str("};\n\n");
         Ok(())
     }
 
-    /// A data section's variables as a structure with the section's layout.
-    fn section(&self, map: &MapSpec, out: &mut String) -> fmt::Result {
-        let (Some(member), Some(btf)) = (section_member(map), &self.spec.btf) else {
+    fn fill_variables(&self, out: &mut String) -> fmt::Result {
+        let count = self.sections.iter().map(|section| section.variables.len()).sum();
+        self.table("var", count, out)?;
+        let all = self.sections.iter().flat_map(|s| s.variables.iter().map(move |v| (s, v)));
+        for (at, (section, variable)) in all.enumerate() {
+            let (place, name) = (&section.member, &variable.name);
+            writeln!(out, "\ts->vars[{at}].name = \"{name}\";")?;
+            writeln!(out, "\ts->vars[{at}].map = &skel->maps.{place};")?;
+            writeln!(out, "\ts->vars[{at}].addr = (void **)&skel->{place}.{name};")?;
+        }
+        Ok(())
+    }
+
+    /// Room for so many rows of a kind.
+    fn table(&self, kind: &str, count: usize, out: &mut String) -> fmt::Result {
+        if count == 0 {
             return Ok(());
-        };
-        let section = btf.own_types().find(|ty| ty.kind == Kind::Datasec && ty.name == map.section);
-        let Some(section) = section else { return Ok(()) };
-        let mut fields = String::new();
-        let mut end = 0;
-        let mut seen: HashMap<String, u32> = HashMap::new();
-        for (at, info) in section.datasec().enumerate() {
-            let Some(variable) = btf.ty(info.type_id) else { continue };
-            let Some(var) = variable.var() else { continue };
-            if info.offset > end {
-                writeln!(fields, "\t\tchar __pad{at}[{}];", info.offset - end)?;
-            }
-            let mut name = identifier(variable.name);
-            let count = seen.entry(name.clone()).or_default();
-            *count += 1;
-            if *count > 1 {
-                name = format!("{name}_{count}");
-            }
-            let declared = declare(btf, var.type_id, &name, info.size);
-            writeln!(fields, "\t\t{declared};")?;
-            end = info.offset.saturating_add(info.size);
         }
         writeln!(
             out,
-            "\tstruct {}__{member} {{\n{fields}\t}} __attribute__((packed)) *{member};",
-            self.name
+            "\ts->{kind}_cnt = {count};\n\ts->{kind}_skel_sz = sizeof(*s->{kind}s);\n\
+             \ts->{kind}s = (struct bpf_{kind}_skeleton *)calloc({count}, sizeof(*s->{kind}s));\n\
+             \tif (!s->{kind}s)\n\t\treturn -ENOMEM;"
         )
     }
 
-    fn functions(&self, out: &mut String) -> fmt::Result {
-        let name = &self.name;
-        writeln!(out, "static const unsigned char {name}__bytes[] = {{")?;
+    fn bytes(&self, out: &mut String) -> fmt::Result {
         for line in self.bytes.chunks(16) {
-            out.push('\t');
+            out.push_str("\t\t");
             line.iter().try_for_each(|byte| write!(out, "{byte},"))?;
             out.push('\n');
         }
-        out.push_str("};\n\n");
-        writeln!(
-            out,
-            "static inline const void *{name}__elf_bytes(size_t *size)\n{{\n\
-             \t*size = sizeof({name}__bytes);\n\treturn {name}__bytes;\n}}\n"
-        )?;
-        writeln!(out, "static inline void {name}__detach(struct {name} *skel)\n{{")?;
-        for program in &self.spec.programs {
-            let program = identifier(&program.name);
-            writeln!(out, "\tbpf_link__destroy(skel->links.{program});")?;
-            writeln!(out, "\tskel->links.{program} = NULL;")?;
-        }
-        if self.spec.programs.is_empty() {
-            out.push_str("\t(void)skel;\n");
-        }
-        out.push_str("}\n\n");
-        writeln!(
-            out,
-            "static inline void {name}__destroy(struct {name} *skel)\n{{\n\tif (!skel)\n\t\t\
-             return;\n\t{name}__detach(skel);\n\tbpf_object__close(skel->obj);\n\tfree(skel);\n}}\n"
-        )?;
-        self.open(out)?;
-        writeln!(out, "static inline int {name}__load(struct {name} *skel)\n{{")?;
-        out.push_str("\tint err = bpf_object__load(skel->obj);\n\n\tif (err)\n\t\treturn err;\n");
-        self.sections(out)?;
-        out.push_str("\treturn 0;\n}\n\n");
-        writeln!(
-            out,
-            "static inline struct {name} *{name}__open_and_load(void)\n{{\n\
-             \tstruct {name} *skel = {name}__open();\n\tint err;\n\n\tif (!skel)\n\t\treturn NULL;\n\
-             \terr = {name}__load(skel);\n\tif (err) {{\n\t\t{name}__destroy(skel);\n\
-             \t\terrno = -err;\n\t\treturn NULL;\n\t}}\n\treturn skel;\n}}\n"
-        )?;
-        writeln!(out, "static inline int {name}__attach(struct {name} *skel)\n{{")?;
-        for program in &self.spec.programs {
-            let program = identifier(&program.name);
-            writeln!(
-                out,
-                "\tif (bpf_program__autoattach(skel->progs.{program})) {{\n\
-                 \t\tskel->links.{program} = bpf_program__attach(skel->progs.{program});\n\
-                 \t\tif (!skel->links.{program})\n\t\t\treturn -errno;\n\t}}"
-            )?;
-        }
-        if self.spec.programs.is_empty() {
-            out.push_str("\t(void)skel;\n");
-        }
-        out.push_str("\treturn 0;\n}\n\n");
         Ok(())
     }
 
-    fn open(&self, out: &mut String) -> fmt::Result {
-        let name = &self.name;
-        writeln!(
-            out,
-            "static inline struct {name} *\n{name}__open_opts(const struct bpf_object_open_opts \
-             *opts)\n{{\n\tstruct {name} *skel = calloc(1, sizeof(*skel));\n\n\tif (!skel)\n\t\t\
-             return NULL;\n\tskel->obj = bpf_object__open_mem({name}__bytes, sizeof({name}__bytes), \
-             opts);\n\tif (!skel->obj) {{\n\t\tfree(skel);\n\t\treturn NULL;\n\t}}"
-        )?;
-        self.find(out)?;
-        self.sections(out)?;
-        writeln!(out, "\treturn skel;\n}}\n")?;
-        writeln!(
-            out,
-            "static inline struct {name} *{name}__open(void)\n{{\n\tLIBBPF_OPTS(bpf_object_open_opts, \
-             opts, .object_name = \"{name}\");\n\n\treturn {name}__open_opts(&opts);\n}}\n"
-        )
-    }
-
-    fn find(&self, out: &mut String) -> fmt::Result {
-        for map in &self.spec.maps {
-            let (member, name) = (map_member(map), find_name(map));
-            writeln!(
-                out,
-                "\tskel->maps.{member} = bpf_object__find_map_by_name(skel->obj, \"{name}\");"
-            )?;
-        }
-        for program in &self.spec.programs {
-            let member = identifier(&program.name);
-            writeln!(
-                out,
-                "\tskel->progs.{member} = bpf_object__find_program_by_name(skel->obj, \"{}\");",
-                program.name
-            )?;
-        }
-        Ok(())
-    }
-
-    /// Where the sections' bytes are: before loading libbpf's copy, afterwards the map's own.
-    fn sections(&self, out: &mut String) -> fmt::Result {
-        let Some(btf) = &self.spec.btf else { return Ok(()) };
-        for map in &self.spec.maps {
-            let Some(member) = section_member(map) else { continue };
-            let named = |ty: &btf::Type<'_>| ty.kind == Kind::Datasec && ty.name == map.section;
-            if btf.own_types().any(|ty| named(&ty)) {
+    fn sizes(&self, out: &mut String) -> fmt::Result {
+        for section in &self.sections {
+            for variable in &section.variables {
+                let (place, name, size) = (&section.member, &variable.name, variable.size);
                 writeln!(
                     out,
-                    "\tif (skel->maps.{member})\n\t\tskel->{member} = (void *)\
-                     bpf_map__initial_value(skel->maps.{member}, NULL);"
+                    "\t_Static_assert(sizeof(skel->{place}->{name}) == {size}, \"size of {name}\");"
                 )?;
             }
         }
         Ok(())
     }
+}
 
-    fn sub_functions(&self, out: &mut String) -> fmt::Result {
-        let name = &self.name;
-        writeln!(
-            out,
-            "static inline void {name}__destroy(struct {name} *skel)\n{{\n\tfree(skel);\n}}\n"
-        )?;
-        writeln!(
-            out,
-            "static inline struct {name} *{name}__open(const struct bpf_object *src)\n{{\n\
-             \tstruct {name} *skel = calloc(1, sizeof(*skel));\n\n\tif (!skel)\n\t\treturn NULL;\n\
-             \tskel->obj = (struct bpf_object *)src;"
-        )?;
-        self.find(out)?;
-        self.sections(out)?;
-        writeln!(out, "\treturn skel;\n}}\n")
+/// The member that a map is: `bss` for a section `.bss`.
+pub(super) fn member(map: &MapSpec) -> String {
+    match map.kind.is_section() {
+        true => identifier(map.section.trim_start_matches('.')),
+        false => identifier(&map.name),
     }
 }
 
 /// libbpf finds a data section's map by its section.
-fn find_name(map: &MapSpec) -> &str {
-    if section_member(map).is_some() { &map.section } else { &map.name }
-}
-
-/// A variable as C declares it; bytes where its type cannot be written without others.
-fn declare(btf: &Btf, id: TypeId, name: &str, size: u32) -> String {
-    if !plain(btf, id, 0) {
-        return format!("char {name}[{size}]");
-    }
-    match c::declaration(btf, id, name) {
-        Ok(text) => text.replace("const ", "").replace("volatile ", ""),
-        Err(_) => format!("char {name}[{size}]"),
-    }
-}
-
-/// Whether a type is made of integers only, by the names that C itself knows.
-fn plain(btf: &Btf, id: TypeId, depth: u32) -> bool {
-    let Some(ty) = btf.ty(id).filter(|_| depth < 32) else { return false };
-    match ty.kind {
-        Kind::Int => !ty.name.starts_with("__int128"),
-        Kind::Float => true,
-        Kind::Const | Kind::Volatile => plain(btf, TypeId(ty.size_or_type), depth + 1),
-        Kind::Array => ty.array().is_some_and(|array| plain(btf, array.elem, depth + 1)),
-        _ => false,
-    }
+fn found_as(map: &MapSpec) -> &str {
+    if map.kind.is_section() { &map.section } else { &map.name }
 }
