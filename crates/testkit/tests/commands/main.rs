@@ -3,5 +3,6 @@
 
 mod functions;
 mod own;
+mod sockets;
 mod support;
 mod tools;

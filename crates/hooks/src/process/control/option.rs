@@ -113,7 +113,8 @@ pub(super) fn get(d: &mut Decider<'_>, kept: &Kept) -> Option<i64> {
     // Where the kernel had nothing to say the room is what there is.
     let len = if result == 0 { d.half(d.arg(4))? as i32 } else { room };
     let given = usize::try_from(len).ok()?;
-    let mut value = d.read(d.arg(3), given.min(room as usize).min(SEEN))?;
+    let told = if result == 0 { given.min(room as usize).min(SEEN) } else { 0 };
+    let mut value = d.read(d.arg(3), told)?;
     value.resize((room as usize).clamp(LEAST, SEEN), 0);
     let mut shown = Shown::new(facts, &socket, [level, name, len], &value);
     let retval = shown.run(d, Control::Getsockopt, result);
