@@ -2,6 +2,7 @@
 
 mod helpers;
 mod hooks;
+mod kfuncs;
 mod maps;
 mod progs;
 
@@ -41,6 +42,7 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<(), String> {
         &hooks::table(&load(root, "btf_hooks")?, &load(root, "tp_btf_args")?)?,
         check,
     )?;
+    write(&out.join("kfuncs.rs"), &kfuncs::table(&load(root, "kfuncs")?)?, check)?;
     write(&out.join("helpers.rs"), &helpers::table(&load(root, "helpers")?, &variants)?, check)?;
     write(
         &out.join("maps.rs"),

@@ -8,6 +8,7 @@ pub mod attr;
 mod errno;
 mod generated;
 mod helper;
+mod kfunc;
 mod map_def;
 mod prog;
 
@@ -17,6 +18,7 @@ pub use helper::{
     ArgKind, ArgType, DynptrArg, HelperFacts, HelperProto, RetKind, RetType, helper,
     helper_by_name, helper_facts, helper_for,
 };
+pub use kfunc::{Kfunc, KfuncOnly, kfunc, kfunc_flags, kfunc_hooks, kfunc_hooks_of};
 pub use map_def::{MapDef, map_flags};
 pub use prog::{
     CtxClass, CtxField, CtxTable, Iterator, MapTypeFacts, PointeeTable, ProgTypeFacts, ProgVariant,

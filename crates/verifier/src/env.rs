@@ -10,7 +10,7 @@ use uapi::{MapDef, ProgVariant};
 use crate::input::{MapInfo, Policy, Program, World};
 use crate::log::Log;
 use crate::outcome::Stats;
-use crate::passes::{Attach, KERNEL_BTF, MapFields, btf_numbered};
+use crate::passes::{Attach, KERNEL_BTF, KfuncDesc, MapFields, Special, btf_numbered};
 use crate::prune::Store;
 use crate::state::{FuncState, RegFlags, RegKind, RegState, VerifierState};
 use crate::walk::Pending;
@@ -142,6 +142,10 @@ pub(crate) struct InsnAux {
     pub(crate) loop_inline: Option<Option<usize>>,
     /// The access class for [`crate::Access`].
     pub(crate) access: crate::Access,
+    /// For a call of a kernel function: its place in [`Env::kfuncs`].
+    pub(crate) kfunc: Option<u16>,
+    /// What was learnt of that call.
+    pub(crate) object: Option<crate::outcome::KfuncObject>,
 }
 
 /// One verification.
@@ -162,6 +166,8 @@ pub(crate) struct Env<'a> {
     /// Maps in order of first use, as indexes into `World::maps`.
     pub(crate) used_maps: Vec<usize>,
     pub(crate) used_helpers: Vec<u32>,
+    /// Kernel functions in order of first call.
+    pub(crate) kfuncs: Vec<KfuncDesc<'a>>,
     pub(crate) changes_packet: bool,
     /// BPF_F_STRICT_ALIGNMENT, BPF_F_TEST_STATE_FREQ, BPF_F_TEST_REG_INVARIANTS.
     pub(crate) strict_alignment: bool,
@@ -231,6 +237,7 @@ impl<'a> Env<'a> {
             scc_count: 0,
             used_maps: Vec::new(),
             used_helpers: Vec::new(),
+            kfuncs: Vec::new(),
             changes_packet: false,
             strict_alignment: has(F_STRICT_ALIGNMENT) && !has(F_ANY_ALIGNMENT),
             test_state_freq: has(F_TEST_STATE_FREQ),
@@ -272,6 +279,16 @@ impl<'a> Env<'a> {
     pub(crate) fn map_def(&self, reg: &RegState) -> &'a MapDef {
         let def = &self.world.maps[reg.map()].def;
         if reg.is_inner_map() { def.inner.as_deref().unwrap_or(def) } else { def }
+    }
+
+    /// The kernel function that the instruction calls, if it is known.
+    pub(crate) fn kfunc_at(&self, at: usize) -> Option<&KfuncDesc<'a>> {
+        self.kfuncs.get(usize::from(self.aux.get(at)?.kfunc?))
+    }
+
+    /// Which of the functions with rules of their own the instruction calls.
+    pub(crate) fn special_at(&self, at: usize) -> Special {
+        self.kfunc_at(at).map_or(Special::None, |func| func.special)
     }
 
     /// The BTF that a BTF pointer's type is in: the kernel's, the program's own, a map's.

@@ -27,6 +27,8 @@ mod walk;
 
 pub use explain::{Event, EventKind, Explanation, Fact, Origin, Place, Range, Source, explain};
 pub use input::{FuncInfo, LineInfo, LogOptions, MapInfo, Policy, Program, World};
-pub use outcome::{Access, Facts, InsnFacts, Outcome, Rejection, Stats, SubprogFacts};
+pub use outcome::{
+    Access, Facts, InsnFacts, KfuncCall, KfuncObject, Outcome, Rejection, Stats, SubprogFacts,
+};
 pub use states::{Known, Numbers, Pointer, PointsTo, States, states};
 pub use verify::verify;

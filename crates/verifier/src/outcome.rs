@@ -60,8 +60,36 @@ pub struct Facts {
     pub used_maps: Vec<usize>,
     /// Numbers of the helpers that live code calls, ascending.
     pub used_helpers: Vec<u32>,
+    /// Calls of kernel functions in live code, by slot.
+    pub kfuncs: Vec<KfuncCall>,
     /// The program may resize the packet.
     pub changes_packet: bool,
+}
+
+/// A call of a kernel function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KfuncCall {
+    /// The slot.
+    pub insn: usize,
+    /// Type id of the function in the kernel's BTF.
+    pub id: u32,
+    /// Its name there.
+    pub name: String,
+    /// The object among its arguments or that it returns.
+    pub object: KfuncObject,
+}
+
+/// The allocated object that a kernel function makes, counts, links or gives back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KfuncObject {
+    /// Its structure in the program's BTF; 0 for none, or one that is not the program's.
+    pub type_id: u32,
+    /// Bytes of that structure.
+    pub size: u32,
+    /// Of lists and trees: where head or root is in the value that holds it.
+    pub root_off: u32,
+    /// Where the node is in the objects that are linked.
+    pub node_off: u32,
 }
 
 /// What was proven about one slot.

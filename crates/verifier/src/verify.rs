@@ -1,11 +1,13 @@
 //! The order of a verification, and its answer.
 
+use isa::{Callee, Op};
+
 use crate::env::Env;
 use crate::error::{Checked, Reject};
-use crate::event::{Note, Reason};
+use crate::event::{BadKfunc, Note, Reason};
 use crate::input::{LogOptions, Policy, Program, World};
 use crate::log::{Log, say};
-use crate::outcome::{Facts, InsnFacts, Outcome, Rejection, SubprogFacts};
+use crate::outcome::{Facts, InsnFacts, KfuncCall, Outcome, Rejection, SubprogFacts};
 use crate::passes;
 use crate::state::FuncState;
 
@@ -55,7 +57,20 @@ impl Env<'_> {
         passes::run(self)?;
         self.walk_main()?;
         self.walk_globals()?;
+        self.check_weak_functions()?;
         passes::stack_depth::check(self)
+    }
+
+    /// Weak functions that the kernel does not have must not be reached.
+    fn check_weak_functions(&self) -> Checked {
+        let weak = |at: &usize| {
+            matches!(self.ops[*at], Some(Op::Call(Callee::Kfunc { id: 0, .. })))
+                && self.aux[*at].seen
+        };
+        match (0..self.ops.len()).find(weak) {
+            Some(at) => Err(Reject::new(uapi::Errno::EINVAL, BadKfunc::NotEliminated).at(at)),
+            None => Ok(()),
+        }
     }
 
     fn walk_main(&mut self) -> Checked {
@@ -120,6 +135,11 @@ impl Env<'_> {
             stack_depth: s.stack_depth as u32,
             has_tail_call: s.has_tail_call,
         });
+        let kfuncs = (0..self.aux.len()).filter(|at| self.aux[*at].seen).filter_map(|insn| {
+            let func = self.kfunc_at(insn)?;
+            let object = self.aux[insn].object.unwrap_or_default();
+            Some(KfuncCall { insn, id: func.id, name: func.name.to_owned(), object })
+        });
         let mut used_helpers = self.used_helpers.clone();
         used_helpers.sort_unstable();
         used_helpers.dedup();
@@ -128,6 +148,7 @@ impl Env<'_> {
             subprogs: subprogs.collect(),
             used_maps: self.used_maps.clone(),
             used_helpers,
+            kfuncs: kfuncs.collect(),
             changes_packet: self.changes_packet,
         }
     }

@@ -8,6 +8,7 @@ use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
 use crate::event::{BadFlow, BadFunc, BadLoad, Bug, Note};
 use crate::log::say;
+use crate::passes::Special;
 use crate::state::{FuncState, HistEntry, HistFlags, RegKind, RegState, VerifierState};
 
 /// Instructions walked before Linux gives up.
@@ -222,6 +223,10 @@ impl<'a> Env<'a> {
                 self.stats_jumps += 1;
                 self.check_call(at, callee)?;
                 self.log.scratch_reg(0);
+                if self.special_at(at) == Special::Throw {
+                    self.check_resource_leak(true, true, "bpf_throw")?;
+                    return Ok(Step::End);
+                }
             }
             Op::Exit => {
                 self.stats_jumps += 1;
@@ -249,15 +254,18 @@ impl<'a> Env<'a> {
     }
 
     fn check_call(&mut self, at: usize, callee: Callee) -> Checked {
-        if self.state.active_locks != 0
-            && matches!(callee, Callee::Helper(id) if !UNDER_LOCK.contains(&id))
-        {
+        let allowed = match callee {
+            Callee::Helper(id) => UNDER_LOCK.contains(&id),
+            Callee::Kfunc { .. } => self.special_at(at).is_allowed_under_lock(),
+            Callee::Subprog(_) => true,
+        };
+        if self.state.active_locks != 0 && !allowed {
             return reject!(EINVAL, BadFunc::CallsUnderLock);
         }
         match callee {
             Callee::Subprog(rel) => self.check_func_call(rel),
             Callee::Helper(_) => calls::check_helper_call(self, at),
-            Callee::Kfunc { .. } => Err(Reject::needs("kernel functions")),
+            Callee::Kfunc { .. } => calls::check_kfunc_call(self, at),
         }
     }
 

@@ -6,6 +6,8 @@ mod helpers;
 #[rustfmt::skip]
 mod hooks;
 #[rustfmt::skip]
+mod kfuncs;
+#[rustfmt::skip]
 mod maps;
 #[rustfmt::skip]
 mod progs;
@@ -13,5 +15,6 @@ mod progs;
 pub use enums::*;
 pub use helpers::*;
 pub use hooks::*;
+pub use kfuncs::*;
 pub use maps::*;
 pub use progs::*;

@@ -80,10 +80,7 @@ fn check_type(
         flags -= RegFlags::MAYBE_NULL;
     }
     if arg.kind == ArgKind::Mem {
-        flags -= RegFlags::DYNPTR_LOCAL
-            | RegFlags::DYNPTR_RINGBUF
-            | RegFlags::DYNPTR_SKB
-            | RegFlags::DYNPTR_XDP;
+        flags -= RegFlags::DYNPTR;
     }
     if meta.id == KPTR_XCHG && regno == 2 {
         flags -= RegFlags::ALLOC | RegFlags::PERCPU;
@@ -123,6 +120,20 @@ fn is_read_only(arg: ArgType) -> bool {
     matches!(arg.kind, ArgKind::Mem | ArgKind::Dynptr(_)) && !arg.write && !arg.uninit
 }
 
+const PLAIN: RegFlags = RegFlags::empty();
+const ALLOC: RegFlags = RegFlags::ALLOC;
+/// Flags of memory, buffers and kernel objects that may be handed over with an offset.
+const MOVABLE_MEM: &[RegFlags] = &[PLAIN, RegFlags::RDONLY, RegFlags::RINGBUF];
+const MOVABLE_BUF: &[RegFlags] = &[PLAIN, RegFlags::RDONLY];
+const MOVABLE_OBJECTS: &[RegFlags] = &[
+    PLAIN,
+    ALLOC,
+    RegFlags::TRUSTED,
+    RegFlags::RCU,
+    ALLOC.union(RegFlags::NON_OWN_REF),
+    ALLOC.union(RegFlags::NON_OWN_REF).union(RegFlags::RCU),
+];
+
 /// Offsets that pointers of this kind may have when they are handed over.
 pub(super) fn check_offset(env: &Env<'_>, regno: usize, arg: ArgType) -> Checked {
     let reg = env.reg(regno);
@@ -143,8 +154,9 @@ pub(super) fn check_offset(env: &Env<'_>, regno: usize, arg: ArgType) -> Checked
         | RegKind::MapValue
         | RegKind::Arena
         | RegKind::Scalar => Ok(()),
-        RegKind::Mem | RegKind::Buf if !reg.may_be_null() => Ok(()),
-        RegKind::BtfId => env.check_ptr_off(reg, regno, !reg.may_be_null()),
+        RegKind::Mem if MOVABLE_MEM.contains(&reg.flags) => Ok(()),
+        RegKind::Buf if MOVABLE_BUF.contains(&reg.flags) => Ok(()),
+        RegKind::BtfId => env.check_ptr_off(reg, regno, MOVABLE_OBJECTS.contains(&reg.flags)),
         _ => env.check_ptr_off(reg, regno, false),
     }
 }
@@ -157,6 +169,7 @@ fn note_references(env: &Env<'_>, regno: usize, arg: ArgType, meta: &mut Meta) -
             if reg.kind != RegKind::Stack {
                 return reject!(EINVAL, BadArg::ReleasesConstDynptr);
             }
+            env.check_dynptr_release(regno)?;
         } else if reg.ref_obj_id == 0 && !reg.is_null() {
             return reject!(EINVAL, BadArg::NotReferenced { reg: Reg(regno) });
         }
@@ -212,7 +225,7 @@ fn check_value(
         ArgKind::ConstStr => special::check_const_str(env, regno),
         ArgKind::SpinLock => special::check_spin_lock(env, regno, meta),
         ArgKind::KptrXchgDest => kptr::check_destination(env, regno, meta),
-        ArgKind::Dynptr(_) => special::check_dynptr(env, regno, arg),
+        ArgKind::Dynptr(_) => special::check_dynptr(env, regno, insn_idx, arg, meta),
         ArgKind::Anything
         | ArgKind::Ctx
         | ArgKind::SockCommon
@@ -220,10 +233,7 @@ fn check_value(
         | ArgKind::BtfId(_)
         | ArgKind::BtfIdSockCommon
         | ArgKind::RingbufMem
-        | ArgKind::Stack => {
-            let _ = insn_idx;
-            Ok(())
-        }
+        | ArgKind::Stack => Ok(()),
     }
 }
 

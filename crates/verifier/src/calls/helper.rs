@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use uapi::{ArgKind, HelperProto, MapType, helper, helper_facts, helper_for};
 
 use super::{Kptr, arg, compat, ret, special};
-use crate::check::{AccessKind, HelperMem};
+use crate::check::{AccessKind, HelperMem, KnownDynptr};
 use crate::env::Env;
-use crate::error::{Checked, Reject, reject};
+use crate::error::{Checked, reject};
 use crate::event::{BadArg, BadHelper};
 use crate::passes::changes_packet;
-use crate::state::RegState;
+use crate::state::{DynptrKind, RegState};
 
 /// What checking the arguments found out.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +37,8 @@ pub(super) struct Meta {
     pub(super) percpu: Option<RegState>,
     /// The field that holds a kernel pointer.
     pub(super) kptr: Option<Kptr>,
+    /// The dynptr among the arguments.
+    pub(super) dynptr: Option<KnownDynptr>,
     /// Stack that the helper fills.
     pub(super) written: Option<(usize, i32)>,
 }
@@ -119,7 +121,9 @@ pub(crate) fn check_helper_call(env: &mut Env<'_>, insn_idx: usize) -> Checked {
         env.changes_packet = true;
         return env.check_tail_call_return();
     }
-    if changes_packet(id) {
+    let writes_packet = proto.id == special::DYNPTR_WRITE
+        && meta.dynptr.is_some_and(|d| matches!(d.kind, DynptrKind::Skb | DynptrKind::SkbMeta));
+    if changes_packet(id) || writes_packet {
         env.clear_packet_pointers();
         env.changes_packet = true;
     }
@@ -229,10 +233,9 @@ fn fill_stack(env: &mut Env<'_>, insn_idx: usize, meta: &Meta) -> Checked {
 /// Ends the reference that the call takes.
 fn release(env: &mut Env<'_>, proto: &HelperProto, meta: &Meta) -> Checked {
     let Some(regno) = meta.release_reg else { return Ok(()) };
-    if matches!(proto.args[regno - 1].kind, ArgKind::Dynptr(_)) {
-        return Err(Reject::needs("dynptr"));
-    }
-    let released = if meta.ref_obj_id != 0 && meta.kptr.is_some() {
+    let released = if matches!(proto.args[regno - 1].kind, ArgKind::Dynptr(_)) {
+        env.release_dynptr(regno).is_ok()
+    } else if meta.ref_obj_id != 0 && meta.kptr.is_some() {
         env.hand_over(meta.ref_obj_id)
     } else if meta.ref_obj_id != 0 {
         env.release_reference(meta.ref_obj_id).is_ok()

@@ -4,7 +4,7 @@ use btf::fields::FieldKind;
 
 use crate::env::Env;
 use crate::error::{Checked, reject};
-use crate::event::{BadArg, BadLock, Reg};
+use crate::event::{BadArg, BadGraph, BadLock, Reg};
 use crate::state::{LockHome, RefKind, Reference, RegFlags, RegKind, RegState};
 
 /// A function on locks, as what it does and on which kind.
@@ -41,6 +41,18 @@ fn home(reg: &RegState) -> LockHome {
         RegKind::MapValue => LockHome::Map(reg.data),
         _ => LockHome::Btf(reg.data2),
     }
+}
+
+/// A lock of what the register points to is held.
+pub(super) fn check_locked(env: &Env<'_>, reg: &RegState) -> Checked {
+    if env.state.active_locks == 0 {
+        return reject!(EINVAL);
+    }
+    let home = home(reg);
+    if env.state.refs.iter().any(|r| r.kind.is_lock() && r.id == reg.id && r.home == home) {
+        return Ok(());
+    }
+    reject!(EINVAL, BadGraph::OtherLock)
 }
 
 fn check_place(env: &Env<'_>, regno: usize, reg: &RegState, call: LockCall) -> Checked {

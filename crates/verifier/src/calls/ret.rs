@@ -47,7 +47,10 @@ pub(super) fn set(env: &mut Env<'_>, insn_idx: usize, proto: &HelperProto, meta:
     if reg.may_be_null() {
         reg.id = env.new_id();
     }
-    if CASTS.contains(&meta.id) {
+    if let (super::special::DYNPTR_DATA, Some(dynptr)) = (meta.id, meta.dynptr) {
+        reg.data2 = dynptr.id;
+    }
+    if CASTS.contains(&meta.id) || meta.id == super::special::DYNPTR_DATA {
         reg.ref_obj_id = meta.ref_obj_id;
     } else if acquires(env, meta) {
         let id = env.acquire_reference(insn_idx);

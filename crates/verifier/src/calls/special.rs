@@ -2,21 +2,24 @@
 
 use btf::Kind;
 use btf::fields::FieldKind;
-use uapi::{HelperProto, MapType, ProgType, helper_facts};
+use uapi::{ArgKind, DynptrArg, HelperProto, MapType, ProgType, helper_facts};
 
 use super::format;
 use super::helper::{Meta, name};
 use super::lock::{LockCall, check_lock};
 use super::ret::kernel_struct;
+use crate::check::DynptrUse;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
-use crate::event::{BadArg, BadHelper, Bug, Note, Reg};
+use crate::event::{BadArg, BadHelper, Bug, Note, Reg, RegType};
 use crate::log::say2;
-use crate::state::{FuncState, RefKind, RegKind, RegState};
+use crate::state::{DynptrKind, FuncState, RefKind, RegKind, RegState};
 
 const D_PATH: u32 = 147;
 const GET_FUNC_IP: u32 = 173;
 const SPIN_LOCK: u32 = 93;
+pub(super) const DYNPTR_WRITE: u32 = 202;
+pub(super) const DYNPTR_DATA: u32 = 203;
 
 /// Kernel functions whose fentry and fexit programs may call `bpf_d_path`.
 const D_PATH_FUNCTIONS: &[&str] = &[
@@ -75,6 +78,7 @@ pub(super) fn check(env: &mut Env<'_>, insn_idx: usize, meta: &Meta) -> Checked 
         180 => find_vma(env, insn_idx, meta),
         181 => bpf_loop(env, insn_idx, meta),
         187 => check_set_retval(env),
+        197 => check_dynptr_memory(env),
         209 => user_ringbuf_drain(env, insn_idx, meta),
         _ => Ok(()),
     }
@@ -107,6 +111,15 @@ fn has_trampoline(env: &Env<'_>) -> bool {
     use uapi::AttachType::{ModifyReturn, TraceFentry, TraceFexit};
     let attach = env.prog.expected_attach_type;
     [TraceFentry, TraceFexit, ModifyReturn].iter().any(|a| a.raw() == attach)
+}
+
+/// A dynptr outlives the call: its memory must stay.
+fn check_dynptr_memory(env: &Env<'_>) -> Checked {
+    let reg = env.reg(1);
+    if reg.is_kind(RegKind::MapValue) {
+        return Ok(());
+    }
+    reject!(EACCES, BadHelper::DynptrMemory { is: RegType::of(reg) })
 }
 
 fn check_set_retval(env: &Env<'_>) -> Checked {
@@ -185,7 +198,7 @@ fn user_ringbuf_drain(env: &mut Env<'_>, insn_idx: usize, meta: &Meta) -> Checke
     let id = env.new_id();
     env.push_sync_callback(insn_idx, subprog, (0, 1), &move |caller, callee| {
         callee.regs[0] = RegState::NOT_INIT;
-        callee.regs[1] = RegState { id, ..RegState::pointer(RegKind::Dynptr) };
+        callee.regs[1] = RegState::dynptr(DynptrKind::Local, true, id);
         callee.regs[2] = caller.regs[3];
         clear_from(callee, 3);
         Ok(())
@@ -267,15 +280,30 @@ pub(super) fn check_spin_lock(env: &mut Env<'_>, regno: usize, meta: &Meta) -> C
     check_lock(env, regno, LockCall { kind: RefKind::Lock, takes: meta.id == SPIN_LOCK })
 }
 
-/// A dynptr argument, as far as its register goes.
-pub(super) fn check_dynptr(env: &Env<'_>, regno: usize, arg: uapi::ArgType) -> Checked {
-    if env.reg(regno).kind != RegKind::Dynptr {
-        return Err(Reject::needs("dynptr"));
-    }
+/// A dynptr argument.
+pub(super) fn check_dynptr(
+    env: &mut Env<'_>,
+    regno: usize,
+    insn_idx: usize,
+    arg: uapi::ArgType,
+    meta: &mut Meta,
+) -> Checked {
+    let kind = match arg.kind {
+        ArgKind::Dynptr(DynptrArg::Local) => Some(DynptrKind::Local),
+        ArgKind::Dynptr(DynptrArg::Ringbuf) => Some(DynptrKind::Ringbuf),
+        _ => None,
+    };
     if arg.uninit {
-        return reject!(EINVAL, BadArg::DynptrInUse);
+        let kind = kind.unwrap_or(DynptrKind::Local);
+        return env.process_dynptr(regno, insn_idx, DynptrUse::Make { kind, shares: None });
     }
-    Err(Reject::needs("dynptr"))
+    env.process_dynptr(regno, insn_idx, DynptrUse::Use { kind, mutates: arg.release })?;
+    let known = env.known_dynptr(&env.reg(regno).clone());
+    if meta.id == DYNPTR_DATA {
+        meta.ref_obj_id = known.ref_obj_id;
+    }
+    meta.dynptr = Some(known);
+    Ok(())
 }
 
 /// The argument points to a string in a frozen read-only map.

@@ -8,12 +8,13 @@ use super::arg::check_offset;
 use super::btf_ids;
 use super::ctx_type::{check_ctx_tag, is_ctx_type};
 use super::kinds::{accepted, type_name};
+use crate::check::DynptrUse;
 use crate::env::{Env, SubprogArg};
 use crate::error::{Checked, Reject, reject};
 use crate::event::{BadArg, BadFunc, Bug, Note, Reg, RegType};
 use crate::log::say;
 use crate::passes::decl_tags;
-use crate::state::{Callback, FuncState, RegFlags, RegKind, RegState};
+use crate::state::{Callback, DynptrKind, FuncState, RegFlags, RegKind, RegState};
 
 /// What `arg:` tags ask for.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -103,10 +104,9 @@ impl<'a> Env<'a> {
                 self.match_btf_pointer(regno, &reg, id, nullable)?;
             }
             SubprogArg::Dynptr => {
-                if !matches!(reg.kind, RegKind::Stack | RegKind::Dynptr) {
-                    return reject!(EINVAL, BadFunc::NotDynptr { arg: n });
-                }
-                return Err(Reject::needs("dynptr"));
+                check_offset(self, regno, ArgType::new(ArgKind::Dynptr(uapi::DynptrArg::Any)))?;
+                let how = DynptrUse::Use { kind: None, mutates: false };
+                self.process_dynptr(regno, self.insn_idx, how)?;
             }
             SubprogArg::Arena => {
                 if !matches!(reg.kind, RegKind::Arena | RegKind::Scalar) {
@@ -216,9 +216,7 @@ impl<'a> Env<'a> {
                 reg.id = if nullable { self.new_id() } else { 0 };
                 reg
             }
-            SubprogArg::Dynptr => {
-                RegState { id: self.new_id(), ..RegState::pointer(RegKind::Dynptr) }
-            }
+            SubprogArg::Dynptr => RegState::dynptr(DynptrKind::Local, true, self.new_id()),
         }
     }
 

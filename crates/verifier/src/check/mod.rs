@@ -6,12 +6,17 @@
 mod access;
 mod atomic;
 mod btf_ptr;
+mod dynptr;
 mod helper_mem;
+mod iter;
 mod mem;
+mod object;
 mod refs;
 mod stack;
 
+pub(crate) use dynptr::{DynptrUse, KnownDynptr};
 pub(crate) use helper_mem::HelperMem;
+pub(crate) use iter::{IrqKind, IterPlace, iter_type};
 
 /// What a memory access does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -110,5 +110,6 @@ impl Env<'_> {
 
 /// A slice of a packet dynptr moves with the packet.
 fn is_packet_slice(reg: &RegState) -> bool {
-    reg.kind == RegKind::Mem && reg.flags.intersects(RegFlags::DYNPTR_SKB | RegFlags::DYNPTR_XDP)
+    let packet = RegFlags::DYNPTR_SKB | RegFlags::DYNPTR_XDP | RegFlags::DYNPTR_SKB_META;
+    reg.kind == RegKind::Mem && reg.flags.intersects(packet)
 }

@@ -75,7 +75,7 @@ impl Env<'_> {
                 self.aux[insn_idx].nospec_result = true;
             }
         }
-        self.check_special_overwrite(frame, spi)?;
+        self.destroy_dynptr(frame, spi)?;
         if off % 8 == 0 && size == 8 {
             self.store.live.mark_write(frame, 1 << spi);
         }
@@ -155,7 +155,7 @@ impl Env<'_> {
             Stored::Unknown => false,
         };
         for at in min..max {
-            self.check_special_overwrite(frame, slot_of(at))?;
+            self.destroy_dynptr(frame, slot_of(at))?;
         }
         self.check_fastcall_contract(frame, insn_idx, min);
         let mut zero_used = false;
@@ -497,15 +497,6 @@ impl Env<'_> {
         sub.stack_depth = sub.stack_depth.max(depth);
     }
 
-    /// Dynptrs, iterators and flags on the stack are not data.
-    fn check_special_overwrite(&mut self, frame: usize, spi: usize) -> Checked {
-        let slot = self.state.frame(frame).stack.slot(spi);
-        if slot.bytes.contains(&SlotByte::Dynptr) {
-            return Err(crate::error::Reject::needs("writing over a dynptr"));
-        }
-        Ok(())
-    }
-
     /// The slot's value may matter from here on backwards.
     pub(crate) fn mark_stack_read(&mut self, frame: usize, spi: usize) {
         self.store.live.mark_read(&self.state, &self.subprogs, frame, self.insn_idx, 1 << spi);
@@ -548,8 +539,7 @@ fn scrub_byte(byte: &mut SlotByte) {
 fn scrub_slot(frame: &mut FuncState, spi: usize) {
     let slot = frame.stack.slot_mut(spi);
     slot.spilled.kind = RegKind::NotInit;
-    let special = matches!(slot.bytes[7], SlotByte::Spill | SlotByte::Dynptr);
-    if special {
+    if slot.is_special() {
         slot.bytes.iter_mut().for_each(scrub_byte);
     }
 }

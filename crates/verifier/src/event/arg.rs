@@ -50,8 +50,8 @@ reasons! {
         NoSuchField { map: Box<str>, field: &'static str } => "map '{map}' has no valid {field}",
         /// The pointer misses the special field.
         NotAtField { off: i64, field: &'static str, at: u32 } => "off {off} doesn't point to 'struct {field}' that is at {at}",
-        /// A dynptr is made over another one.
-        DynptrInUse => "Dynptr has to be an uninitialized dynptr",
+        /// The work lives in one map, another is given.
+        WorkOfOtherMap { work: u32, map: u32 } => "workqueue pointer in R1 map_uid={work} doesn't match map pointer in R2 map_uid={map}",
         /// A kptr at an unknown offset.
         KptrOffset { reg: Reg } => "R{reg} doesn't have constant offset. kptr has to be at the constant offset",
         /// The map's value has no kptr.

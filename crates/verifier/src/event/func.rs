@@ -12,8 +12,6 @@ reasons! {
         NotCtx { arg: usize } => "arg#{arg} expects pointer to ctx",
         /// The function takes memory that is there.
         MaybeNull { arg: usize } => "arg#{arg} is expected to be non-NULL",
-        /// The function takes a dynptr.
-        NotDynptr { arg: usize } => "arg#{arg} expected pointer to stack or const struct bpf_dynptr",
         /// The function takes an arena address.
         NotArena { reg: Reg } => "R{reg} is not a pointer to arena or scalar.",
         /// An exception callback takes its cookie only.

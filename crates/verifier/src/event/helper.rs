@@ -1,6 +1,7 @@
 //! Calls of helpers.
 
 use super::reasons;
+use super::value::RegType;
 
 reasons! {
     /// Calls of helpers.
@@ -35,6 +36,8 @@ reasons! {
         NotForProgram { helper: Box<str>, id: i32, prog_type: u32 } => "func {helper}#{id} not supported for program type {prog_type}",
         /// The hook returns nothing.
         VoidLsmHook => "BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!",
+        /// A dynptr is made of memory that may go away.
+        DynptrMemory { is: RegType } => "Unsupported reg type {is} for bpf_dynptr_from_mem data",
         /// The map's elements cannot be walked.
         CallbackMap => "callback function not allowed for map",
     }

@@ -10,7 +10,9 @@ mod bug;
 mod exit;
 mod flow;
 mod func;
+mod graph;
 mod helper;
+mod kfunc;
 mod kptr;
 mod load;
 mod lock;
@@ -18,6 +20,7 @@ mod map;
 mod mem;
 mod needs;
 mod note;
+mod object;
 mod ptr;
 mod reg;
 mod speculation;
@@ -33,7 +36,9 @@ pub(crate) use bug::Bug;
 pub(crate) use exit::BadExit;
 pub(crate) use flow::BadFlow;
 pub(crate) use func::BadFunc;
+pub(crate) use graph::BadGraph;
 pub(crate) use helper::BadHelper;
+pub(crate) use kfunc::BadKfunc;
 pub(crate) use kptr::BadKptr;
 pub(crate) use load::BadLoad;
 pub(crate) use lock::BadLock;
@@ -41,6 +46,7 @@ pub(crate) use map::BadMap;
 pub(crate) use mem::BadMem;
 pub(crate) use needs::Needs;
 pub(crate) use note::{HookArg, Note, SlotChange};
+pub(crate) use object::BadObject;
 pub(crate) use ptr::BadPtr;
 pub(crate) use reg::BadReg;
 pub(crate) use speculation::Speculation;
@@ -143,13 +149,16 @@ families! {
     Exit(BadExit) "exit",
     Flow(BadFlow) "flow",
     Func(BadFunc) "func",
+    Graph(BadGraph) "graph",
     Helper(BadHelper) "helper",
+    Kfunc(BadKfunc) "kfunc",
     Kptr(BadKptr) "kptr",
     Load(BadLoad) "load",
     Lock(BadLock) "lock",
     Map(BadMap) "map",
     Mem(BadMem) "mem",
     Needs(Needs) "needs",
+    Object(BadObject) "object",
     Ptr(BadPtr) "ptr",
     Reg(BadReg) "reg",
     Speculation(Speculation) "speculation",

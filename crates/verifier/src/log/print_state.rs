@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use crate::domain::{Bounds, Tnum};
 use crate::env::Env;
 use crate::state::{
-    ADD_CONST, Callback, FuncState, RegFlags, RegKind, RegState, SlotByte, StackSlot, VerifierState,
+    ADD_CONST, Callback, FuncState, ITER_ACTIVE, ITER_DRAINED, RegFlags, RegKind, RegState,
+    SlotByte, VerifierState,
 };
 
 /// A register type as Linux names it: `map_value_or_null`, `trusted_ptr_`.
@@ -138,13 +139,7 @@ impl Env<'_> {
             parts.push(format!("sz={}", unsigned(reg.mem_size().into())));
         }
         if reg.kind == RegKind::Dynptr {
-            let kinds = [
-                (RegFlags::DYNPTR_RINGBUF, "ringbuf"),
-                (RegFlags::DYNPTR_SKB, "skb"),
-                (RegFlags::DYNPTR_XDP, "xdp"),
-            ];
-            let kind = kinds.iter().find(|(flag, _)| reg.flags.contains(*flag));
-            parts.push(format!("type={}", kind.map_or("local", |(_, name)| name)));
+            parts.push(format!("type={}", reg.dynptr_kind().text()));
         }
         match reg.v.as_const() {
             Some(0) => {}
@@ -176,10 +171,13 @@ impl Env<'_> {
                 let _ = write!(text, " R{r}={}", self.reg_text(frame.frameno, reg));
             }
         }
-        for (spi, slot) in frame.stack.slots().iter().enumerate() {
+        let slots = frame.stack.slots();
+        let mut spi = 0;
+        while spi < slots.len() {
             if all || self.log.scratched_slots & 1 << (spi & 63) != 0 {
-                self.slot_text(frame, spi, slot, &mut text);
+                spi = self.slot_text(frame, spi, &mut text);
             }
+            spi += 1;
         }
         let refs: Vec<String> =
             state.refs.iter().filter(|r| r.id != 0).map(|r| r.id.to_string()).collect();
@@ -194,9 +192,11 @@ impl Env<'_> {
         text
     }
 
-    fn slot_text(&self, frame: &FuncState, spi: usize, slot: &StackSlot, out: &mut String) {
+    /// One slot, or an object of several; the last slot that was told of.
+    fn slot_text(&self, frame: &FuncState, spi: usize, out: &mut String) -> usize {
+        let slot = &frame.stack.slots()[spi];
         if slot.bytes == [SlotByte::Invalid; 8] {
-            return;
+            return spi;
         }
         let off = -8 * spi as i32 - 8;
         let letters: String = slot.bytes.iter().map(|b| letter(*b)).collect();
@@ -206,14 +206,61 @@ impl Env<'_> {
                 let reg = self.reg_text(frame.frameno, &slot.spilled);
                 write!(out, " fp{off}={}{reg}", &letters[..above])
             }
+            SlotByte::Dynptr => {
+                // The first slot is the lower one.
+                let first = (spi + 1).min(frame.stack.slots().len() - 1);
+                dynptr_text(&frame.stack.slot(first).spilled, off - 8, out);
+                return first;
+            }
+            SlotByte::Iter => {
+                // Only the first slot holds the reference.
+                if slot.spilled.ref_obj_id != 0 {
+                    self.iter_text(&slot.spilled, off, out);
+                }
+                Ok(())
+            }
             _ => write!(out, " fp{off}={letters}"),
         };
+        spi
+    }
+
+    fn iter_text(&self, iter: &RegState, off: i32, out: &mut String) {
+        let name = self.iter_name(iter.btf_id());
+        let state = match iter.data2 {
+            ITER_ACTIVE => "active",
+            ITER_DRAINED => "drained",
+            _ => "<invalid>",
+        };
+        let (id, depth) = (iter.ref_obj_id, iter.off);
+        let _ = write!(out, " fp{off}=iter_{name}(ref_id={id},state={state},depth={depth})");
+    }
+
+    /// `num` of `struct bpf_iter_num`.
+    pub(crate) fn iter_name(&self, id: u32) -> &str {
+        let name = self.world.kernel_btf.as_ref().map_or("", |btf| btf.name_of(btf::TypeId(id)));
+        name.strip_prefix("bpf_iter_").unwrap_or(name)
     }
 
     /// A whole state's frame, for messages.
     pub(crate) fn state_text(&self, state: &VerifierState, frame: usize) -> String {
         self.frame_text(state, frame, true)
     }
+}
+
+fn dynptr_text(dynptr: &RegState, off: i32, out: &mut String) {
+    let mut parts = Vec::new();
+    if dynptr.id != 0 {
+        parts.push(format!("id={}", dynptr.id));
+    }
+    if dynptr.ref_obj_id != 0 {
+        parts.push(format!("ref_id={}", dynptr.ref_obj_id));
+    }
+    // Linux reads the mark of the first slot as an id.
+    if dynptr.data != 0 {
+        parts.push(format!("dynptr_id={}", dynptr.data));
+    }
+    let kind = dynptr.dynptr_kind().text();
+    let _ = write!(out, " fp{off}=dynptr_{kind}({})", parts.join(","));
 }
 
 fn letter(byte: SlotByte) -> char {
@@ -223,5 +270,7 @@ fn letter(byte: SlotByte) -> char {
         SlotByte::Misc => 'm',
         SlotByte::Zero => '0',
         SlotByte::Dynptr => 'd',
+        SlotByte::Iter => 'i',
+        SlotByte::Irq => 'f',
     }
 }

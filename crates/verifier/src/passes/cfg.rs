@@ -1,10 +1,10 @@
 //! The graph of instructions: everything reachable, no jump into an immediate, and the places
 //! where the walk compares states and remembers jumps.
 
-use uapi::{helper, helper_for};
+use uapi::{helper, helper_for, kfunc_flags};
 
 use super::graph::{CALL, LD_IMM64, is_may_goto};
-use super::live;
+use super::kfuncs::Special;
 use crate::env::Env;
 use crate::error::{Checked, reject};
 use crate::event::BadFlow;
@@ -159,21 +159,23 @@ impl Walk<'_, '_> {
     }
 
     fn note_kfunc(&mut self, at: usize, sub: usize) {
-        let Some(name) = live::kfunc_name(self.env, self.env.prog.insns[at]) else { return };
+        let Some(func) = self.env.kfunc_at(at).copied() else { return };
         let aux = &mut self.env.aux[at];
-        match name {
-            "bpf_wq_set_callback_impl"
-            | "bpf_task_work_schedule_signal"
-            | "bpf_task_work_schedule_resume" => aux.prune_point = true,
-            "bpf_rbtree_add_impl" => mark_callback(aux),
-            _ if name.starts_with("bpf_iter_") && name.ends_with("_next") => {
+        match func.special {
+            Special::WqSetCallback | Special::TaskWorkSignal | Special::TaskWorkResume => {
                 aux.prune_point = true;
-                aux.force_checkpoint = true;
-                aux.is_iter_next = true;
             }
-            "bpf_xdp_pull_data" => self.env.subprogs[sub].changes_pkt_data = true,
+            Special::RbtreeAdd => mark_callback(aux),
             _ => {}
         }
+        if func.has(kfunc_flags::ITER_NEXT) {
+            aux.prune_point = true;
+            aux.force_checkpoint = true;
+            aux.is_iter_next = true;
+        }
+        let subprog = &mut self.env.subprogs[sub];
+        subprog.might_sleep |= func.has(kfunc_flags::SLEEPABLE);
+        subprog.changes_pkt_data |= func.special == Special::XdpPullData && func.row.is_some();
     }
 
     fn visit_call(&mut self, at: usize, slots: usize, into: bool) -> Checked<Step> {

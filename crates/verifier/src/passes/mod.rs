@@ -11,6 +11,7 @@ mod cfg;
 mod fastcall;
 mod fields;
 mod graph;
+mod kfuncs;
 mod live;
 mod maps;
 mod resolve;
@@ -23,8 +24,9 @@ use crate::error::Checked;
 pub(crate) use attach::Attach;
 pub(crate) use btf_info::decl_tags;
 pub(crate) use cfg::changes_packet;
-pub(crate) use fields::{KERNEL_BTF, MapFields, ValueFields, btf_numbered};
+pub(crate) use fields::{KERNEL_BTF, MapFields, PROG_BTF, ValueFields, btf_numbered};
 pub(crate) use graph::successors;
+pub(crate) use kfuncs::{KfuncDesc, Special};
 pub(crate) use live::LogNames;
 
 /// What BPF_PROG_LOAD checks before it calls the verifier; Linux gives no text.

@@ -2,7 +2,7 @@
 
 use uapi::{AttachType, MAX_CALL_FRAMES, MAX_STACK, ProgType};
 
-use super::live::kfunc_name;
+use super::kfuncs::Special;
 use crate::env::Env;
 use crate::error::{Checked, reject};
 use crate::event::{BadFunc, BadStack};
@@ -141,7 +141,7 @@ fn next_call(
         let src = insn.src().0;
         let call = insn.code == 0x85 && src == 1;
         let address = insn.code == 0x18 && src == 4;
-        if insn.code == 0x85 && src == 2 && kfunc_name(env, insn) == Some("bpf_throw") {
+        if insn.code == 0x85 && src == 2 && env.special_at(at) == Special::Throw {
             if chain.frames.iter().any(|(s, _)| env.subprogs[*s].is_cb) {
                 return reject!(EINVAL, BadFunc::ThrowInCallback { at, func: sub });
             }

@@ -1,8 +1,9 @@
 //! Subprograms: where they start, and that no jump leaves one.
 
-use btf::{Kind, TypeId};
+use btf::Kind;
 
 use super::btf_info::decl_tags;
+use super::kfuncs;
 use crate::env::{Env, Subprog};
 use crate::error::{Checked, reject};
 use crate::event::{BadFlow, BadFunc, BadLoad, Note};
@@ -10,8 +11,6 @@ use crate::log::say2;
 
 /// Most subprograms of a program (`BPF_MAX_SUBPROGS`).
 const MAX_SUBPROGS: usize = 256;
-/// Most kernel functions a program calls (`MAX_KFUNC_DESCS`).
-const MAX_KFUNCS: usize = 256;
 
 const CALL: u8 = 0x85;
 const LD_IMM64: u8 = 0x18;
@@ -24,7 +23,6 @@ const TAIL_CALL: i32 = 12;
 pub(super) fn add(env: &mut Env<'_>) -> Checked {
     let prog = env.prog;
     let mut starts = vec![0];
-    let mut kfuncs = Vec::new();
     for (at, insn) in prog.insns.iter().enumerate() {
         let src = insn.src().0;
         let to_subprog = (insn.code == CALL && src == PSEUDO_CALL)
@@ -39,7 +37,7 @@ pub(super) fn add(env: &mut Env<'_>) -> Checked {
         if to_subprog {
             add_start(&mut starts, at as i64 + i64::from(insn.imm) + 1, prog.insns.len())?;
         } else {
-            add_kfunc(env, &mut kfuncs, insn.imm, insn.off)?;
+            kfuncs::add(env, at)?;
         }
     }
     let exception = exception_callback(env)?;
@@ -52,7 +50,14 @@ pub(super) fn add(env: &mut Env<'_>) -> Checked {
         if is_exception_cb {
             env.exception_callback = Some(n);
         }
-        env.subprogs.push(Subprog { start, end, is_exception_cb, ..Subprog::default() });
+        env.subprogs.push(Subprog {
+            start,
+            end,
+            is_cb: is_exception_cb,
+            is_async_cb: is_exception_cb,
+            is_exception_cb,
+            ..Subprog::default()
+        });
         say2!(env, Note::Func { func: n, start });
     }
     Ok(())
@@ -69,26 +74,6 @@ fn add_start(starts: &mut Vec<usize>, at: i64, len: usize) -> Checked {
         }
         starts.insert(place, at);
     }
-    Ok(())
-}
-
-/// The rules of calls of kernel functions that need no look at their arguments.
-fn add_kfunc(env: &Env<'_>, seen: &mut Vec<(i32, i16)>, id: i32, off: i16) -> Checked {
-    if !uapi::gpl_compatible(&env.prog.license) {
-        return reject!(EINVAL, BadLoad::KfuncGpl);
-    }
-    if (id == 0 && off == 0) || seen.contains(&(id, off)) {
-        return Ok(()); // a weak function that was not found: refused if it is reached
-    }
-    if seen.len() >= MAX_KFUNCS {
-        return reject!(E2BIG, BadLoad::TooManyKfuncs);
-    }
-    if let (0, Some(btf)) = (off, &env.world.kernel_btf)
-        && btf.kind(TypeId(id as u32)) != Some(Kind::Func)
-    {
-        return reject!(EINVAL, BadLoad::KfuncId { id });
-    }
-    seen.push((id, off));
     Ok(())
 }
 

@@ -157,9 +157,10 @@ impl Env<'_> {
         }
         match old.bytes[7] {
             SlotByte::Spill => self.regs_equal(&old.spilled, &cur.spilled, ids, exact),
-            SlotByte::Dynptr => {
+            SlotByte::Dynptr | SlotByte::Iter | SlotByte::Irq => {
+                // How often an iterator was stepped (`off`) does not matter.
                 let (a, b) = (&old.spilled, &cur.spilled);
-                a.same_target(b) && ids.check(a.ref_obj_id, b.ref_obj_id)
+                (a.data, a.data2) == (b.data, b.data2) && ids.check(a.ref_obj_id, b.ref_obj_id)
             }
             _ => true,
         }

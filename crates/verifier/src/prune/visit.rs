@@ -68,7 +68,8 @@ impl Env<'_> {
         }
         let within = |env: &Self| env.states_equal(old, &env.state, Match::RangeWithin);
         if self.aux[at].is_iter_next {
-            return Ok(Compared::Unfinished);
+            let hit = within(self) && self.steps_active_iter();
+            return Ok(if hit { Compared::Hit { open_loop: true } } else { Compared::Unfinished });
         }
         if self.aux[at].is_may_goto
             && old.may_goto_depth != self.state.may_goto_depth
@@ -82,6 +83,7 @@ impl Env<'_> {
         }
         let endless = may_be_looping(old, &self.state)
             && self.states_equal(old, &self.state, Match::Exact)
+            && !Self::iter_depths_differ(old, &self.state)
             && old.may_goto_depth == self.state.may_goto_depth
             && old.callback_unroll_depth == self.state.callback_unroll_depth;
         if endless {

@@ -8,8 +8,8 @@ mod verifier_state;
 
 pub(crate) use frame::{Callback, FuncState};
 pub(crate) use reg::{
-    ADD_CONST, ADD_CONST32, ADD_CONST64, AT_PKT_END, BEYOND_PKT_END, INNER_MAP, RegFlags, RegKind,
-    RegState,
+    ADD_CONST, ADD_CONST32, ADD_CONST64, AT_PKT_END, BEYOND_PKT_END, DynptrKind, INNER_MAP,
+    ITER_ACTIVE, ITER_DRAINED, RegFlags, RegKind, RegState,
 };
 pub(crate) use stack::{SlotByte, Stack, StackSlot, slot_of};
 pub(crate) use verifier_state::{

@@ -50,8 +50,30 @@ bitflags::bitflags! {
         const DYNPTR_RINGBUF = 1 << 11;
         const DYNPTR_SKB = 1 << 12;
         const DYNPTR_XDP = 1 << 13;
+        const DYNPTR_SKB_META = 1 << 14;
+        /// What a slice was cut from.
+        const DYNPTR = Self::DYNPTR_LOCAL.bits()
+            | Self::DYNPTR_RINGBUF.bits()
+            | Self::DYNPTR_SKB.bits()
+            | Self::DYNPTR_XDP.bits()
+            | Self::DYNPTR_SKB_META.bits();
     }
 }
+
+/// What a dynptr points into.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum DynptrKind {
+    Local,
+    Ringbuf,
+    Skb,
+    Xdp,
+    SkbMeta,
+}
+
+/// State of an iterator that has more to give.
+pub(crate) const ITER_ACTIVE: u32 = 1;
+/// State of an iterator that gave its last.
+pub(crate) const ITER_DRAINED: u32 = 2;
 
 /// Bit of [`RegState::id`]: a 64-bit addition set the register a constant away from others of the
 /// same id.
@@ -83,12 +105,43 @@ pub(crate) struct RegState {
     pub(crate) id: u32,
     /// The reference the pointer holds, 0 for none.
     pub(crate) ref_obj_id: u32,
-    /// By kind: index into `World::maps`, packet range, bytes of memory, BTF type id, subprogram.
+    /// By kind: index into `World::maps`, packet range, bytes of memory, BTF type id, subprogram;
+    /// 1 for the first slot of a dynptr; the type id of an iterator.
     pub(crate) data: u32,
-    /// By kind: which copy of the map (map in map), which BTF (`Env::btf_of`), dynptr id.
+    /// By kind: which copy of the map (map in map), which BTF (`Env::btf_of`), the dynptr that
+    /// memory is a slice of, the kind of a dynptr, the state of an iterator (its depth is `off`).
     pub(crate) data2: u32,
     /// The number, or the variable part of the pointer.
     pub(crate) v: Bounds,
+}
+
+impl DynptrKind {
+    /// Linux's name.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            DynptrKind::Local => "local",
+            DynptrKind::Ringbuf => "ringbuf",
+            DynptrKind::Skb => "skb",
+            DynptrKind::Xdp => "xdp",
+            DynptrKind::SkbMeta => "skb_meta",
+        }
+    }
+
+    /// What a slice of it carries.
+    pub(crate) fn flag(self) -> RegFlags {
+        match self {
+            DynptrKind::Local => RegFlags::DYNPTR_LOCAL,
+            DynptrKind::Ringbuf => RegFlags::DYNPTR_RINGBUF,
+            DynptrKind::Skb => RegFlags::DYNPTR_SKB,
+            DynptrKind::Xdp => RegFlags::DYNPTR_XDP,
+            DynptrKind::SkbMeta => RegFlags::DYNPTR_SKB_META,
+        }
+    }
+
+    /// It holds something that must be given back.
+    pub(crate) fn is_referenced(self) -> bool {
+        self == DynptrKind::Ringbuf
+    }
 }
 
 impl RegState {
@@ -117,6 +170,16 @@ impl RegState {
     /// A pointer of this kind, offset zero.
     pub(crate) const fn pointer(kind: RegKind) -> RegState {
         RegState { kind, v: Bounds::constant(0), ..RegState::NOT_INIT }
+    }
+
+    /// A dynptr, or its second slot.
+    pub(crate) fn dynptr(kind: DynptrKind, first: bool, id: u32) -> RegState {
+        RegState {
+            id,
+            data: first.into(),
+            data2: kind as u32,
+            ..RegState::pointer(RegKind::Dynptr)
+        }
     }
 
     /// The same with `flags` set besides.
@@ -188,6 +251,15 @@ impl RegState {
         self.data = range as u32;
     }
 
+    /// What a dynptr points into.
+    pub(crate) fn dynptr_kind(&self) -> DynptrKind {
+        use DynptrKind as D;
+        [D::Local, D::Ringbuf, D::Skb, D::Xdp, D::SkbMeta]
+            .into_iter()
+            .find(|kind| *kind as u32 == self.data2)
+            .unwrap_or(D::Local)
+    }
+
     /// Type of a BTF pointer.
     pub(crate) fn btf_id(&self) -> u32 {
         self.data
@@ -220,7 +292,10 @@ impl RegState {
     pub(crate) fn is_trusted(&self) -> bool {
         let trusted = RegFlags::ALLOC | RegFlags::TRUSTED | RegFlags::NON_OWN_REF;
         let unsafe_flags = !(self.flags & !trusted).is_empty();
-        let always = matches!(self.kind, RegKind::Sock | RegKind::SockCommon | RegKind::TcpSock);
+        let always = matches!(
+            self.kind,
+            RegKind::Sock | RegKind::SockCommon | RegKind::TcpSock | RegKind::MapPtr
+        );
         self.ref_obj_id != 0 || !unsafe_flags && (always || self.flags.intersects(trusted))
     }
 

@@ -16,6 +16,9 @@ pub(crate) enum SlotByte {
     Misc,
     Zero,
     Dynptr,
+    Iter,
+    /// Saved interrupt flags.
+    Irq,
 }
 
 /// Eight bytes of stack: slot n covers offsets -8n-8 to -8n-1.
@@ -36,6 +39,11 @@ impl StackSlot {
     /// Whether any register was spilled here that is still (partly) there.
     pub(crate) fn is_spilled(&self) -> bool {
         self.bytes[7] == SlotByte::Spill
+    }
+
+    /// What is here means more than its bytes.
+    pub(crate) fn is_special(&self) -> bool {
+        matches!(self.bytes[7], SlotByte::Spill | SlotByte::Dynptr | SlotByte::Iter | SlotByte::Irq)
     }
 
     /// A whole 64-bit register was spilled here.

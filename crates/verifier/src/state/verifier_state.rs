@@ -17,10 +17,10 @@ pub(crate) enum RefKind {
     Ptr,
     /// A held `bpf_spin_lock`.
     Lock,
+    /// Interrupts were switched off.
+    Irq,
     /// A held `bpf_res_spin_lock`, taken with or without interrupts off.
-    #[allow(dead_code, reason = "taken by kernel functions")]
     ResLock,
-    #[allow(dead_code, reason = "taken by kernel functions")]
     ResLockIrq,
 }
 

@@ -2,7 +2,9 @@
 
 use isa::Op;
 
-use crate::event::{BadArg, BadAttach, BadBtf, BadFunc, BadKptr, BadLoad, BadMem, Reason, RegType};
+use crate::event::{
+    BadArg, BadAttach, BadBtf, BadFunc, BadKptr, BadLoad, BadMem, BadObject, Reason, RegType,
+};
 use crate::explain::case::Case;
 use crate::explain::cause::{About, Cause};
 use crate::explain::words::bytes;
@@ -158,14 +160,14 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::None),
     Cause::new(
         "dynptr-uninitialised",
-        |reason| matches!(reason, Reason::Arg(BadArg::ReleasesConstDynptr)),
+        |reason| matches!(reason, Reason::Arg(BadArg::ReleasesConstDynptr) | Reason::Object(BadObject::NoDynptr { .. } | BadObject::NotDynptr { .. } | BadObject::NoReference { .. })),
         "a dynptr is used that was not set up",
     )
     .needs("the dynptr must have been made (bpf_dynptr_from_mem, bpf_ringbuf_reserve_dynptr, ...) and not ended since")
     .help("check the result of the call that makes it, and do not use it after it was submitted"),
     Cause::new(
         "dynptr-overwritten",
-        |reason| matches!(reason, Reason::Arg(BadArg::DynptrInUse)),
+        |reason| matches!(reason, Reason::Object(BadObject::OverDynptr | BadObject::DynptrInUse)),
         "the bytes of a dynptr on the stack are overwritten",
     )
     .needs("a dynptr that holds a reference must be ended (submitted, discarded) first")
