@@ -52,6 +52,7 @@ pub(crate) enum Verb {
   ring3 run firewall.bpf.o --pcap in.pcapng --write passed.pcap
   ring3 run hello.bpf.o --data-in packet.bin --repeat 1000000 --json
   ring3 run opensnoop.bpf.c -- cat /etc/hostname
+  ring3 run hello.bpf.c --dev eth0 -- ping -c 3 peer
   ring3 run lsm.bpf.c --prog no_ptrace --ctx '{\"child\":{\"pid\":7},\"mode\":2}'
   ring3 run connect4.bpf.c --ctx '{\"user_family\":2,\"user_ip4\":\"10.0.0.1\"}' --json
 
@@ -88,6 +89,23 @@ pub(crate) struct RunArgs {
     /// to standard error.
     #[arg(long, value_name = "OUT.pcap", requires = "pcap", value_hint = ValueHint::FilePath)]
     pub(crate) write: Option<PathBuf>,
+
+    /// Attach to this interface of a little network that COMMAND runs in: eth0, or HOST/eth0
+    ///
+    /// Its hosts are network namespaces, joined by ring3, which carries every packet between them:
+    /// COMMAND runs in `host`; `peer`, and with --hosts `peer2` and so on, are names it can reach.
+    /// Programs of xdp, tcx, tc, cgroup_skb and socket sections see what comes and goes.
+    #[arg(long, value_name = "DEV", requires = "command", conflicts_with = "types")]
+    pub(crate) dev: Option<String>,
+
+    /// Hosts of the network
+    #[arg(long, value_name = "N", default_value_t = 2, requires = "dev",
+          value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub(crate) hosts: u8,
+
+    /// Run a command in another host while COMMAND runs: peer='python3 -m http.server 80'
+    #[arg(long, value_name = "HOST=COMMAND", requires = "dev", value_parser = pair)]
+    pub(crate) on: Vec<(String, String)>,
 
     /// Run once on the bytes of this file, as BPF_PROG_TEST_RUN does; `-` for standard input
     #[arg(long, value_name = "PACKET.bin", value_hint = ValueHint::FilePath)]

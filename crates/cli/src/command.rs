@@ -5,6 +5,7 @@ mod daemon;
 mod disasm;
 mod fs;
 mod live;
+mod net;
 mod run;
 mod trace;
 mod verify;
@@ -85,6 +86,7 @@ fn run_verb(args: crate::args::RunArgs, out: &mut dyn Write) -> Result<u8, Failu
             printer.test(&report)?;
             Ok(0)
         }
+        plan::Work::Net(work) => net::run(&plan, work, out),
         plan::Work::Live(work) => live::live(&plan, work, out, &live::maps),
     }
 }

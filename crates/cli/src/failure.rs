@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use ring3::live::HookError;
+use ring3::net::NetError;
 use ring3::packet::CaptureError;
 
 /// Input that was refused: a broken object, a rejected program, a damaged capture.
@@ -71,6 +72,16 @@ impl From<HookError> for Failure {
         match error {
             HookError::NoHook { .. } | HookError::NoPlace { .. } => Failure::refused(error),
             HookError::Command { status, .. } => Failure { status, ..Failure::unusable(error) },
+            _ => Failure::unusable(error),
+        }
+    }
+}
+
+impl From<NetError> for Failure {
+    fn from(error: NetError) -> Failure {
+        match error {
+            NetError::Command { status, .. } => Failure { status, ..Failure::unusable(error) },
+            NetError::Device { .. } => Failure::refused(error),
             _ => Failure::unusable(error),
         }
     }

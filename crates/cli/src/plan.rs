@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ring3::Kernel;
+use ring3::net::NetPlan;
 
 use crate::args::{
     CompileArgs, DisasmArgs, Engine, RunArgs, Style, TargetArgs, Tool, TraceArgs, VerifyArgs,
@@ -34,7 +35,7 @@ impl RunPlan {
         let files = match &self.work {
             Work::Capture(work) => [work.output.as_deref(), None],
             Work::Once(work) => [work.data_out.as_deref(), work.ctx_out.as_deref()],
-            Work::Live(_) => [None, None],
+            Work::Live(_) | Work::Net(_) => [None, None],
         };
         files.contains(&Some(Path::new("-")))
     }
@@ -68,6 +69,17 @@ pub(crate) enum Work {
     Capture(CaptureWork),
     Once(OnceWork),
     Live(LiveWork),
+    Net(NetWork),
+}
+
+/// A command in a network.
+#[derive(Debug)]
+pub(crate) struct NetWork {
+    pub(crate) net: NetPlan,
+    pub(crate) command: Vec<OsString>,
+    /// Commands in other hosts, for a shell.
+    pub(crate) on: Vec<(String, String)>,
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// A command to attach to.
@@ -138,6 +150,11 @@ pub(crate) fn run(args: RunArgs) -> Result<RunPlan, Failure> {
                 return Err(Failure::unusable(format!("{}: {message}", input.display())));
             }
             Work::Capture(CaptureWork { input, output, any_link_type: args.any_link_type })
+        }
+        None if let Some(dev) = &args.dev => {
+            let mut net = NetPlan::new(args.hosts.into(), dev)?;
+            net.attach = args.attach;
+            Work::Net(NetWork { net, command: args.command, on: args.on, output: args.output })
         }
         None if !args.command.is_empty() => Work::Live(LiveWork {
             command: args.command,

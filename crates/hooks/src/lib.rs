@@ -2,7 +2,8 @@
 //!
 //! [`packet`] reads and writes captures; [`process`] runs a command and tells what it does. What
 //! a program does with an event is `runtime`'s affair; this crate only brings the events to it and
-//! takes the results away. Unsafe code is in `process/sys` only.
+//! takes the results away. Unsafe code is in `process/sys` and
+//! `packet/live/sys` only.
 #![deny(unsafe_code)]
 
 pub mod packet;

@@ -6,6 +6,8 @@ mod error;
 mod feed;
 mod input;
 mod link;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod live;
 mod pcap;
 mod pcapng;
 mod reader;

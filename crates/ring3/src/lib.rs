@@ -36,7 +36,7 @@
 //! # }
 //! ```
 //!
-//! [`live`] attaches programs to a command that it runs.
+//! [`live`] attaches programs to a command that it runs, [`net`] to the packets of its network.
 //!
 //! [`Verifier`] gives verdicts without loading anything, [`listing`] shows instructions with their
 //! source, [`packet`] reads and writes captures.
@@ -56,6 +56,8 @@ mod listing;
 pub mod live;
 pub mod load;
 mod machine;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod net;
 mod object;
 mod old_kernel;
 mod run;

@@ -237,6 +237,21 @@ impl Devices {
         Ok(ifindex)
     }
 
+    /// An interface whose packets somebody else carries; EEXIST for a name that is taken.
+    pub(crate) fn add_live(&self, name: &str, net: &Network) -> Result<Arc<Device>, Errno> {
+        let mut table = self.table.lock();
+        if table.devices.iter().any(|known| known.made.name == name) {
+            return Err(Errno::EEXIST);
+        }
+        let ifindex = table.last.max(FIRST - 1) + 1;
+        table.last = ifindex;
+        let device = Arc::new(Device { ifindex, ..Device::default() });
+        net.devices.write().insert(ifindex, device.clone());
+        let made = DeviceAdd { name: name.to_owned(), ..DeviceAdd::default() };
+        table.devices.push(Made { device: device.clone(), made, feed: None });
+        Ok(device)
+    }
+
     /// Its index and that of its peer, which goes with it; their feeds have ended.
     pub(crate) fn del(&self, name: &str, net: &Network) -> Result<Vec<u32>, Errno> {
         let mut gone = Vec::new();

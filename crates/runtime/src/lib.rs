@@ -19,6 +19,7 @@ mod engine;
 mod event;
 mod fds;
 mod format;
+mod frame;
 mod helpers;
 mod hook;
 mod iter;
@@ -57,6 +58,7 @@ pub use door::{
 };
 pub use engine::Engine;
 pub use event::{Event, Process};
+pub use frame::{Frame, Seen};
 pub use hook::{Attached, Hooks, Place, Target};
 pub use interp::{Trap, TrapKind};
 pub use limits::Limits;

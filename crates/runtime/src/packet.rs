@@ -15,6 +15,8 @@ pub(crate) const FRAME: usize = 4096;
 /// A packet buffer, reused from packet to packet.
 pub struct PacketBuf {
     slab: Slab,
+    /// Offset of the head room.
+    pub(crate) base: usize,
     /// Offset of the metadata, of the packet, and after it.
     pub(crate) meta: usize,
     pub(crate) start: usize,
@@ -38,6 +40,7 @@ impl PacketBuf {
     pub fn new() -> Result<PacketBuf, Errno> {
         Ok(PacketBuf {
             slab: Slab::new(FRAME)?,
+            base: 0,
             meta: XDP_HEADROOM,
             start: XDP_HEADROOM,
             end: XDP_HEADROOM,
@@ -48,6 +51,60 @@ impl PacketBuf {
             egress_ifindex: 0,
             beside: None,
         })
+    }
+
+    /// Packets that lie in memory of the caller's; none yet.
+    pub fn over(memory: Slab) -> PacketBuf {
+        let frags = Vec::new();
+        let (ingress_ifindex, rx_queue_index) = (0, 0);
+        PacketBuf {
+            slab: memory,
+            base: 0,
+            meta: 0,
+            start: 0,
+            end: 0,
+            limit: 0,
+            frags,
+            ingress_ifindex,
+            rx_queue_index,
+            egress_ifindex: 0,
+            beside: None,
+        }
+    }
+
+    /// The packet is that of `len` bytes at offset `start` of its memory; it may grow to `base`
+    /// and to `limit`. Offsets are cut to the memory.
+    pub fn look_at(&mut self, base: usize, start: usize, len: usize, limit: usize) {
+        self.limit = limit.min(self.slab.len());
+        self.start = start.min(self.limit);
+        self.base = base.min(self.start);
+        self.meta = self.start;
+        self.end = (self.start + len).min(self.limit);
+        self.frags.clear();
+    }
+
+    /// Its memory.
+    pub fn memory(&self) -> &Slab {
+        &self.slab
+    }
+
+    /// Offset of its first byte in the memory.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Bytes in one piece.
+    pub fn linear(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Puts what is behind the first `linear` bytes into a second piece.
+    pub fn split(&mut self, linear: usize) {
+        let cut = self.start + linear.min(self.linear());
+        let mut frags = vec![0; self.end - cut];
+        self.slab.read(cut, &mut frags);
+        frags.append(&mut self.frags);
+        (self.frags, self.end) = (frags, cut);
     }
 
     /// Puts a packet in, 256 bytes of head room before it; ENOMEM if it is too large to hold.
@@ -61,6 +118,7 @@ impl PacketBuf {
         if need > self.slab.len() {
             self.slab = Slab::new(need.next_multiple_of(FRAME))?;
         }
+        self.base = 0;
         (self.meta, self.start) = (headroom, headroom);
         self.end = headroom + packet.len();
         self.limit = self.slab.len() - FRAME_TAIL;
@@ -120,6 +178,11 @@ impl PacketBuf {
         self.slab.read(self.meta, &mut out);
         out.extend_from_slice(&self.frags);
         out
+    }
+
+    /// Host address of the head room.
+    pub(crate) fn hard_start(&self) -> u64 {
+        self.addr(self.base)
     }
 
     pub(crate) fn slab(&self) -> &Slab {

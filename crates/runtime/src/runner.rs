@@ -26,7 +26,7 @@ use crate::world::World;
 
 /// A program with a stack and a logical CPU of its own. It stays on its thread.
 pub struct Runner {
-    ready: Ready,
+    pub(crate) ready: Ready,
     xdp: CtxCell<XdpBuff>,
     /// Contexts of events, behind one word.
     record: Option<Slab>,
@@ -178,7 +178,7 @@ impl Runner {
             data: packet.addr(packet.start),
             data_end: packet.addr(packet.end),
             data_meta: packet.addr(packet.meta),
-            hard_start: packet.addr(0),
+            hard_start: packet.hard_start(),
             frame_end: packet.addr(packet.limit),
             ingress_ifindex: packet.ingress_ifindex,
             rx_queue_index: packet.rx_queue_index,

@@ -98,18 +98,18 @@ pub(crate) fn maps(
 }
 
 /// Prints what comes while the command runs.
-struct Show<'a> {
-    records: Records<'a>,
-    machine: &'a Machine,
-    printer: Printer<'a>,
+pub(super) struct Show<'a> {
+    pub(super) records: Records<'a>,
+    pub(super) machine: &'a Machine,
+    pub(super) printer: Printer<'a>,
     /// Something is written that the user does not see yet.
-    unshown: bool,
+    pub(super) unshown: bool,
     /// Why printing ended.
-    failed: Option<Failure>,
+    pub(super) failed: Option<Failure>,
 }
 
 impl Show<'_> {
-    fn show(&mut self, idle: bool) -> Result<bool, Failure> {
+    pub(super) fn show(&mut self, idle: bool) -> Result<bool, Failure> {
         if self.machine.trace_len() > 0 {
             self.printer.trace(&self.machine.take_trace())?;
             self.unshown = true;

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use ring3::net::{Report, Verdicts};
 use serde_json::{Map, Value, json};
 
 use super::{json, plain};
@@ -100,6 +101,39 @@ impl<'a> Live<'a> {
             writeln!(self.out, "{}", json!({ "trace": line }))?;
         }
         Ok(())
+    }
+
+    /// What programs said of packets, at the end.
+    pub(crate) fn verdicts(&mut self, rows: &[Verdicts], report: &Report) -> Result<(), Failure> {
+        for row in rows {
+            if self.json {
+                let verdicts: Map<String, Value> =
+                    row.verdicts.iter().map(|(name, count)| (name.clone(), json!(count))).collect();
+                let row = json!({
+                    "dev": row.dev, "hook": row.hook, "program": row.program,
+                    "verdicts": verdicts, "stopped": row.stopped,
+                });
+                writeln!(self.out, "{row}")?;
+                continue;
+            }
+            write!(self.out, "{} {} {}:", row.dev, row.hook, row.program)?;
+            for (name, count) in &row.verdicts {
+                write!(self.out, "  {name} {count}")?;
+            }
+            if row.verdicts.is_empty() && row.stopped == 0 {
+                write!(self.out, "  no packets")?;
+            }
+            if row.stopped > 0 {
+                write!(self.out, "  stopped {}", row.stopped)?;
+            }
+            writeln!(self.out)?;
+        }
+        if self.json {
+            let end = json!({ "frames": report.frames, "lost": report.lost });
+            return Ok(writeln!(self.out, "{end}")?);
+        }
+        let lost = if report.lost > 0 { format!(", {} lost", report.lost) } else { String::new() };
+        Ok(writeln!(self.out, "{} frames{lost}", report.frames)?)
     }
 
     /// Maps at the end.

@@ -88,6 +88,20 @@ impl Slab {
         Ok(slab)
     }
 
+    /// The first `len` bytes of something that can be mapped, shared with whoever else maps it;
+    /// the system's error if they cannot be had.
+    pub fn shared(file: impl std::os::fd::AsFd, len: usize) -> Result<Slab, Errno> {
+        if len == 0 {
+            return Slab::new(len);
+        }
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a fresh mapping at an address of the system's choice.
+        let map = unsafe { mmap(std::ptr::null_mut(), len, prot, MapFlags::SHARED, file, 0) };
+        let base = map.map_err(|error| Errno(error.raw_os_error()))?;
+        let base = NonNull::new(base.cast()).ok_or(Errno::ENOMEM)?;
+        Ok(Slab { base, len })
+    }
+
     /// Bytes.
     pub fn len(&self) -> usize {
         self.len

@@ -67,7 +67,7 @@ fn is_record(name: &str) -> bool {
 const KERNEL: &[&str] = &["perf_event", "hw_perf_event"];
 
 impl<'a> Records<'a> {
-    pub(super) fn new(loaded: &'a Loaded) -> Result<Records<'a>, Error> {
+    pub(crate) fn new(loaded: &'a Loaded) -> Result<Records<'a>, Error> {
         let mut buffers = Vec::new();
         for map in loaded.maps() {
             let kind = map.def()?.map_type;

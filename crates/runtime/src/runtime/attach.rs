@@ -9,7 +9,7 @@ use crate::attach::kinds::{self, at, lt};
 use crate::attach::link::{IterOver, Link, kernel_function, tracing_type};
 use crate::attach::list::{self, Beside, Change};
 use crate::attach::{cgroup, flag, xdp};
-use crate::device::Feeder;
+use crate::device::{Device, Feeder};
 use crate::devmap;
 use crate::door::{
     AttachTo, DeviceAdd, DeviceInfo, Fd, LinkCreate, ProgAttach, ProgQuery, Queried, QueriedProg,
@@ -42,6 +42,24 @@ impl Runtime {
 
     pub(super) fn add_device(&self, req: &DeviceAdd) -> Result<u32, Errno> {
         self.devices.add(req, &self.core.network, self.hooks())
+    }
+
+    /// An interface whose packets somebody else carries, by a name of any form; EEXIST if it is
+    /// taken.
+    pub fn add_live_device(&self, name: &str) -> Result<Arc<Device>, Errno> {
+        self.devices.add_live(name, &self.core.network)
+    }
+
+    /// Appends a program to the list of a place that bpf(2) knows no attachment for: filters of
+    /// clsact and of packet sockets. It stays until the place's target goes.
+    pub fn put_program(&self, place: Place, prog: Fd) -> Result<(), Errno> {
+        let prog = self.fds.prog(prog)?;
+        self.core.hooks.change(|places| {
+            let list = places.entry(place).or_default();
+            list.revision = list.revision() + 1;
+            list.entries.push(plain(prog, 0));
+        });
+        Ok(())
     }
 
     pub(super) fn del_device(&self, name: &str) -> Result<(), Errno> {

@@ -185,7 +185,7 @@ fn skb(packet: &PacketBuf, data: &[u8], l2: bool) -> SkBuff {
         data_meta: packet.addr(start),
         mac_header: packet.addr(packet.start),
         network_header: packet.addr(packet.start + ETH_HLEN),
-        hard_start: packet.addr(0),
+        hard_start: packet.hard_start(),
         frame_end: packet.addr(packet.limit),
         len: (packet.end - start) as u32,
         pkt_type: packet_type(&data[..6]),
@@ -203,7 +203,7 @@ fn skb(packet: &PacketBuf, data: &[u8], l2: bool) -> SkBuff {
 }
 
 /// PACKET_HOST, MULTICAST or OTHERHOST, seen from the loopback interface: it has no broadcasts.
-fn packet_type(destination: &[u8]) -> u32 {
+pub(crate) fn packet_type(destination: &[u8]) -> u32 {
     match destination {
         [0, 0, 0, 0, 0, 0] => 0,
         [first, ..] if first & 1 != 0 => 2,
@@ -212,7 +212,7 @@ fn packet_type(destination: &[u8]) -> u32 {
 }
 
 /// The protocol in network byte order; old length fields become 802.2 or 802.3.
-fn protocol(ethertype: u16, data: &[u8]) -> u32 {
+pub(crate) fn protocol(ethertype: u16, data: &[u8]) -> u32 {
     let value = match u16::from_be(ethertype) {
         value if value >= 0x600 => value,
         _ if data.get(14..16) == Some(&[0xff, 0xff]) => 1,

@@ -1,0 +1,24 @@
+//! Packets of little networks in namespaces of the user's own, carried by ring3.
+//!
+//! [`LiveNet`] makes hosts, each a network namespace with an interface `eth0` whose other end is
+//! ours. Every frame that a host sends comes by here: its programs of egress, a switch, the
+//! programs of ingress of the host that it is for, whose stack gets it. Nothing outside these
+//! namespaces is touched. Entry point: [`LiveNet::start`].
+
+mod engine;
+mod error;
+mod handle;
+mod netlink;
+mod network;
+mod path;
+mod plan;
+mod programs;
+mod ring;
+mod sys;
+mod vnet;
+
+pub use engine::{Report, Tallies};
+pub use error::NetError;
+pub use handle::{Child, LiveNet, Place};
+pub use plan::{HostPlan, MAX_HOSTS, check_name};
+pub use programs::{Hook, Tally};
