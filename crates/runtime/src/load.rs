@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use isa::{Imm64, Op};
+use translate::KfuncCall;
 use uapi::{Errno, MapType, OBJ_NAME_LEN};
 use verifier::{LogOptions, Outcome, Program, Rejection, World};
 
@@ -77,18 +78,12 @@ pub(crate) fn load(
         let (log, log_true_size) = (log.text, log.true_size);
         return Err(LoadError { errno, log, log_true_size, rejection: None });
     }
-    let live = |(pc, insn): &(usize, &isa::Insn)| {
-        facts.insns.get(*pc).is_none_or(|f| f.reachable) && insn.code == CALL
-    };
-    let mut calls = req.insns.iter().enumerate().filter(live);
-    if let Some((_, call)) = calls.find(|(_, insn)| insn.src().0 == PSEUDO_KFUNC_CALL) {
-        return Err(missing(&format!("kernel function with BTF id {}", call.imm)));
-    }
+    let kfuncs = kfuncs(core, req, &facts)?;
     let missing_body = facts.used_helpers.iter().find(|id| !has_body(**id, &hosts));
     if let Some(&id) = missing_body {
         return Err(missing(&format!("helper {}", helper_name(id))));
     }
-    let (translated, code) = translate(req, &facts, &maps).map_err(|why| broken(&why))?;
+    let (translated, code) = translate(req, &facts, &maps, &kfuncs).map_err(|why| broken(&why))?;
     let native = match engine {
         Engine::Jit => native::compile(core, &translated, &maps, &hosts),
         Engine::Interp => Err("the interpreter was asked for".to_owned()),
@@ -133,6 +128,26 @@ pub(crate) fn load(
     Ok(Accepted { prog, log, stats: outcome.stats })
 }
 
+/// The calls of kernel functions in live code; refused where one has no body.
+fn kfuncs(
+    core: &Core,
+    req: &ProgLoad,
+    facts: &verifier::Facts,
+) -> Result<Vec<KfuncCall>, LoadError> {
+    let live = |pc: usize| facts.insns.get(pc).is_none_or(|fact| fact.reachable);
+    let is_call = |insn: &isa::Insn| insn.code == CALL && insn.src().0 == PSEUDO_KFUNC_CALL;
+    let calls = req.insns.iter().enumerate().filter(|(pc, insn)| is_call(insn) && live(*pc));
+    let btf = core.config.kernel_btf.as_deref();
+    let body = |(insn, call): (usize, &isa::Insn)| {
+        let id = btf::TypeId(call.imm as u32);
+        let name = btf.filter(|_| call.off == 0).map_or("", |btf| btf.name_of(id));
+        let number = helpers::kfunc::number(name).and_then(|number| i32::try_from(number).ok());
+        let missing = || missing(&format!("kernel function {name}#{}", call.imm));
+        Ok(KfuncCall { insn, number: number.ok_or_else(missing)?, ..KfuncCall::default() })
+    };
+    calls.map(body).collect()
+}
+
 fn verify(core: &Core, log: LogRequest, program: &Program, world: &World) -> Outcome {
     let options =
         LogOptions { level: log.level, capacity: LOG_SIZE, clock: Some(crate::clock::monotonic) };
@@ -143,6 +158,7 @@ fn translate(
     req: &ProgLoad,
     facts: &verifier::Facts,
     maps: &[(i32, Arc<MapObj>)],
+    kfuncs: &[KfuncCall],
 ) -> Result<(translate::Translated, interp::Program), String> {
     let addrs: Vec<_> = maps.iter().map(|(fd, m)| address(*fd, m)).collect();
     let fd_array: Vec<i32> = req.fd_array.iter().map(|fd| fd.0).collect();
@@ -154,6 +170,7 @@ fn translate(
         maps: &addrs,
         fd_array: &fd_array,
         vars: &[],
+        kfuncs,
     })
     .map_err(|e| e.to_string())?;
     let code = interp::Program::new(&translated).map_err(|e| e.to_string())?;

@@ -28,6 +28,8 @@ pub(crate) struct Run<'r> {
     pub(crate) world: World<'r>,
     /// What the packet is to be sent through.
     pub(crate) tunnel: Option<Tunnel>,
+    /// Words that iterators go through.
+    pub(crate) bits: Vec<Vec<u64>>,
     /// System calls that the program may still make.
     pub(crate) syscalls: u32,
     /// The socket that the program chose.
@@ -124,6 +126,19 @@ impl Host for Run<'_> {
         let Some(host) = found else { return Err(Trap::here(TrapKind::NoHelper(id))) };
         helpers::check_memory(self, vm, &host.proto, &args)?;
         Ok((host.body)(args))
+    }
+
+    /// Translated calls name bodies.
+    fn kfunc(
+        &mut self,
+        id: i32,
+        _: i16,
+        args: [u64; 5],
+        vm: &mut dyn Callback,
+    ) -> Result<u64, Trap> {
+        let body = u32::try_from(id).ok().and_then(helpers::kfunc::body);
+        let body = body.ok_or(Trap::here(TrapKind::NoKfunc(id)))?;
+        body(&mut Call { run: self, vm }, args)
     }
 
     fn program(&mut self, _: u64) -> Option<Arc<interp::Program>> {

@@ -301,6 +301,7 @@ impl Ready {
             ctx,
             world,
             tunnel: None,
+            bits: Vec::new(),
             syscalls: SYSCALLS,
             selected: None,
             inner_maps: Vec::new(),

@@ -396,16 +396,3 @@ fn redirects_answer_as_on_linux() {
         });
     }
 }
-
-#[test]
-fn a_helper_without_body_is_refused_at_load() {
-    let bpf = ours();
-    // bpf_skb_set_tunnel_key: there is no tunnel.
-    let insns = isa::asm::assemble(
-        "r2 = r10\nr2 += -8\n*(u64 *)(r10 - 8) = 0\nr3 = 8\nr4 = 0\ncall 21\nr0 = 0\nexit",
-    );
-    let request = common::request(ProgType::SchedCls, &insns.unwrap());
-    let error = bpf.prog_load(&request).unwrap_err();
-    assert_eq!(error.errno, Errno::EINVAL);
-    assert!(error.to_string().contains("bpf_skb_set_tunnel_key#21"), "{error}");
-}

@@ -21,5 +21,5 @@ mod program;
 mod rewrite;
 
 pub use error::TranslateError;
-pub use program::{Input, MapAddr, Translated, VarAddr, translate};
+pub use program::{Input, KfuncCall, MapAddr, Translated, VarAddr, translate};
 pub use rewrite::{PROBE_MEM, PROBE_MEMSX};

@@ -32,6 +32,19 @@ pub struct Input<'a> {
     pub fd_array: &'a [i32],
     /// Where kernel variables are.
     pub vars: &'a [VarAddr],
+    /// Calls of kernel functions, by slot; others stay as they are.
+    pub kfuncs: &'a [KfuncCall],
+}
+
+/// What a call of a kernel function becomes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KfuncCall {
+    /// Its slot.
+    pub insn: usize,
+    /// What it then names, in place of a type.
+    pub number: i32,
+    /// Registers that hold these numbers when it is called.
+    pub loads: [Option<(u8, u64)>; 2],
 }
 
 /// Where a map is.
@@ -99,6 +112,13 @@ pub fn translate(input: Input<'_>) -> Result<Translated, TranslateError> {
     translator.out.finish()
 }
 
+/// Loads 64 bits.
+fn number(reg: u8, value: u64) -> [Insn; 2] {
+    const LD_IMM64: u8 = 0x18;
+    let low = Insn::new(LD_IMM64, reg, 0, 0, value as u32 as i32);
+    [low, Insn { imm: (value >> 32) as u32 as i32, ..Insn::default() }]
+}
+
 struct Translator<'a> {
     input: Input<'a>,
     fields: Option<&'static [Field]>,
@@ -123,6 +143,7 @@ impl Translator<'_> {
                 self.packet_load(pc, packet::packet_load(size, Some(src), imm))?;
             }
             Op::Load { .. } | Op::Store { .. } => self.memory(insn, pc)?,
+            Op::Call(Callee::Kfunc { .. }) => self.kfunc(insn, pc),
             _ => self.out.push(&[insn], pc),
         }
         Ok(())
@@ -137,6 +158,16 @@ impl Translator<'_> {
         let insns = rewrite::memory(insn, pc, access, self.fields)?;
         self.out.push(&insns, pc);
         Ok(())
+    }
+
+    fn kfunc(&mut self, insn: Insn, pc: usize) {
+        let Some(call) = self.input.kfuncs.iter().find(|call| call.insn == pc) else {
+            return self.out.push(&[insn], pc);
+        };
+        for (reg, value) in call.loads.into_iter().flatten() {
+            self.out.push(&number(reg, value), pc);
+        }
+        self.out.push(&[Insn { imm: call.number, off: 0, ..insn }], pc);
     }
 
     fn packet_load(&mut self, pc: usize, insns: Vec<Insn>) -> Result<(), TranslateError> {
@@ -163,9 +194,7 @@ impl Translator<'_> {
                 return Ok(());
             }
         };
-        let low = Insn::new(insn.code, insn.dst().0, 0, 0, value as u32 as i32);
-        let high = Insn { imm: (value >> 32) as u32 as i32, ..Insn::default() };
-        self.out.push(&[low, high], pc);
+        self.out.push(&number(insn.dst().0, value), pc);
         Ok(())
     }
 

@@ -74,6 +74,7 @@ proptest! {
             maps: &[MapAddr { fd: 0, object: 1, value: 2 }],
             fd_array: &[0],
             vars: &[VarAddr { id: 0, btf_fd: 0, addr: 3 }],
+            kfuncs: &[],
         };
         if let Ok(program) = translate::translate(input) {
             prop_assert_eq!(program.insns.len(), program.origin.len());
@@ -107,6 +108,7 @@ fn every_instruction_form_reaches_the_engine() {
             maps: &[map(4), map(5), map(6)],
             fd_array: &[6, 6],
             vars: &[VarAddr { id: 0x29a9, btf_fd: 0, addr: 3 }],
+            kfuncs: &[],
         };
         let result = translate::translate(input);
         if name == "mov64_percpu_reg" {

@@ -78,6 +78,7 @@ fn maps_and_variables_become_addresses() {
             maps: &maps,
             fd_array: &[5, 4],
             vars: &vars,
+            kfuncs: &[],
         };
         translate::translate(input).map(|p| Buffers::new(&mut 0_u64, &mut []).run(&p).unwrap())
     };

@@ -6,7 +6,10 @@
 //! But for null: where it will do, Linux lets a pointer that may be null pass beside a size that is
 //! not zero. Null is no bytes here, whatever the size.
 
-use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{
+    Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 
 use maps::View;
 
@@ -67,4 +70,12 @@ pub(super) fn try_lock(addr: u64) -> bool {
 /// Gives the spin lock at `addr` back.
 pub(super) fn unlock(addr: u64) {
     lock_word(addr).store(0, Release);
+}
+
+/// Sets or clears bits of the word at `addr`, in one step; the word before.
+pub(super) fn change_bits(addr: u64, bits: u64, on: bool) -> u64 {
+    // SAFETY: the callers have checked that the program may write the eight aligned bytes there;
+    // all of us touch such words as atomics.
+    let word = unsafe { AtomicU64::from_ptr(std::ptr::with_exposed_provenance_mut(addr as usize)) };
+    if on { word.fetch_or(bits, AcqRel) } else { word.fetch_and(!bits, AcqRel) }
 }

@@ -12,6 +12,7 @@ mod flow;
 mod group;
 mod guard;
 mod infrared;
+pub(crate) mod kfunc;
 mod map;
 mod mark;
 mod mem;
@@ -258,6 +259,9 @@ const LIST: &[(u32, &str, Body)] = &[
     (195, "bpf_map_lookup_percpu_elem", map::lookup_percpu),
     (196, "bpf_skc_to_mptcp_sock", absent::null),
     (197, "bpf_dynptr_from_mem", dynptr::from_mem),
+    (198, "bpf_ringbuf_reserve_dynptr", dynptr::reserve),
+    (199, "bpf_ringbuf_submit_dynptr", dynptr::submit),
+    (200, "bpf_ringbuf_discard_dynptr", dynptr::discard),
     (201, "bpf_dynptr_read", dynptr::read),
     (202, "bpf_dynptr_write", dynptr::write),
     (203, "bpf_dynptr_data", dynptr::data),

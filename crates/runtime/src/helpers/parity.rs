@@ -11,7 +11,6 @@ const WITHOUT: &[(&[u32], &str)] = &[
     (&[153, 154], "needs variables of a kernel by BTF"),
     (&[169, 170, 171, 172], "timers run later, on no thread of the run"),
     (&[194], "kernel objects in map values"),
-    (&[198, 199, 200], "the verifier does not model dynamic pointers"),
     (&[209], "user ring buffers are not drained by programs"),
 ];
 

@@ -30,7 +30,7 @@ impl Call<'_, '_> {
 
 /// Whose memory an address is of.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     User,
     Kernel,
     /// The older helpers take either: Linux tells by the address, here the program's own memory
@@ -40,7 +40,7 @@ enum Side {
 
 impl Call<'_, '_> {
     /// Like [`Call::probe`], of the event's process where there is one.
-    fn probe_side(&mut self, side: Side, addr: u64, len: usize) -> Vec<u8> {
+    pub(super) fn probe_side(&mut self, side: Side, addr: u64, len: usize) -> Vec<u8> {
         let Some(event) = self.run.event.filter(|_| side != Side::Kernel) else {
             return self.probe(addr, len);
         };
@@ -68,7 +68,7 @@ impl Call<'_, '_> {
     }
 
     /// The bytes of a string without its zero, at most `max`; `None` where memory ends before.
-    fn str_side(&mut self, side: Side, addr: u64, max: usize) -> Option<Vec<u8>> {
+    pub(super) fn str_side(&mut self, side: Side, addr: u64, max: usize) -> Option<Vec<u8>> {
         if side == Side::Kernel || self.run.event.is_none() {
             return self.probe_str(addr, max);
         }

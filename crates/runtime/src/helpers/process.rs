@@ -67,7 +67,7 @@ fn frames(c: &Call<'_, '_>, flags: u64) -> Result<Vec<u64>, Errno> {
 }
 
 /// Whether a task pointer is the event's own.
-fn is_own(c: &Call<'_, '_>, task: u64) -> bool {
+pub(super) fn is_own(c: &Call<'_, '_>, task: u64) -> bool {
     c.run.event.is_some_and(|event| event.process.task() == task)
 }
 

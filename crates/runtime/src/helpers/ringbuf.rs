@@ -32,7 +32,7 @@ pub(super) fn discard(c: &mut Call<'_, '_>, [data, flags, ..]: [u64; 5]) -> Resu
     end(c, data, true, flags)
 }
 
-fn end(c: &mut Call<'_, '_>, data: u64, discard: bool, flags: u64) -> Result<u64, Trap> {
+pub(super) fn end(c: &mut Call<'_, '_>, data: u64, discard: bool, flags: u64) -> Result<u64, Trap> {
     let known = c.run.granted.iter().position(|r| r.start == data).ok_or(NOT_ONE)?;
     c.run.granted.swap_remove(known);
     let mut maps = c.run.maps();

@@ -67,6 +67,13 @@ impl jit::Env for Doors<'_> {
         Some(jit::helper::<Run<'static>>(id, args.min(5) as u8))
     }
 
+    /// Translated calls name bodies.
+    fn kfunc(&self, id: i32, _: i16) -> Option<Target> {
+        let id = u32::try_from(id).ok()?;
+        helpers::kfunc::body(id)?;
+        Some(jit::kfunc::<Run<'static>>(id, 5))
+    }
+
     fn array(&self, map: u64) -> Option<ArrayMap> {
         let layout = self.map(map)?.map.ops().layout()?;
         Some(ArrayMap {
@@ -171,6 +178,18 @@ impl Machine for Run<'_> {
     fn helper(&mut self, id: u32, args: [u64; 5], back: &mut Back<'_, Self>) -> Option<u64> {
         let mut vm = Reentry::new(back, self.stack_top);
         match Host::call(self, id, args, &mut vm) {
+            Ok(value) => Some(value),
+            Err(trap) => {
+                self.trap = Some(trap);
+                None
+            }
+        }
+    }
+
+    fn kfunc(&mut self, id: u32, args: [u64; 5], back: &mut Back<'_, Self>) -> Option<u64> {
+        let mut vm = Reentry::new(back, self.stack_top);
+        let id = i32::try_from(id).unwrap_or(-1);
+        match Host::kfunc(self, id, 0, args, &mut vm) {
             Ok(value) => Some(value),
             Err(trap) => {
                 self.trap = Some(trap);

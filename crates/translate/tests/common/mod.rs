@@ -34,6 +34,7 @@ pub(crate) fn translated(
         maps: &[],
         fd_array: &[],
         vars: &[],
+        kfuncs: &[],
     })
 }
 
