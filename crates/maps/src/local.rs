@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 use uapi::{Errno, MapDef};
 
 use crate::grown::Grown;
-use crate::ops::{ANY, Ops, check_exists};
+use crate::ops::{Ops, check_exists};
 use crate::raw::View;
 
 /// Bytes of an object's number, as a key.
@@ -120,7 +120,7 @@ impl Ops for Local {
     }
 
     fn user_update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
-        debug_assert!(key.len() >= KEY && flags >= ANY);
+        debug_assert!(key.len() >= KEY);
         self.put(object(View::from(key)), Some(View::from(value)), flags)
     }
 

@@ -73,7 +73,8 @@ fn link(program: &loader::ProgramSpec, data: &[Vec<u8>]) -> Result<Vec<Insn>, Tr
         attach_type: 0,
         maps: &maps,
         fd_array: &[],
-        vars: &[], kfuncs: &[],
+        vars: &[],
+        kfuncs: &[],
     };
     translate(input).map(|t| t.insns)
 }
