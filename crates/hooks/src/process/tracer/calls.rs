@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{Tracer, Watcher, fire};
+use super::fire::fire;
+use super::{Tracer, Watcher};
 use crate::process::context;
 use crate::process::control::{Begun, Decider, Finished, Kept};
 use crate::process::point::Form;

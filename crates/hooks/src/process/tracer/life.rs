@@ -2,7 +2,9 @@
 
 use std::io;
 
-use super::{Ended, Tracer, Watcher, done, fire};
+use super::fire::fire;
+use super::follow::done;
+use super::{Ended, Tracer, Watcher};
 use crate::process::context::{self, Context};
 use crate::process::here::World;
 use crate::process::kernel::{Sched, Values};

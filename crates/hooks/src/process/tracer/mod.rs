@@ -1,32 +1,32 @@
 //! The tracer: runs the command, follows everything that comes of it, runs programs at events.
 
 mod calls;
+mod fire;
+mod follow;
 mod life;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use btf::Btf;
-use runtime::{Event, Runner};
+use runtime::Runner;
 
 use crate::process::command::Command;
-use crate::process::context::Context;
 use crate::process::control::Controls;
 use crate::process::error::HookError;
 use crate::process::filter::{Stop, filter};
-use crate::process::here::{Here, World};
+use crate::process::here::World;
 use crate::process::kernel::Kernel;
 use crate::process::notifier::{self, Job, MakeRunner, Shared};
-use crate::process::point::{Form, Place};
-use crate::process::sys::interrupt::{self, Interrupts};
+use crate::process::point::Place;
+use crate::process::sys::interrupt;
 use crate::process::sys::notify::Listener;
-use crate::process::sys::ptrace::{self, Regs, Status};
+use crate::process::sys::ptrace;
 use crate::process::sys::spawn;
 use crate::process::table::Table;
-use crate::process::thread::{self, Thread};
+use crate::process::thread::Thread;
 use crate::process::uprobe::Probes;
 
 /// A program and where it goes.
@@ -53,9 +53,6 @@ pub trait Watcher {
     /// Something that the user should know, one line.
     fn note(&mut self, text: &str);
 }
-
-/// Interrupts of the terminal that a command may ignore.
-const INTERRUPTS: u32 = 3;
 
 /// How the command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,179 +197,6 @@ impl Tracer {
         self.notifier = Some(std::thread::Builder::new().name("notifier".into()).spawn(serve)?);
         Ok(())
     }
-
-    /// Ends whatever is left, and waits for it.
-    fn kill_all(&mut self) {
-        for thread in self.world.threads.values() {
-            let _ = ptrace::kill(thread.tgid, libc::SIGKILL);
-        }
-        while let Ok(Some((tid, status))) = ptrace::wait(-1, true) {
-            match status {
-                Status::Exited(_) | Status::Killed(_) => {}
-                _ => drop(ptrace::resume(tid, 0)),
-            }
-        }
-        self.world.threads.clear();
-    }
-
-    fn follow(&mut self, watcher: &mut dyn Watcher) -> io::Result<()> {
-        let interrupts = Interrupts::watch();
-        let mut waits = false;
-        let mut lingering = false;
-        loop {
-            match ptrace::wait(-1, !waits) {
-                Ok(Some((tid, status))) => self.news(tid, status, watcher)?,
-                Ok(None) => waits = watcher.ran(true)?,
-                Err(error) if error.raw_os_error() == Some(libc::ECHILD) => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-            while let Some(finished) = self.controls.workers.finished() {
-                done(self.finish(&finished))?;
-            }
-            if std::mem::take(&mut self.ran) | self.shared.take_ran() {
-                waits = watcher.ran(false)?;
-            }
-            // The command gets interrupts of the terminal itself; one that takes no notice of
-            // several is ended, and so is what it left behind.
-            let count = interrupts.count();
-            if self.shared.failed() {
-                return Err(io::Error::other("the thread that answers its system calls has ended"));
-            }
-            if count >= INTERRUPTS || (count > 0 && self.ended.is_some()) {
-                self.kill_all();
-                break;
-            }
-            if self.ended.is_some() && !lingering {
-                lingering = true;
-                self.tell_left(watcher);
-            }
-        }
-        Ok(())
-    }
-
-    fn tell_left(&self, watcher: &mut dyn Watcher) {
-        let threads = self.world.threads.values();
-        let left = threads.filter(|thread| thread.tid == thread.tgid).count();
-        if left > 0 {
-            let s = if left == 1 { " goes" } else { "es go" };
-            watcher.note(&format!(
-                "the command has ended, {left} process{s} on in the background: waiting for them \
-                 (Ctrl-C ends them)"
-            ));
-        }
-    }
-
-    fn news(&mut self, tid: i32, status: Status, watcher: &mut dyn Watcher) -> io::Result<()> {
-        match status {
-            Status::Exited(status) => return self.gone(tid, Ended::Exited(status)),
-            Status::Killed(signal) => return self.gone(tid, Ended::Killed(signal)),
-            _ => {}
-        }
-        if let Entry::Vacant(unknown) = self.world.threads.entry(tid) {
-            // A child whose parent's fork comes later: it waits.
-            let tgid = thread::proc_tgid(tid).unwrap_or(tid);
-            unknown.insert(Thread::new(tid, tgid)).arrived = true;
-            return Ok(());
-        }
-        // A thread may be killed at any moment, also while it is stopped: its end comes then.
-        let step = match status {
-            Status::Event(ptrace::EVENT_SECCOMP) => self.entered(tid),
-            Status::SyscallExit => self.left(tid, watcher),
-            Status::Event(ptrace::EVENT_FORK | ptrace::EVENT_VFORK | ptrace::EVENT_CLONE) => {
-                self.forked(tid)
-            }
-            Status::Event(ptrace::EVENT_EXEC) => self.execed(tid, watcher),
-            Status::Event(ptrace::EVENT_EXIT) => self.exits(tid),
-            Status::Stop(signal) => return self.stopped(tid, signal),
-            Status::Signal(libc::SIGTRAP) if !self.probes.is_empty() => {
-                let signal = match self.breakpoint(tid) {
-                    Ok(ours) => {
-                        if ours {
-                            0
-                        } else {
-                            libc::SIGTRAP
-                        }
-                    }
-                    Err(error) => return done(Err(error)),
-                };
-                return done(self.resume(tid, signal));
-            }
-            Status::Signal(signal) => return done(self.resume(tid, signal)),
-            _ => Ok(tid),
-        };
-        match step {
-            Ok(tid) if self.waits(tid) => Ok(()),
-            Ok(tid) => done(self.resume(tid, 0)),
-            Err(error) => done(Err(error)),
-        }
-    }
-
-    /// Lets a thread go on, to the end of its call if that is waited for.
-    fn resume(&self, tid: i32, signal: i32) -> io::Result<()> {
-        match self.world.threads.get(&tid) {
-            Some(thread) if thread.in_call.is_some() => ptrace::resume_in_syscall(tid, signal),
-            _ => ptrace::resume(tid, signal),
-        }
-    }
-
-    fn stopped(&mut self, tid: i32, signal: i32) -> io::Result<()> {
-        const GROUP: [i32; 4] = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
-        if let Some(thread) = self.world.threads.get_mut(&tid) {
-            if !thread.announced {
-                thread.arrived = true;
-                return Ok(());
-            }
-            if !thread.arrived {
-                thread.arrived = true;
-                return done(self.first_stop(tid));
-            }
-        }
-        if GROUP.contains(&signal) {
-            return done(ptrace::listen(tid));
-        }
-        done(self.resume(tid, 0))
-    }
-}
-
-/// A thread that is killed meanwhile answers ESRCH; its end is told later.
-fn done(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-        other => other,
-    }
-}
-
-/// Runs programs on one event; what `bpf_override_return` asked for.
-fn fire(
-    programs: &mut [Attach],
-    ids: &[usize],
-    world: &World,
-    tid: i32,
-    regs: &Regs,
-    func_ip: u64,
-    context: &dyn Fn(Form, &Thread, &World) -> Option<Context>,
-) -> Option<u64> {
-    if ids.is_empty() {
-        return None;
-    }
-    let thread = world.threads.get(&tid)?;
-    let here = Here::new(world, thread, regs);
-    for &index in ids {
-        let program = &mut programs[index];
-        let Some(context) = context(program.place.form, thread, world) else { continue };
-        let event = Event {
-            process: &here,
-            pid: tid as u32,
-            tgid: thread.tgid as u32,
-            cookie: program.cookie,
-            func_ip,
-            args: context.args,
-        };
-        // A run that was stopped has had its effects so far; there is nobody to answer to.
-        let _ = program.runner.run_event(&context.bytes, &event);
-    }
-    here.result.get()
 }
 
 fn refused(source: io::Error) -> HookError {
