@@ -247,7 +247,8 @@ fn check_format(words: &Words<'_>) -> Result<(), Fail> {
     Err(Fail::new(what).code(-Errno::EINVAL.0))
 }
 
-fn by_id(ctx: &Ctx<'_>, id: u32) -> Result<Arc<Btf>, Fail> {
+/// Types that are loaded.
+pub(crate) fn by_id(ctx: &Ctx<'_>, id: u32) -> Result<Arc<Btf>, Fail> {
     let door = ctx.door()?;
     let refused = |errno: Errno| {
         let text = strerror(errno);

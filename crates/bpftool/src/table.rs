@@ -90,8 +90,8 @@ pub const NOUNS: &[Noun] = &[
             verb("tracelog", "", "what programs print", prog::tracelog),
             verb(
                 "run",
-                "PROG data_in PATH [data_out PATH [data_size_out N]] [ctx_in PATH [ctx_out PATH [ctx_size_out N]]] [repeat N]",
-                "a test run on these bytes",
+                "PROG data_in PATH [data_out PATH [data_size_out N]] [ctx_in PATH [ctx_out PATH [ctx_size_out N]]] [ctx_json PATH] [repeat N]",
+                "a test run on these bytes, or on a context by names (ctx_json), which Linux cannot",
                 prog::run,
             ),
             verb(

@@ -198,3 +198,49 @@ fn mistakes_in_a_context_are_one_precise_error() {
         assert_eq!(said.lines().count(), 1, "{said}");
     }
 }
+
+#[test]
+fn loaded_programs_run_on_contexts_too() {
+    if !can_run() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    };
+    let asked = write("ask.json", r#"{"number":4}"#);
+    let child = write("child.json", r#"{"child":{"pid":7},"mode":2}"#);
+    // struct bpf_cgroup_dev_ctx: any access, major 1, minor 3.
+    let device = write("device.bin", "\0\0\0\0\x01\0\0\0\x03\0\0\0");
+    let batch = write(
+        "batch",
+        &format!(
+            "prog loadall {} /sys/fs/bpf/c\nprog run name ask ctx_json {asked}\n\
+             prog run name no_ptrace ctx_json {child}\nprog run name device ctx_in {device}\n",
+            object()
+        ),
+    );
+    let said = ok(&ring3(["--target", "memory", "batch", "file", &batch]));
+    let lines: Vec<&str> =
+        said.lines().map(|line| line.split(", dur").next().unwrap_or("")).collect();
+    let expected = [
+        "Return value: 4",
+        "Changed: {\"answer\":5}",
+        "Return value: 4294967283 (EACCES)",
+        "Changed: {}",
+        "Return value: 1 (allow)",
+        "Changed: {}",
+        "processed 4 commands",
+    ];
+    assert_eq!(lines, expected);
+    let wrong = write("wrong.json", r#"{"numbr":4}"#);
+    let batch = write(
+        "batch",
+        &format!("prog loadall {} /sys/fs/bpf/c\nprog run name ask ctx_json {wrong}\n", object()),
+    );
+    let output = ring3(["--target", "memory", "batch", "file", &batch]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("ctx: no field 'numbr' in struct question"), "{said}");
+}

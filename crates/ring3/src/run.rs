@@ -113,15 +113,12 @@ impl<'a> Program<'a> {
     /// type has one.
     pub fn run_given(
         &self,
+        subject: &Subject,
         given: &Given,
         packet: Option<&[u8]>,
         repeat: u32,
     ) -> Result<RanOn, Error> {
-        // A packet that nobody gave is 64 zero bytes.
-        let packet = packet.or(given.packet.as_deref()).unwrap_or(&[0; 64]);
-        let data_in = self.context_has_packet().then(|| packet.to_vec());
-        let request =
-            TestRun { data_in, repeat, given: Some(given.ctx.clone()), ..TestRun::default() };
+        let request = TestRun { repeat, ..given.request(subject, packet) };
         let out = self.loaded.test_run(self.fd, &request).map_err(|errno| {
             let why = match errno {
                 Errno::EFAULT => "it was stopped: it touched memory that it may not touch",
@@ -142,11 +139,6 @@ impl<'a> Program<'a> {
     /// Whether Linux would run it by BPF_PROG_TEST_RUN.
     pub fn linux_runs(&self) -> bool {
         self.spec.prog_type.is_some_and(|t| linux_runs(t, self.spec.expected_attach_type))
-    }
-
-    /// Whether its context stands for a packet.
-    fn context_has_packet(&self) -> bool {
-        self.takes_packets() || self.spec.prog_type == Some(ProgType::SkSkb)
     }
 
     /// What a value that it returned means: `1: allow`, `-13: EACCES`.

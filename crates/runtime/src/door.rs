@@ -13,7 +13,7 @@ pub use attach::{
     AttachTo, DeviceAdd, DeviceCounts, DeviceInfo, LinkCreate, ProgAttach, ProgQuery, Queried,
     QueriedProg,
 };
-pub use given::GivenCtx;
+pub use given::{GivenCtx, GivenSysctl};
 use isa::Insn;
 pub use maps::Batch;
 use uapi::{Errno, MapDef, ProgType};
@@ -247,6 +247,8 @@ pub struct TestRunOut {
 pub struct ProgInfo {
     /// Number of the type.
     pub prog_type: u32,
+    /// `enum bpf_attach_type` that it was loaded with; 0 where the door does not tell, as Linux.
+    pub attach_type: u32,
     /// Its id.
     pub id: u32,
     /// Hash of the instructions as loaded.

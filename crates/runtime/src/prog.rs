@@ -100,6 +100,7 @@ impl Prog {
         let places = places.unwrap_or_default();
         ProgInfo {
             prog_type: self.prog_type.raw(),
+            attach_type: self.attach_type,
             id: self.id,
             tag: self.tag,
             name: self.name.clone(),

@@ -58,6 +58,30 @@ pub struct SocketInfo {
 }
 
 impl SocketInfo {
+    /// Out of a `struct bpf_sock`.
+    pub(crate) fn from_bytes(bytes: &[u8; BPF_SOCK]) -> SocketInfo {
+        let (words, _) = bytes.as_chunks::<4>();
+        let word = |at: usize| u32::from_ne_bytes(words[at]);
+        SocketInfo {
+            bound_dev_if: word(0),
+            family: word(1),
+            kind: word(2),
+            protocol: word(3),
+            mark: word(4),
+            priority: word(5),
+            src_ip4: word(6),
+            src_ip6: [word(7), word(8), word(9), word(10)],
+            src_port: word(11),
+            dst_port: word(12) as u16,
+            dst_ip4: word(13),
+            dst_ip6: [word(14), word(15), word(16), word(17)],
+            state: word(18),
+            rx_queue_mapping: word(19) as i32,
+            uid: 0,
+            cgroup: 0,
+        }
+    }
+
     /// `struct bpf_sock`.
     fn to_bytes(self) -> [u8; BPF_SOCK] {
         let mut out = [0; BPF_SOCK];
@@ -92,7 +116,7 @@ impl SocketInfo {
     }
 }
 
-const BPF_SOCK: usize = 80;
+pub(crate) const BPF_SOCK: usize = 80;
 /// `struct bpf_tcp_sock` is behind it.
 const TCP_SOCK: usize = 128;
 const MEMORY: usize = 256;

@@ -452,6 +452,7 @@ impl Bpf for Linux {
         f::LINE_INFO_REC_SIZE.set(&mut ask, LINE_INFO_SIZE.into());
         let got = self.info_bytes(prog, ask)?;
         Ok(ProgInfo {
+            attach_type: 0,
             prog_type: f::TYPE.get(&got) as u32,
             id: f::ID.get(&got) as u32,
             tag: f::TAG.get(&got).to_le_bytes(),

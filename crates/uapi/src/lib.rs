@@ -9,6 +9,7 @@ mod errno;
 mod generated;
 mod helper;
 mod kfunc;
+mod lsm;
 mod map_def;
 mod prog;
 
@@ -19,6 +20,7 @@ pub use helper::{
     helper_by_name, helper_facts, helper_for,
 };
 pub use kfunc::{Kfunc, KfuncOnly, kfunc, kfunc_flags, kfunc_hooks, kfunc_hooks_of};
+pub use lsm::{LsmHook, lsm_hook};
 pub use map_def::{MapDef, map_flags};
 pub use prog::{
     CtxClass, CtxField, CtxTable, Iterator, MapTypeFacts, PointeeTable, ProgTypeFacts, ProgVariant,

@@ -1,5 +1,7 @@
 //! `prog run`: BPF_PROG_TEST_RUN.
 
+mod context;
+
 use std::fmt::Write;
 
 use btf::print::JsonText;
@@ -22,6 +24,8 @@ struct Asked<'a> {
     data_in: Option<&'a str>,
     data_out: Option<&'a str>,
     ctx_in: Option<&'a str>,
+    /// A context by names, which bpftool does not have.
+    ctx_json: Option<&'a str>,
     ctx_out: Option<&'a str>,
     data_size: Option<u32>,
     ctx_size: Option<u32>,
@@ -40,6 +44,10 @@ pub(crate) fn run(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
         }
     };
     let data_in = input("data_in", asked.data_in)?;
+    if let Some(file) = asked.ctx_json {
+        let json = input("ctx_json", Some(file))?.unwrap_or_default();
+        return context::on_json(ctx, prog, &asked, data_in, &json);
+    }
     let ctx_in = input("ctx_in", asked.ctx_in)?;
     let room = |input: &Option<Vec<u8>>, output: Option<&str>, asked: Option<u32>| {
         input.as_ref()?;
@@ -53,6 +61,9 @@ pub(crate) fn run(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
         repeat: asked.repeat,
         ..TestRun::default()
     };
+    if request.ctx_in.is_some() && context::beyond_linux(ctx, prog)? {
+        return context::on_bytes(ctx, prog, &asked, request.ctx_in.as_deref().unwrap_or_default());
+    }
     let ran = ctx.door()?.test_run(prog, &request);
     let ran = ran.map_err(|errno| Fail::errno("failed to run program", errno))?;
     if ran.truncated {
@@ -63,14 +74,23 @@ pub(crate) fn run(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
         output("data_out", asked.data_out.filter(|_| request.data_in.is_some()), &ran.data_out)?;
     let ctx_out =
         output("ctx_out", asked.ctx_out.filter(|_| request.ctx_in.is_some()), &ran.ctx_out)?;
-    Ok(Answer::data(Ran { data, ctx: ctx_out, average: asked.repeat > 1, out: ran }))
+    let average = asked.repeat > 1;
+    Ok(Answer::data(Ran { data, ctx: ctx_out, changed: None, average, out: ran }))
 }
 
 fn asked<'a>(words: &mut Words<'a>) -> Result<Asked<'a>, Fail> {
     let mut asked = Asked { repeat: 1, ..Asked::default() };
     while let Some(word) = words.peek() {
-        const WORDS: [&str; 7] =
-            ["data_in", "data_out", "data_size_out", "ctx_in", "ctx_out", "ctx_size_out", "repeat"];
+        const WORDS: [&str; 8] = [
+            "data_in",
+            "data_out",
+            "data_size_out",
+            "ctx_in",
+            "ctx_out",
+            "ctx_size_out",
+            "repeat",
+            "ctx_json",
+        ];
         let Some(option) = WORDS.iter().find(|option| is_prefix(word, option)) else {
             return Err(Fail::new(format!(
                 "expected no more arguments, 'data_in', 'data_out', 'data_size_out', 'ctx_in', \
@@ -83,6 +103,7 @@ fn asked<'a>(words: &mut Words<'a>) -> Result<Asked<'a>, Fail> {
         match *option {
             "data_in" => asked.data_in = Some(value),
             "data_out" => asked.data_out = Some(value),
+            "ctx_json" => asked.ctx_json = Some(value),
             "ctx_in" => asked.ctx_in = Some(value),
             "ctx_out" => asked.ctx_out = Some(value),
             "data_size_out" => asked.data_size = Some(size(value, "output data size")?),
@@ -115,6 +136,8 @@ fn output(what: &str, file: Option<&str>, bytes: &[u8]) -> Result<Option<Vec<u8>
 struct Ran {
     data: Option<Vec<u8>>,
     ctx: Option<Vec<u8>>,
+    /// Fields that changed of a context by names, and what the value means.
+    changed: Option<(serde_json::Value, Option<String>)>,
     average: bool,
     out: TestRunOut,
 }
@@ -156,8 +179,13 @@ impl Show for Ran {
         }
         let average = if self.average { " (average)" } else { "" };
         let (retval, ns) = (self.out.retval, self.out.duration_ns);
-        let line = format!("Return value: {retval}, duration{average}: {ns}ns\n");
+        let meaning = self.changed.as_ref().and_then(|(_, meaning)| meaning.as_ref());
+        let meaning = meaning.map_or(String::new(), |meaning| format!(" ({meaning})"));
+        let line = format!("Return value: {retval}{meaning}, duration{average}: {ns}ns\n");
         out.extend_from_slice(line.as_bytes());
+        if let Some((changed, _)) = &self.changed {
+            out.extend_from_slice(format!("Changed: {changed}\n").as_bytes());
+        }
     }
 
     fn json(&self, out: &mut JsonText) {
@@ -171,6 +199,14 @@ impl Show for Ran {
         }
         number(out, "retval", self.out.retval);
         number(out, "duration", self.out.duration_ns);
+        if let Some((changed, meaning)) = &self.changed {
+            if let Some(meaning) = meaning {
+                out.name("meaning");
+                out.string(meaning);
+            }
+            out.name("ctx_out");
+            out.raw(format_args!("{changed}"));
+        }
         out.end_object();
     }
 }

@@ -167,7 +167,7 @@ fn on_context(
         (None, bytes) => Given::bytes(&subject, bytes.as_deref().unwrap_or_default()),
     };
     let given = given.map_err(|why| program.error(why.to_string()))?;
-    let ran = program.run_given(&given, data_in.as_deref(), work.repeat)?;
+    let ran = program.run_given(&subject, &given, data_in.as_deref(), work.repeat)?;
     events.trace(&ready.machine.take_trace(), false)?;
     if let Some(path) = &work.data_out {
         write(path, &ran.data)?;

@@ -8,8 +8,9 @@ use parking_lot::Mutex;
 use runtime::PerfRecord;
 use runtime::door::{
     AttachTo, Batch, BtfInfo, BtfLoad, Counted, DeviceAdd, DeviceCounts, DeviceInfo, Fd, FsEntry,
-    GivenCtx, LinkCreate, LinkInfo, LinkTarget, LoadError, Loaded, LogRequest, MapCreate, MapInfo,
-    ObjKind, ProgAttach, ProgInfo, ProgLoad, ProgQuery, Queried, QueriedProg, TestRun, TestRunOut,
+    GivenCtx, GivenSysctl, LinkCreate, LinkInfo, LinkTarget, LoadError, Loaded, LogRequest,
+    MapCreate, MapInfo, ObjKind, ProgAttach, ProgInfo, ProgLoad, ProgQuery, Queried, QueriedProg,
+    TestRun, TestRunOut,
 };
 use uapi::{Errno, MapDef, MapType, ProgType};
 use verifier::{FuncInfo, LineInfo, Rejection, Stats};
@@ -27,10 +28,11 @@ wire_struct! {
     Loaded { fd, log, log_true_size, stats }
     LoadError { errno, log, log_true_size, rejection }
     TestRun { data_in, data_out, ctx_in, ctx_out, repeat, flags, cpu, batch_size, given }
-    GivenCtx { memory, ctx, pointers, task, cookie, func_ip }
+    GivenCtx { memory, ctx, pointers, task, cookie, func_ip, socket, message, sysctl, counter }
+    GivenSysctl { name, current, new }
     TestRunOut { retval, duration_ns, data_out, data_size_out, ctx_out, ctx_size_out, truncated }
     ProgInfo {
-        prog_type, id, tag, name, load_time, created_by_uid, map_ids, gpl_compatible, btf_id, xlated,
+        prog_type, attach_type, id, tag, name, load_time, created_by_uid, map_ids, gpl_compatible, btf_id, xlated,
         jited, jited_ksyms, jited_func_lens, jited_lines, func_info, line_info, verified_insns, run_time_ns,
         run_cnt, run_insns, recursion_misses, attach_btf_id, attach_btf_obj_id, memlock,
     }

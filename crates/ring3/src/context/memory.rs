@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use btf::{Btf, Kind, TypeId};
-use runtime::door::GivenCtx;
+use runtime::door::{GivenCtx, GivenSysctl};
 
 use super::{ContextError, Path, Subject};
 
@@ -63,6 +63,12 @@ pub(super) struct Memory {
     context_size: usize,
     /// Bytes that the context points to by start and end: offset, length, name.
     pub(super) span: Option<(usize, usize, &'static str)>,
+    /// The bytes are a message, which programs may make longer.
+    pub(super) is_message: bool,
+    /// Where the socket of the context is.
+    pub(super) socket: Option<usize>,
+    pub(super) sysctl: Option<GivenSysctl>,
+    pub(super) counter: Vec<u64>,
 }
 
 impl Memory {
@@ -75,6 +81,10 @@ impl Memory {
             kernel: subject.kernel.clone(),
             context_size: 0,
             span: None,
+            is_message: false,
+            socket: None,
+            sysctl: None,
+            counter: Vec::new(),
         }
     }
 
@@ -98,6 +108,7 @@ impl Memory {
     /// A zero value of this type.
     pub(super) fn object(&mut self, ty: &Typed, path: &Path) -> Result<usize, ContextError> {
         let at = self.allocate(ty.size(), path)?;
+        self.note_socket(ty, at);
         self.objects.push(Object { at, ty: ty.clone(), path: path.steps().to_vec() });
         Ok(at)
     }
@@ -114,6 +125,14 @@ impl Memory {
     pub(super) fn point(&mut self, at: usize, to: usize) {
         self.put(at, &(to as u64).to_le_bytes());
         self.pointers.push(at as u32);
+    }
+
+    /// The first socket that the context points to is its own.
+    pub(super) fn note_socket(&mut self, ty: &Typed, at: usize) {
+        let is_sock = ty.resolved().is_some_and(|t| t.name == "bpf_sock");
+        if is_sock && self.socket.is_none() && at != CONTEXT {
+            self.socket = Some(at);
+        }
     }
 
     /// Tells the program how many arguments there are.
@@ -146,9 +165,14 @@ impl Memory {
             memory: self.bytes.clone(),
             ctx: CONTEXT as u32,
             pointers,
-            task: None,
-            cookie: 0,
-            func_ip: 0,
+            socket: self.socket.map(|at| at as u32),
+            message: self
+                .span
+                .filter(|_| self.is_message)
+                .map(|(at, len, _)| (at as u32, len as u32)),
+            sysctl: self.sysctl.clone(),
+            counter: self.counter.clone(),
+            ..GivenCtx::default()
         }
     }
 }

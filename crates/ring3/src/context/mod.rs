@@ -16,7 +16,7 @@ mod value;
 use std::sync::Arc;
 
 use btf::{Btf, TypeId};
-use runtime::door::GivenCtx;
+use runtime::door::{GivenCtx, TestRun};
 use serde_json::Value;
 use uapi::ProgType;
 
@@ -85,10 +85,30 @@ impl Given {
         changed::changed(&self.memory, &self.ctx.memory, after)
     }
 
+    /// The test run on it, with a packet for the types that have one: `data`, the document's own, or
+    /// 64 zero bytes.
+    pub fn request(&self, subject: &Subject, data: Option<&[u8]>) -> TestRun {
+        let packet = data.or(self.packet.as_deref()).unwrap_or(&[0; 64]);
+        let data_in = has_packet(subject.prog_type).then(|| packet.to_vec());
+        TestRun { data_in, given: Some(self.ctx.clone()), ..TestRun::default() }
+    }
+
     /// The context's own bytes in `after`.
     pub fn context<'a>(&self, after: &'a [u8]) -> &'a [u8] {
         after.get(memory::CONTEXT..memory::CONTEXT + self.memory.context_size()).unwrap_or(&[])
     }
+}
+
+/// Whether a context of this type stands for a packet.
+fn has_packet(prog_type: ProgType) -> bool {
+    let variant = uapi::prog_variant(prog_type, 0, false);
+    let structure = variant.and_then(|variant| variant.ctx).map_or("", |table| table.structure);
+    matches!(structure, "__sk_buff" | "xdp_md")
+}
+
+/// What a value that a program returned means to Linux; `None` where it is just a number.
+pub fn meaning(prog_type: ProgType, attach_type: u32, value: u32) -> Option<String> {
+    crate::action::meaning(Some(prog_type), attach_type, value)
 }
 
 /// Whether Linux runs programs of this type by BPF_PROG_TEST_RUN.

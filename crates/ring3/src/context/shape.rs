@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use btf::{Btf, BtfBuilder, Encoding, Kind, NewMember, TypeId};
+use runtime::door::GivenSysctl;
 use serde_json::{Map, Value};
 use uapi::{CtxClass, CtxTable, ProgType};
 
@@ -474,11 +475,14 @@ fn structure(
         fields.shift_remove(span.start);
         fields.shift_remove(span.end);
     }
-    let texts = subject.prog_type == ProgType::Tracepoint;
-    if texts {
+    if subject.prog_type == ProgType::CgroupSysctl {
+        setting(memory, &mut fields)?;
+    }
+    if subject.prog_type == ProgType::Tracepoint {
         record_fields(memory, ty, &mut fields, at)?;
     }
     if subject.prog_type == ProgType::PerfEvent {
+        counter(memory, &mut fields)?;
         let own: Vec<String> = member_names(ty);
         let registers: Map<String, Value> = fields
             .iter()
@@ -495,6 +499,40 @@ fn structure(
     memory.write(ty, &Value::Object(fields), at, &path)?;
     pointers_never_null(subject, memory, ty, &given, at)?;
     Ok(packet)
+}
+
+/// The setting that a program of sysctl is asked about, beside its context: `name`, `current` and
+/// `new`, which is there when it is written.
+fn setting(memory: &mut Memory, fields: &mut Map<String, Value>) -> Result<(), ContextError> {
+    let mut take = |name: &str| match fields.shift_remove(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(other) => Err(wrong(&Path::root().field(name), "a text", &other)),
+    };
+    let (name, current, new) = (take("name")?, take("current")?, take("new")?);
+    if name.is_none() && current.is_none() && new.is_none() {
+        return Ok(());
+    }
+    if new.is_some() && !fields.contains_key("write") {
+        fields.insert("write".into(), 1.into());
+    }
+    memory.sysctl = Some(GivenSysctl {
+        name: name.unwrap_or_default(),
+        current: current.unwrap_or_default().into_bytes(),
+        new: new.map(String::into_bytes),
+    });
+    Ok(())
+}
+
+/// `counter`: counter, time enabled and time running of the event.
+fn counter(memory: &mut Memory, fields: &mut Map<String, Value>) -> Result<(), ContextError> {
+    let Some(value) = fields.shift_remove("counter") else { return Ok(()) };
+    let path = Path::root().field("counter");
+    let numbers = value.as_array().and_then(|list| {
+        list.iter().map(Value::as_u64).collect::<Option<Vec<u64>>>().filter(|list| list.len() == 3)
+    });
+    memory.counter = numbers.ok_or_else(|| wrong(&path, "a list of three numbers", &value))?;
+    Ok(())
 }
 
 fn member_names(ty: &Typed) -> Vec<String> {

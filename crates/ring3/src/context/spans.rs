@@ -53,6 +53,7 @@ impl Span {
             memory.put(len, &(content.len() as u32).to_le_bytes());
         }
         memory.set_span(at, content.len(), self.start);
+        memory.is_message = self.structure == "sk_msg_md";
         Ok(())
     }
 }

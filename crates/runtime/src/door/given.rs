@@ -20,4 +20,23 @@ pub struct GivenCtx {
     pub cookie: u64,
     /// What `bpf_get_func_ip` tells.
     pub func_ip: u64,
+    /// Offset of the `struct bpf_sock` that the context is of; helpers on sockets answer for it.
+    pub socket: Option<u32>,
+    /// Offset and bytes of the message between the context's `data` and `data_end`.
+    pub message: Option<(u32, u32)>,
+    /// The setting that is read or written.
+    pub sysctl: Option<GivenSysctl>,
+    /// Counter, time enabled and time running of a perf event; empty for none.
+    pub counter: Vec<u64>,
+}
+
+/// A setting below `/proc/sys`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GivenSysctl {
+    /// Directories and name, as `net/ipv4/tcp_mem`.
+    pub name: String,
+    /// Its value now.
+    pub current: Vec<u8>,
+    /// What is being written; `None` for a read.
+    pub new: Option<Vec<u8>>,
 }

@@ -1,6 +1,7 @@
 //! Runs on a context of the caller's making, which no kernel offers.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use interp::Region;
 use maps::View;
@@ -11,9 +12,11 @@ use super::{repeat, skb, xdp};
 use crate::door::{GivenCtx, TestRun, TestRunOut};
 use crate::event::{Event, Process};
 use crate::helpers::Ctx;
+use crate::message::Message;
 use crate::runner::Ready;
+use crate::socket::{BPF_SOCK, Socket, SocketInfo};
 use crate::task::Task;
-use crate::world::World;
+use crate::world::{Sysctl, World};
 
 /// Most memory that is taken, in bytes.
 const MAX_MEMORY: usize = 4 << 20;
@@ -39,14 +42,33 @@ pub(super) fn run(
     let (cookie, func_ip) = (given.cookie, given.func_ip);
     let args = memory.arguments();
     let event = Event { process: &here, pid, tgid, cookie, func_ip, args };
+    let sysctl = given.sysctl.as_ref().map(|sysctl| Sysctl {
+        name: sysctl.name.clone(),
+        current: sysctl.current.clone(),
+        new: RefCell::new(sysctl.new.clone()),
+        ..Sysctl::default()
+    });
+    let world = World {
+        socket: memory.socket.as_ref(),
+        sysctl: sysctl.as_ref(),
+        message: memory.message.as_ref(),
+        counter: given.counter.first_chunk().copied(),
+        ..World::default()
+    };
+    let lent = Lent { event: &event, world };
     ready.granted = vec![memory.region()];
     let place = given.ctx as usize;
     let mut out = match t {
-        ProgType::Xdp => xdp::given(req, ready, &event, memory.slab(), place)?,
-        t if skb::has_sk_buff(t) => skb::given(t, req, ready, &event, memory.slab(), place)?,
-        _ => flat(req, ready, &event, &memory)?,
+        ProgType::Xdp => xdp::given(req, ready, lent, memory.slab(), place)?,
+        t if skb::has_sk_buff(t) => skb::given(t, req, ready, lent, memory.slab(), place)?,
+        _ => flat(req, ready, lent, &memory)?,
     };
-    let written = here.written.take();
+    let replaced = sysctl.filter(|sysctl| sysctl.replaced.get());
+    let written = match (replaced, &memory.message) {
+        (Some(sysctl), _) => sysctl.new.take().unwrap_or_default(),
+        (None, Some(message)) => message.to_vec(),
+        (None, None) => here.written.take(),
+    };
     if !written.is_empty() {
         out.data_size_out = written.len() as u32;
         out.data_out = written;
@@ -56,11 +78,18 @@ pub(super) fn run(
     Ok(out)
 }
 
+/// What a run has besides its context.
+#[derive(Clone, Copy)]
+pub(super) struct Lent<'l> {
+    pub(super) event: &'l Event<'l>,
+    pub(super) world: World<'l>,
+}
+
 /// Contexts that are what the program sees.
 fn flat(
     req: &TestRun,
     mut ready: Ready,
-    event: &Event<'_>,
+    lent: Lent<'_>,
     memory: &Memory<'_>,
 ) -> Result<TestRunOut, Errno> {
     if req.data_in.is_some() {
@@ -68,8 +97,10 @@ fn flat(
     }
     ready.trace_flags = "...11";
     let stop = ready.stop.clone();
-    let run =
-        || ready.run_on(Ctx::Flat(memory.region()), memory.ctx(), Some(event), World::default());
+    let run = || {
+        let ctx = Ctx::Flat(memory.region());
+        ready.run_on(ctx, memory.ctx(), Some(lent.event), lent.world)
+    };
     let (retval, duration_ns) = repeat(req.repeat, &stop, run)?;
     Ok(TestRunOut { retval, duration_ns, ..TestRunOut::default() })
 }
@@ -78,6 +109,10 @@ fn flat(
 struct Memory<'g> {
     given: &'g GivenCtx,
     slab: Slab,
+    /// The socket that takes the place of its bytes in the memory.
+    socket: Option<Arc<Socket>>,
+    /// The message, likewise.
+    message: Option<Message>,
 }
 
 impl<'g> Memory<'g> {
@@ -92,13 +127,42 @@ impl<'g> Memory<'g> {
         // One byte at least: an empty context has an address too.
         let slab = Slab::new(len.max(1))?;
         slab.write(0, View::from(given.memory.as_slice()));
-        let memory = Memory { given, slab };
+        let part = |at: u32, len: u32| {
+            let at = at as usize;
+            given.memory.get(at..at.checked_add(len as usize)?)
+        };
+        let socket = given.socket.map(|at| {
+            let bytes = part(at, BPF_SOCK as u32).and_then(|bytes| bytes.first_chunk());
+            Socket::new(SocketInfo::from_bytes(bytes.ok_or(Errno::EINVAL)?), None)
+        });
+        let message =
+            given.message.map(|(at, len)| Message::new(part(at, len).ok_or(Errno::EINVAL)?));
+        let (socket, message) = (socket.transpose()?, message.transpose()?);
+        let memory = Memory { given, slab, socket, message };
         for &at in &given.pointers {
             let to = memory.word(at).ok_or(Errno::EINVAL)?;
-            let to = usize::try_from(to).ok().filter(|to| *to <= len).ok_or(Errno::EINVAL)?;
-            memory.put(at, memory.slab.addr(to));
+            let to = u32::try_from(to).ok().filter(|to| inside(*to)).ok_or(Errno::EINVAL)?;
+            memory.put(at, memory.address(to));
         }
         Ok(memory)
+    }
+
+    /// Where what is at an offset really is.
+    fn address(&self, to: u32) -> u64 {
+        if let (Some(socket), Some(at)) = (&self.socket, self.given.socket)
+            && at == to
+        {
+            return socket.addr();
+        }
+        if let (Some(message), Some((at, len))) = (&self.message, self.given.message) {
+            let (start, end) = message.data();
+            match to {
+                _ if to == at => return start,
+                _ if to == at + len => return end,
+                _ => {}
+            }
+        }
+        self.slab.addr(to as usize)
     }
 
     fn word(&self, at: u32) -> Option<u64> {
@@ -134,11 +198,27 @@ impl<'g> Memory<'g> {
 
     /// The bytes as they are now, with offsets for addresses.
     fn after(&self) -> Vec<u8> {
+        if let (Some(socket), Some(at)) = (&self.socket, self.given.socket) {
+            self.slab.write(at as usize, View::from(socket.bytes().as_slice()));
+        }
+        if let (Some(message), Some((at, len))) = (&self.message, self.given.message) {
+            let bytes = message.to_vec();
+            let kept = &bytes[..bytes.len().min(len as usize)];
+            self.slab.write(at as usize, View::from(kept));
+        }
+        let before = |at: u32| {
+            let bytes = self.given.memory.get(at as usize..)?.first_chunk::<WORD>()?;
+            Some(u64::from_ne_bytes(*bytes))
+        };
         for &at in &self.given.pointers {
             let address = self.word(at).unwrap_or(0);
             let end = self.slab.addr(self.slab.len());
             if (self.slab.addr(0)..=end).contains(&address) {
                 self.put(at, address - self.slab.addr(0));
+            } else if let Some(to) = before(at)
+                && (self.address(to as u32) == address || self.message.is_some())
+            {
+                self.put(at, to);
             }
         }
         let mut bytes = vec![0; self.given.memory.len()];

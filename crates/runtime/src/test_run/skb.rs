@@ -5,13 +5,12 @@ use maps::raw::Slab;
 use translate::ctx::SkBuff;
 use uapi::{Errno, ProgType};
 
+use super::given::Lent;
 use super::{buffer, members, repeat};
 use crate::door::{TestRun, TestRunOut};
-use crate::event::Event;
 use crate::helpers::{Ctx, CtxCell};
 use crate::packet::{FRAME, FRAME_TAIL, PacketBuf};
 use crate::runner::Ready;
-use crate::world::World;
 
 /// Bytes of `struct __sk_buff`.
 const SK_BUFF: usize = 192;
@@ -97,7 +96,7 @@ pub(super) fn given(
     t: ProgType,
     req: &TestRun,
     mut ready: Ready,
-    event: &Event<'_>,
+    lent: Lent<'_>,
     memory: &Slab,
     place: usize,
 ) -> Result<TestRunOut, Errno> {
@@ -117,7 +116,7 @@ pub(super) fn given(
     let addr = cell.addr();
     let stop = ready.stop.clone();
     let (retval, duration_ns) = repeat(req.repeat, &stop, || {
-        ready.run_on(Ctx::Skb(&cell), addr, Some(event), World::default())
+        ready.run_on(Ctx::Skb(&cell), addr, Some(lent.event), lent.world)
     })?;
     let after = cell.get();
     members::give(&skb, &after, &mut ctx);

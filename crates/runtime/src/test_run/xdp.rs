@@ -5,14 +5,13 @@ use maps::raw::Slab;
 use translate::ctx::XdpBuff;
 use uapi::{AttachType, Errno};
 
+use super::given::Lent;
 use super::{buffer, repeat};
 use crate::door::{TestRun, TestRunOut};
-use crate::event::Event;
 use crate::helpers::{Ctx, CtxCell};
 use crate::packet::{FRAME, FRAME_TAIL, PacketBuf, XDP_HEADROOM};
 use crate::prog::Prog;
 use crate::runner::Ready;
-use crate::world::World;
 
 /// Bytes of `struct xdp_md`.
 const XDP_MD: usize = 24;
@@ -58,7 +57,7 @@ pub(super) fn run(prog: &Prog, req: &TestRun, mut ready: Ready) -> Result<TestRu
 pub(super) fn given(
     req: &TestRun,
     mut ready: Ready,
-    event: &Event<'_>,
+    lent: Lent<'_>,
     memory: &Slab,
     place: usize,
 ) -> Result<TestRunOut, Errno> {
@@ -80,7 +79,7 @@ pub(super) fn given(
     cell.set(XdpBuff { egress_ifindex: md.egress_ifindex, ..cell.get() });
     let stop = ready.stop.clone();
     let run =
-        || ready.run_on(Ctx::Xdp(&cell, &mut packet.frags), addr, Some(event), World::default());
+        || ready.run_on(Ctx::Xdp(&cell, &mut packet.frags), addr, Some(lent.event), lent.world);
     let (retval, duration_ns) = repeat(req.repeat, &stop, run)?;
     let after = cell.get();
     let mut written = md.write(&after);

@@ -4,22 +4,12 @@ use btf::{Btf, Kind, Type, TypeId};
 use uapi::{AttachType, ProgType, iterator};
 
 use super::ctx::register;
+use super::exit::hook_result;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
 use crate::event::{HookArg, Note};
 use crate::log::say;
 use crate::state::{RegFlags, RegKind, RegState};
-
-/// LSM hooks whose arguments are being built up or torn down.
-const UNTRUSTED_HOOKS: &[&str] = &[
-    "bpf_lsm_bpf_map_free",
-    "bpf_lsm_bpf_prog_free",
-    "bpf_lsm_file_alloc_security",
-    "bpf_lsm_file_free_security",
-    "bpf_lsm_sk_alloc_security",
-    "bpf_lsm_sk_free_security",
-    "bpf_lsm_task_free",
-];
 
 /// The argument at byte `off`, as a register.
 pub(super) fn find(env: &mut Env<'_>, off: i32, size: i32) -> Checked<Option<RegState>> {
@@ -53,7 +43,11 @@ pub(super) fn find(env: &mut Env<'_>, off: i32, size: i32) -> Checked<Option<Reg
     };
     let Some(t) = btf.resolved(ty) else { return Ok(Some(env.unknown_reg())) };
     if is_scalar(&t) {
-        return Ok(Some(env.unknown_reg()));
+        let mut reg = env.unknown_reg();
+        if let (true, Some((min, max))) = (index == count, hook_result(env)) {
+            reg.v.limit_s32(min, max);
+        }
+        return Ok(Some(reg));
     }
     if t.kind != Kind::Ptr {
         let (ty, kind) = (t.name, t.kind.text());
@@ -194,7 +188,10 @@ fn is_trusted(env: &Env<'_>) -> bool {
         Some(ProgType::Tracing) => {
             matches!(attach, Some(AttachType::TraceRawTp | AttachType::TraceIter))
         }
-        Some(ProgType::Lsm) => !UNTRUSTED_HOOKS.contains(&env.attach.name.as_str()),
+        Some(ProgType::Lsm) => {
+            let name = env.attach.name.strip_prefix("bpf_lsm_").unwrap_or(&env.attach.name);
+            uapi::lsm_hook(name).trusted
+        }
         Some(ProgType::StructOps) => true,
         _ => false,
     }

@@ -10,13 +10,6 @@ use crate::state::{RegKind, RegState};
 
 /// Largest errno that an LSM program returns negated.
 const MAX_ERRNO: i32 = 4095;
-/// LSM hooks that answer yes or no.
-const BOOL_HOOKS: &[&str] = &[
-    "bpf_lsm_inode_need_killpriv",
-    "bpf_lsm_audit_rule_known",
-    "bpf_lsm_xfrm_state_pol_flow_match",
-];
-
 /// The register (r0, or the argument of an exception) holds what the program may return.
 pub(crate) fn check_return_code(env: &mut Env<'_>, regno: usize) -> Checked {
     let first = env.state.frame(0);
@@ -91,9 +84,20 @@ fn lsm_range(env: &Env<'_>) -> Option<((i32, i32), bool)> {
     if env.prog.expected_attach_type == AttachType::LsmCgroup.raw() {
         return Some((if proto_is_void(env) { (1, 1) } else { (0, 1) }, false));
     }
-    let range =
-        if BOOL_HOOKS.contains(&env.attach.name.as_str()) { (0, 1) } else { (-MAX_ERRNO, 0) };
-    Some((range, true))
+    Some((hook_range(&env.attach.name), true))
+}
+
+/// What the security hook itself returns.
+fn hook_range(function: &str) -> (i32, i32) {
+    let name = function.strip_prefix("bpf_lsm_").unwrap_or(function);
+    if uapi::lsm_hook(name).boolean { (0, 1) } else { (-MAX_ERRNO, 0) }
+}
+
+/// The range of the result that a program of a security hook reads from its context.
+pub(super) fn hook_result(env: &Env<'_>) -> Option<(i32, i32)> {
+    let is_mac = env.prog.prog_type == Some(ProgType::Lsm)
+        && env.prog.expected_attach_type == AttachType::LsmMac.raw();
+    (is_mac && !proto_is_void(env)).then(|| hook_range(&env.attach.name))
 }
 
 fn enforce(

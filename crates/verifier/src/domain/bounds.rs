@@ -295,6 +295,13 @@ impl Bounds {
         self.learn_from_bits();
     }
 
+    /// A signed number of 32 bits between these, sign-extended.
+    pub(crate) fn limit_s32(&mut self, min: i32, max: i32) {
+        (self.s32_min, self.s32_max) = (self.s32_min.max(min), self.s32_max.min(max));
+        (self.smin, self.smax) = (self.smin.max(min.into()), self.smax.min(max.into()));
+        self.sync();
+    }
+
     /// The low half, zero above: what a 32-bit operation leaves. Not yet synced.
     pub(crate) fn zero_extend32(&mut self) {
         self.var_off = self.var_off.subreg();

@@ -29,6 +29,10 @@ reasons! {
         NotFunction { id: u32 } => "attach_btf_id {id} is not a function",
         /// The type is no tracepoint.
         NotTypedef { id: u32 } => "attach_btf_id {id} is not a typedef",
+        /// Linux lets no program attach to the hook.
+        DisabledHook { id: u32, name: Box<str> } => "attach_btf_id {id} points to disabled hook {name}",
+        /// The hook is called where nobody may sleep.
+        HookCannotSleep { name: Box<str> } => "{name} is not sleepable",
         /// The name does not fit the program type.
         WrongName { id: u32, name: Box<str> } => "attach_btf_id {id} points to wrong type name {name}",
         /// The licence does not allow it.

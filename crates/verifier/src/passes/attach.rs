@@ -211,5 +211,13 @@ fn check_hook(env: &Env<'_>, function: &str) -> Checked {
             BadAttach::WrongName { id: env.prog.attach_btf_id, name: function.into() }
         );
     }
+    let hook = uapi::lsm_hook(function.strip_prefix("bpf_lsm_").unwrap_or(function));
+    if hook.disabled {
+        let (id, name) = (env.prog.attach_btf_id, function.into());
+        return reject!(EINVAL, BadAttach::DisabledHook { id, name });
+    }
+    if env.sleepable && !hook.sleepable {
+        return reject!(EINVAL, BadAttach::HookCannotSleep { name: function.into() });
+    }
     Ok(())
 }

@@ -152,7 +152,7 @@ pub(super) const CAUSES: &[Cause] = &[
     .about(About::Operands),
     Cause::new(
         "attach-target",
-        |reason| matches!(reason, Reason::Attach(BadAttach::NoTarget | BadAttach::TypeId { .. } | BadAttach::Nameless { .. } | BadAttach::NotFunction { .. } | BadAttach::NotTypedef { .. } | BadAttach::WrongName { .. } | BadAttach::NotStructOps { .. })),
+        |reason| matches!(reason, Reason::Attach(BadAttach::NoTarget | BadAttach::TypeId { .. } | BadAttach::Nameless { .. } | BadAttach::NotFunction { .. } | BadAttach::NotTypedef { .. } | BadAttach::WrongName { .. } | BadAttach::DisabledHook { .. } | BadAttach::HookCannotSleep { .. } | BadAttach::NotStructOps { .. })),
         "the program does not say what it attaches to, or that does not exist",
     )
     .needs("programs of this type need a function or hook of the kernel's BTF")
