@@ -13,6 +13,7 @@ use crate::answer::{Answer, Done, Show};
 use crate::fail::{Fail, io_errno, strerror};
 use crate::handle;
 use crate::prog::{number, string};
+use crate::refs::{Ref, Refs};
 use crate::session::Ctx;
 use crate::words::{Words, number as parse};
 
@@ -33,11 +34,12 @@ pub(crate) fn show(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
     }
     words.end()?;
     let users = Users::find(ctx)?;
+    let refs = Refs::find(ctx, ObjKind::Btf)?;
     let mut rows = Vec::new();
     match only {
-        Some((fd, _)) => rows.push(row(ctx, fd, &users)?),
+        Some((fd, _)) => rows.push(row(ctx, fd, &users, &refs)?),
         None => handle::every(ctx, ObjKind::Btf, |_, fd| {
-            rows.push(row(ctx, fd, &users)?);
+            rows.push(row(ctx, fd, &users, &refs)?);
             Ok(())
         })?,
     }
@@ -73,11 +75,11 @@ impl Users {
     }
 }
 
-fn row(ctx: &Ctx<'_>, fd: Fd, users: &Users) -> Result<Row, Fail> {
+fn row(ctx: &Ctx<'_>, fd: Fd, users: &Users, refs: &Refs) -> Result<Row, Fail> {
     let info = ctx.door()?.btf_info(fd);
     let info = info.map_err(|errno| Fail::of("can't get BTF object info", errno))?;
     let of = |map: &BTreeMap<u32, Vec<u32>>| map.get(&info.id).cloned().unwrap_or_default();
-    Ok(Row { progs: of(&users.progs), maps: of(&users.maps), info })
+    Ok(Row { progs: of(&users.progs), maps: of(&users.maps), refs: refs.of(info.id), info })
 }
 
 struct Blobs {
@@ -89,6 +91,7 @@ struct Row {
     info: BtfInfo,
     progs: Vec<u32>,
     maps: Vec<u32>,
+    refs: Ref,
 }
 
 impl Show for Blobs {
@@ -107,6 +110,7 @@ impl Show for Blobs {
                     text += &format!("  {label} {}", ids.join(","));
                 }
             }
+            text += &row.refs.pids_text();
             text.push('\n');
             out.extend_from_slice(text.as_bytes());
         }
@@ -130,6 +134,7 @@ impl Show for Blobs {
             if !row.info.name.is_empty() {
                 string(out, "name", &row.info.name);
             }
+            row.refs.pids_json(out);
             out.end_object();
         }
         if self.array {

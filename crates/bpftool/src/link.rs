@@ -3,11 +3,13 @@
 use btf::print::JsonText;
 use runtime::door::{Fd, LinkInfo, LinkTarget, ObjKind};
 
-use crate::answer::{Answer, Done, Show};
+use crate::answer::{Answer, Done};
 use crate::fail::{Fail, strerror};
 use crate::feature::attach_type_name;
+use crate::list::{self, List, Row};
 use crate::net::device_name;
-use crate::prog::{number, string, strings};
+use crate::prog::{number, string};
+use crate::refs::{Ref, Refs};
 use crate::session::Ctx;
 use crate::words::{Words, number as parse};
 use crate::{handle, pins};
@@ -34,21 +36,17 @@ pub(crate) const TYPES: [&str; 16] = [
 
 /// `link show [LINK]`.
 pub(crate) fn show(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
-    let pinned = if ctx.options.bpffs { pins::all(ctx, ObjKind::Link)? } else { Vec::new() };
+    let refs = Refs::find(ctx, ObjKind::Link)?;
     if words.len() == 2 {
         let fd = link(ctx, &mut words)?;
-        let rows = vec![row(ctx, fd, &pinned)?];
+        let rows = vec![row(ctx, fd, &refs)?];
         // bpftool gives 255 here although all went well; scripts know it so.
         let status = Some(Fail::silent(-1));
-        return Ok(Answer::data(Links { rows, array: false }).ends(status));
+        return Ok(Answer::data(List { rows, array: false }).ends(status));
     }
     words.end()?;
-    let mut rows = Vec::new();
-    handle::every(ctx, ObjKind::Link, |_, fd| {
-        rows.push(row(ctx, fd, &pinned)?);
-        Ok(())
-    })?;
-    Ok(Answer::data(Links { rows, array: true }))
+    let rows = list::every(ctx, ObjKind::Link, &refs, row)?;
+    Ok(Answer::data(List { rows, array: true }))
 }
 
 /// `link pin LINK PATH`.
@@ -87,7 +85,7 @@ fn link(ctx: &Ctx<'_>, words: &mut Words<'_>) -> Result<Fd, Fail> {
     Err(Fail::new(format!("expected 'id' or 'pinned', got: '{got}'?")))
 }
 
-fn row(ctx: &Ctx<'_>, fd: Fd, pinned: &[(String, u32)]) -> Result<Row, Fail> {
+fn row(ctx: &Ctx<'_>, fd: Fd, refs: &Refs) -> Result<LinkRow, Fail> {
     let info = ctx.door()?.link_info(fd);
     let info = info.map_err(|errno| Fail::of("can't get link info", errno))?;
     let device = match info.target {
@@ -96,19 +94,14 @@ fn row(ctx: &Ctx<'_>, fd: Fd, pinned: &[(String, u32)]) -> Result<Row, Fail> {
         }
         _ => None,
     };
-    Ok(Row { pins: pins::of(pinned, info.id), info, device })
+    Ok(LinkRow { refs: refs.of(info.id), info, device })
 }
 
-struct Links {
-    rows: Vec<Row>,
-    array: bool,
-}
-
-struct Row {
+struct LinkRow {
     info: LinkInfo,
     /// The name of the interface, where the link is of one that is there.
     device: Option<String>,
-    pins: Vec<String>,
+    refs: Ref,
 }
 
 /// The hook's name of an IP netfilter link, as it is shown before its priority.
@@ -132,7 +125,7 @@ pub(crate) fn netfilter_text(target: &LinkTarget) -> String {
     format!("{} prio {priority}{defrag}", netfilter_place(*pf, *hook))
 }
 
-impl Row {
+impl LinkRow {
     /// `eth0(2)`.
     fn device(&self, ifindex: u32) -> String {
         match &self.device {
@@ -145,7 +138,9 @@ impl Row {
     fn type_name(&self) -> Option<&'static str> {
         TYPES.get(self.info.link_type as usize).copied()
     }
+}
 
+impl Row for LinkRow {
     fn text(&self) -> String {
         let info = &self.info;
         let mut out = match self.type_name() {
@@ -183,9 +178,8 @@ impl Row {
             target @ LinkTarget::Netfilter { .. } => format!("\n\t{}", netfilter_text(target)),
             LinkTarget::StructOps { map_id } => format!("\n\tmap {map_id}  "),
         };
-        for pin in &self.pins {
-            out += &format!("\n\tpinned {pin}");
-        }
+        out += &self.refs.pins_text();
+        out += &self.refs.pids_text();
         out + "\n"
     }
 
@@ -201,10 +195,13 @@ impl Row {
             number(out, "prog_id", info.prog_id);
         }
         self.target(out);
-        strings(out, "pinned", &self.pins);
+        self.refs.pins_json(out);
+        self.refs.pids_json(out);
         out.end_object();
     }
+}
 
+impl LinkRow {
     fn target(&self, out: &mut JsonText) {
         let attach = |out: &mut JsonText, raw: u32| match attach_type_name(raw) {
             Some(name) => string(out, "attach_type", name),
@@ -249,22 +246,6 @@ impl Row {
                 number(out, "flags", flags);
             }
             LinkTarget::StructOps { map_id } => number(out, "map_id", map_id),
-        }
-    }
-}
-
-impl Show for Links {
-    fn plain(&self, out: &mut Vec<u8>) {
-        self.rows.iter().for_each(|row| out.extend_from_slice(row.text().as_bytes()));
-    }
-
-    fn json(&self, out: &mut JsonText) {
-        if self.array {
-            out.begin_array();
-        }
-        self.rows.iter().for_each(|row| row.fields(out));
-        if self.array {
-            out.end_array();
         }
     }
 }

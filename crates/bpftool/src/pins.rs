@@ -132,8 +132,3 @@ fn bpffs_mounts() -> Vec<String> {
     });
     mounts.collect()
 }
-
-/// The pins of the object with this id, for `-f`.
-pub(crate) fn of(pins: &[(String, u32)], id: u32) -> Vec<String> {
-    pins.iter().filter(|pin| pin.1 == id).map(|pin| pin.0.clone()).collect()
-}

@@ -73,7 +73,7 @@ fn recorded() -> Vec<(String, String)> {
             let words: Vec<_> = line.split_whitespace().filter(|w| !"{}|".contains(w)).collect();
             let lower = |word: &&&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
             let [object, command, ..] = words.as_slice() else { continue };
-            if [object, command].iter().all(|word| lower(word)) && *object != "batch" {
+            if [object, command].iter().all(lower) && *object != "batch" {
                 rows.push(((*object).to_owned(), (*command).to_owned()));
             }
         }

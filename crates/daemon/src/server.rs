@@ -94,9 +94,11 @@ impl Server {
     /// Answers one connection to its end, then closes its descriptors; whether it asked to stop.
     pub fn answer(&self, stream: UnixStream) -> bool {
         let clients = Counted::new(&self.shared.clients);
+        let peer = sockopt::socket_peercred(&stream).ok();
+        let pid = peer.map_or(0, |peer| peer.pid.as_raw_nonzero().get() as u32);
         let mut conversation = Conversation {
             shared: &self.shared,
-            door: self.shared.runtime.process(),
+            door: self.shared.runtime.process_of(pid),
             stream,
             out: Outgoing::default(),
         };

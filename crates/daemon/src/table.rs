@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use runtime::PerfRecord;
 use runtime::door::{
-    Batch, Bpf, BtfInfo, BtfLoad, Counted, DeviceAdd, DeviceInfo, Fd, FsEntry, LinkCreate,
+    Batch, Bpf, BtfInfo, BtfLoad, Counted, DeviceAdd, DeviceInfo, Fd, FsEntry, Holder, LinkCreate,
     LinkInfo, LoadError, Loaded, MapCreate, MapInfo, ObjKind, ProgAttach, ProgInfo, ProgLoad,
     ProgQuery, Queried, TestRun, TestRunOut,
 };
@@ -219,6 +219,7 @@ commands! {
     45 cgroups() -> Vec<String>, Errno;
     46 wait_trace(millis: plain(u32)) -> Vec<String>, Errno;
     47 fs_rename(from_path: plain(&str), to: plain(&str)) -> (), Errno;
+    61 holders() -> Vec<Holder>, Errno;
     60 enable_stats(what: plain(Counted)) -> Fd, Errno;
 }
 

@@ -18,6 +18,7 @@ use crate::hook::Registry;
 use crate::limits::{Account, Limits};
 use crate::map_obj::MapObj;
 use crate::objects::Ids;
+use crate::processes::Processes;
 use crate::prog::Prog;
 use crate::trace::TracePipe;
 
@@ -111,6 +112,7 @@ pub(crate) struct Core {
     pub(crate) network: Network,
     pub(crate) host_helpers: RwLock<Vec<HostHelper>>,
     pub(crate) counting: Arc<Counting>,
+    pub(crate) processes: Processes,
     /// Dumps of machine code that nobody has taken yet.
     pub(crate) jit_dumps: Mutex<String>,
     pub(crate) map_bytes: Account,
@@ -149,6 +151,7 @@ impl Core {
             network: Network::default(),
             host_helpers: RwLock::default(),
             counting: Arc::default(),
+            processes: Processes::default(),
             jit_dumps: Mutex::default(),
             map_bytes: Account::default(),
             config,

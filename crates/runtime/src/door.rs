@@ -31,7 +31,7 @@ impl Default for Fd {
 }
 
 /// Kinds of objects with ids.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ObjKind {
     /// A program.
     Prog,
@@ -41,6 +41,19 @@ pub enum ObjKind {
     Btf,
     /// A link.
     Link,
+}
+
+/// A process that holds an object by a descriptor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The object's kind.
+    pub kind: ObjKind,
+    /// Its id.
+    pub id: u32,
+    /// The process.
+    pub pid: u32,
+    /// Its name.
+    pub comm: String,
 }
 
 /// What is counted of every run.
@@ -550,6 +563,10 @@ pub trait Bpf: Send + Sync {
     }
     /// What programs have sent through a perf event array since the last call.
     fn take_perf_records(&self, _map: Fd) -> Result<Vec<crate::PerfRecord>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// The other processes that hold objects, in order of kind, id and process.
+    fn holders(&self) -> Result<Vec<Holder>, Errno> {
         Err(Errno::EOPNOTSUPP)
     }
     /// BPF_ENABLE_STATS: runs are counted until the descriptor is closed.

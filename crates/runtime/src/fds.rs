@@ -92,6 +92,12 @@ impl Fds {
         object.map(drop).ok_or(Errno::EBADF)
     }
 
+    /// What it holds, as often as it does.
+    pub(crate) fn objects(&self) -> Vec<(ObjKind, u32)> {
+        let slots = self.slots.lock();
+        slots.iter().flatten().filter_map(|object| Some((object.kind()?, object.id()))).collect()
+    }
+
     pub(crate) fn prog(&self, fd: Fd) -> Result<Arc<Prog>, Errno> {
         match self.get(fd)? {
             Object::Prog(prog) => Ok(prog),

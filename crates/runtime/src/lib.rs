@@ -35,6 +35,7 @@ mod objects;
 mod outside;
 mod packet;
 mod path;
+mod processes;
 mod prog;
 mod redirect;
 mod run;

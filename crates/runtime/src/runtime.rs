@@ -17,7 +17,7 @@ use crate::core::{Config, Core, HostFn, HostHelper};
 use crate::device::Devices;
 use crate::devmap;
 use crate::door::{
-    Batch, Bpf, BtfInfo, BtfLoad, Counted, DeviceAdd, DeviceInfo, Fd, FsEntry, LinkCreate,
+    Batch, Bpf, BtfInfo, BtfLoad, Counted, DeviceAdd, DeviceInfo, Fd, FsEntry, Holder, LinkCreate,
     LinkInfo, LoadError, Loaded, MapCreate, MapInfo, ObjKind, Outside, ProgAttach, ProgInfo,
     ProgLoad, ProgQuery, Queried, TestRun, TestRunOut,
 };
@@ -43,7 +43,7 @@ pub const HOST_HELPER_BASE: u32 = 4096;
 /// eBPF's objects in this process; many may exist side by side.
 pub struct Runtime {
     core: Arc<Core>,
-    fds: Fds,
+    fds: Arc<Fds>,
     pins: Arc<Mutex<Bpffs>>,
     devices: Arc<Devices>,
     /// Its test runs are to end.
@@ -60,9 +60,11 @@ impl Runtime {
     /// An empty runtime.
     pub fn new(config: Config) -> Runtime {
         let limits = config.limits;
+        let core = Core::new(config);
+        let fds = core.processes.add(limits.fds, std::process::id());
         Runtime {
-            core: Arc::new(Core::new(config)),
-            fds: Fds::new(limits.fds),
+            core: Arc::new(core),
+            fds,
             pins: Arc::new(Mutex::new(Bpffs::new(limits.pins))),
             devices: Arc::default(),
             stop: Arc::default(),
@@ -72,7 +74,12 @@ impl Runtime {
     /// The same objects and pins behind an empty table of descriptors, as another process has it;
     /// what only its descriptors hold goes when it is dropped.
     pub fn process(&self) -> Runtime {
-        let fds = Fds::new(self.core.config.limits.fds);
+        self.process_of(std::process::id())
+    }
+
+    /// [`Runtime::process`] for the process `pid`.
+    pub fn process_of(&self, pid: u32) -> Runtime {
+        let fds = self.core.processes.add(self.core.config.limits.fds, pid);
         Runtime {
             core: self.core.clone(),
             fds,
@@ -606,6 +613,10 @@ impl Bpf for Runtime {
 
     fn cgroups(&self) -> Result<Vec<String>, Errno> {
         Ok(self.list_cgroups())
+    }
+
+    fn holders(&self) -> Result<Vec<Holder>, Errno> {
+        Ok(self.core.processes.holders(&self.fds))
     }
 
     fn enable_stats(&self, what: Counted) -> Result<Fd, Errno> {

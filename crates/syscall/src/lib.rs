@@ -5,6 +5,7 @@
 
 mod attach;
 mod fdinfo;
+mod holders;
 mod link;
 mod linux;
 mod outside;

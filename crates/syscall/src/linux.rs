@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use isa::Insn;
 use runtime::Mapping;
 use runtime::door::{
-    Batch, Bpf, BtfInfo, BtfLoad, Counted, Fd, LinkCreate, LinkInfo, LoadError, Loaded, LogRequest,
-    MapCreate, MapInfo, ObjKind, Outside, ProgAttach, ProgInfo, ProgLoad, ProgQuery, Queried,
-    TestRun, TestRunOut,
+    Batch, Bpf, BtfInfo, BtfLoad, Counted, Fd, Holder, LinkCreate, LinkInfo, LoadError, Loaded,
+    LogRequest, MapCreate, MapInfo, ObjKind, Outside, ProgAttach, ProgInfo, ProgLoad, ProgQuery,
+    Queried, TestRun, TestRunOut,
 };
 use uapi::attr::{
     self, btf_load, enable_stats, get_id, info, link_detach, map_batch, map_create, map_elem, obj,
@@ -19,7 +19,7 @@ use uapi::{Cmd, Errno, MapDef, MapType};
 use verifier::{FuncInfo, LineInfo};
 
 use crate::sys::{self, Answer, Call};
-use crate::{attach, fdinfo, link, outside};
+use crate::{attach, fdinfo, holders, link, outside};
 
 const FUNC_INFO_SIZE: u32 = 8;
 const LINE_INFO_SIZE: u32 = 16;
@@ -528,6 +528,10 @@ impl Bpf for Linux {
     fn close(&self, fd: Fd) -> Result<(), Errno> {
         self.maps.lock().unwrap_or_else(PoisonError::into_inner).remove(&fd.0);
         sys::close(fd.0)
+    }
+
+    fn holders(&self) -> Result<Vec<Holder>, Errno> {
+        Ok(holders::holders())
     }
 
     fn enable_stats(&self, what: Counted) -> Result<Fd, Errno> {

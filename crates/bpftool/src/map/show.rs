@@ -4,54 +4,35 @@ use btf::print::JsonText;
 use runtime::door::{Fd, MapInfo, ObjKind};
 use uapi::MapType;
 
-use crate::answer::{Answer, Done, Show};
+use crate::answer::Done;
 use crate::fail::Fail;
-use crate::prog::{number, string, strings, type_name};
+use crate::handle;
+use crate::list::{self, Row};
+use crate::prog::{number, string, type_name};
+use crate::refs::{Ref, Refs};
 use crate::session::Ctx;
 use crate::words::Words;
-use crate::{handle, pins};
 
 /// `map show [MAP]`.
-pub(crate) fn show(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
-    let pinned = if ctx.options.bpffs { pins::all(ctx, ObjKind::Map)? } else { Vec::new() };
-    if words.len() == 2 {
-        let fds = handle::maps(ctx, &mut words)?;
-        if fds.is_empty() {
-            return Err(Fail::silent(-1));
-        }
-        let rows: Result<Vec<_>, _> = fds.iter().map(|fd| row(ctx, *fd, &pinned)).collect();
-        let array = fds.len() > 1;
-        return Ok(Answer::data(Maps { rows: rows?, array }));
-    }
-    words.end()?;
-    let mut rows = Vec::new();
-    handle::every(ctx, ObjKind::Map, |_, fd| {
-        rows.push(row(ctx, fd, &pinned)?);
-        Ok(())
-    })?;
-    Ok(Answer::data(Maps { rows, array: true }))
+pub(crate) fn show(ctx: &Ctx<'_>, words: Words<'_>) -> Done {
+    list::show(ctx, words, ObjKind::Map, handle::maps, row)
 }
 
-fn row(ctx: &Ctx<'_>, fd: Fd, pinned: &[(String, u32)]) -> Result<Row, Fail> {
+fn row(ctx: &Ctx<'_>, fd: Fd, refs: &Refs) -> Result<MapRow, Fail> {
     let info = handle::map_info(ctx, fd)?;
     let owner = match info.def.map_type {
         MapType::ProgArray => ctx.door()?.map_owner(fd).ok().flatten(),
         _ => None,
     };
-    let pins = pins::of(pinned, info.id);
-    Ok(Row { info, owner, pins })
+    let refs = refs.of(info.id);
+    Ok(MapRow { info, owner, refs })
 }
 
-struct Maps {
-    rows: Vec<Row>,
-    array: bool,
-}
-
-struct Row {
+struct MapRow {
     info: MapInfo,
     /// Number of the type of the programs in it, and whether they are compiled.
     owner: Option<(u32, bool)>,
-    pins: Vec<String>,
+    refs: Ref,
 }
 
 /// The line that begins what is said of a map, with its end.
@@ -73,7 +54,7 @@ pub(crate) fn header_json(info: &MapInfo, out: &mut JsonText) {
     number(out, "flags", info.def.flags);
 }
 
-impl Row {
+impl Row for MapRow {
     fn text(&self) -> String {
         let (info, def) = (&self.info, &self.info.def);
         let mut out = header(info);
@@ -88,15 +69,14 @@ impl Row {
             };
             out += if jited { "owner jited" } else { "owner not jited" };
         }
-        for pin in &self.pins {
-            out += &format!("\n\tpinned {pin}");
-        }
+        out += &self.refs.pins_text();
         if info.btf_id != 0 {
             out += &format!("\n\tbtf_id {}", info.btf_id);
         }
         if info.frozen {
             out += if info.btf_id != 0 { "  frozen" } else { "\n\tfrozen" };
         }
+        out += &self.refs.pids_text();
         out + "\n"
     }
 
@@ -119,23 +99,8 @@ impl Row {
         if info.btf_id != 0 {
             number(out, "btf_id", info.btf_id);
         }
-        strings(out, "pinned", &self.pins);
+        self.refs.pins_json(out);
+        self.refs.pids_json(out);
         out.end_object();
-    }
-}
-
-impl Show for Maps {
-    fn plain(&self, out: &mut Vec<u8>) {
-        self.rows.iter().for_each(|row| out.extend_from_slice(row.text().as_bytes()));
-    }
-
-    fn json(&self, out: &mut JsonText) {
-        if self.array {
-            out.begin_array();
-        }
-        self.rows.iter().for_each(|row| row.fields(out));
-        if self.array {
-            out.end_array();
-        }
     }
 }

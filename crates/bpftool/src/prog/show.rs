@@ -4,57 +4,33 @@ use btf::print::JsonText;
 use runtime::door::{Fd, ObjKind, ProgInfo};
 use uapi::ProgType;
 
-use crate::answer::{Answer, Done, Show};
+use crate::answer::Done;
 use crate::fail::Fail;
+use crate::list::{self, Row};
+use crate::refs::{Ref, Refs};
 use crate::session::Ctx;
 use crate::words::Words;
-use crate::{handle, pins, proto, time};
+use crate::{handle, proto, time};
 
 /// `prog show [PROG]`.
-pub(crate) fn show(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
-    let pinned = pinned(ctx)?;
-    if words.len() == 2 {
-        let fds = handle::progs(ctx, &mut words)?;
-        if fds.is_empty() {
-            return Err(Fail::silent(-1));
-        }
-        let rows: Result<Vec<_>, _> = fds.iter().map(|fd| row(ctx, *fd, &pinned)).collect();
-        let array = fds.len() > 1;
-        return Ok(Answer::data(Progs { rows: rows?, array }));
-    }
-    words.end()?;
-    let mut rows = Vec::new();
-    handle::every(ctx, ObjKind::Prog, |_, fd| {
-        rows.push(row(ctx, fd, &pinned)?);
-        Ok(())
-    })?;
-    Ok(Answer::data(Progs { rows, array: true }))
+pub(crate) fn show(ctx: &Ctx<'_>, words: Words<'_>) -> Done {
+    list::show(ctx, words, ObjKind::Prog, handle::progs, row)
 }
 
-fn pinned(ctx: &Ctx<'_>) -> Result<Vec<(String, u32)>, Fail> {
-    if ctx.options.bpffs { pins::all(ctx, ObjKind::Prog) } else { Ok(Vec::new()) }
-}
-
-fn row(ctx: &Ctx<'_>, fd: Fd, pinned: &[(String, u32)]) -> Result<Row, Fail> {
+fn row(ctx: &Ctx<'_>, fd: Fd, refs: &Refs) -> Result<ProgRow, Fail> {
     let info = handle::prog_info(ctx, fd)?;
     let name = proto::full_name(ctx.door()?, &info);
     let loaded_at = (info.load_time != 0).then(|| time::wall_clock(info.load_time));
-    let pins = pins::of(pinned, info.id);
-    Ok(Row { info, name, loaded_at, pins })
+    let refs = refs.of(info.id);
+    Ok(ProgRow { info, name, loaded_at, refs })
 }
 
-/// Programs as a list or one alone.
-struct Progs {
-    rows: Vec<Row>,
-    array: bool,
-}
-
-struct Row {
+struct ProgRow {
     info: ProgInfo,
     name: String,
     /// Seconds since 1970.
     loaded_at: Option<i64>,
-    pins: Vec<String>,
+    refs: Ref,
 }
 
 /// A type as it is shown; its number if it has no name.
@@ -74,7 +50,7 @@ fn ids(ids: &[u32]) -> String {
     ids.join(",")
 }
 
-impl Row {
+impl Row for ProgRow {
     fn text(&self) -> String {
         let info = &self.info;
         let mut out = match type_name(info.prog_type) {
@@ -108,12 +84,11 @@ impl Row {
         if !info.map_ids.is_empty() {
             out += &format!("  map_ids {}", ids(&info.map_ids));
         }
-        for pin in &self.pins {
-            out += &format!("\n\tpinned {pin}");
-        }
+        out += &self.refs.pins_text();
         if info.btf_id != 0 {
             out += &format!("\n\tbtf_id {}", info.btf_id);
         }
+        out += &self.refs.pids_text();
         out + "\n"
     }
 
@@ -158,7 +133,8 @@ impl Row {
         if info.btf_id != 0 {
             number(out, "btf_id", info.btf_id);
         }
-        strings(out, "pinned", &self.pins);
+        self.refs.pins_json(out);
+        self.refs.pids_json(out);
         out.end_object();
     }
 }
@@ -184,20 +160,4 @@ pub(crate) fn strings(out: &mut JsonText, name: &str, values: &[String]) {
     out.begin_array();
     values.iter().for_each(|value| out.string(value));
     out.end_array();
-}
-
-impl Show for Progs {
-    fn plain(&self, out: &mut Vec<u8>) {
-        self.rows.iter().for_each(|row| out.extend_from_slice(row.text().as_bytes()));
-    }
-
-    fn json(&self, out: &mut JsonText) {
-        if self.array {
-            out.begin_array();
-        }
-        self.rows.iter().for_each(|row| row.fields(out));
-        if self.array {
-            out.end_array();
-        }
-    }
 }

@@ -106,7 +106,8 @@ fn recorded_commands_answer_as_recorded() {
     }
     let cases = cases();
     assert!(cases.len() > 700, "the recording is whole");
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    // Names in the BPF file system have no dots.
+    let dir = tempfile::Builder::new().prefix("replay").tempdir().expect("a temporary folder");
     inputs(dir.path(), &cases);
     // The recorded commands name objects relative to their folder.
     std::env::set_current_dir(root().join("facts/bpftool-golden/objects")).expect("it is there");
@@ -115,7 +116,7 @@ fn recorded_commands_answer_as_recorded() {
     let deterministic = Some(Deterministic { now_ns: 1_000_000_000, seed: 1 });
     let config = Config { kernel_btf, cpus: 2, deterministic, ..Config::default() };
     let runtime = Runtime::new(config);
-    let stage = stage::Stage::new(runtime.process());
+    let stage = stage::Stage::new(runtime.process(), &dir.path().join("mnt"));
     let opener = Box::new(move |_| Ok(Box::new(runtime.process()) as Box<dyn runtime::door::Bpf>));
     let mut session = Session::new(Target::Memory, opener);
     let build = format!("{}/", dir.path().display());

@@ -1,6 +1,8 @@
 //! What the recorder did between the recorded commands: interfaces and links that bpftool cannot
 //! make.
 
+use std::path::Path;
+
 use ring3::Object;
 use runtime::Runtime;
 use runtime::door::{AttachTo, Bpf, DeviceAdd, Fd, LinkCreate, ObjKind, ProgLoad};
@@ -22,16 +24,18 @@ const NETFILTER: u32 = 45;
 const TCX_INGRESS: u32 = 46;
 
 impl Stage {
-    /// The recording machine's interfaces: fv1 is number 2, fv0 number 3.
-    pub(crate) fn new(door: Runtime) -> Stage {
+    /// The recording machine's interfaces: fv1 is number 2, fv0 number 3; `outside` is a folder.
+    pub(crate) fn new(door: Runtime, outside: &Path) -> Stage {
         for name in ["fv1", "fv0"] {
             let req = DeviceAdd { name: name.into(), ..DeviceAdd::default() };
             door.device_add(&req).expect("an interface without packets");
         }
         // The folder that it had mounted, and one that is none of BPF's.
-        let above = ["/src", "/src/facts", PINS];
-        for dir in above.into_iter().chain(["/src/facts/build", "/src/facts/build/mnt"]) {
-            door.fs_mkdir(dir).expect("a new name");
+        for dir in [Path::new(PINS), outside] {
+            let above: Vec<_> = dir.ancestors().filter(|dir| dir.parent().is_some()).collect();
+            for dir in above.into_iter().rev() {
+                door.fs_mkdir(dir.to_str().expect("it is UTF-8")).expect("a new name");
+            }
         }
         Stage { door }
     }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use runtime::PerfRecord;
 use runtime::door::{
     AttachTo, Batch, BtfInfo, BtfLoad, Counted, DeviceAdd, DeviceCounts, DeviceInfo, Fd, FsEntry,
-    GivenCtx, GivenSysctl, LinkCreate, LinkInfo, LinkTarget, LoadError, Loaded, LogRequest,
+    GivenCtx, GivenSysctl, Holder, LinkCreate, LinkInfo, LinkTarget, LoadError, Loaded, LogRequest,
     MapCreate, MapInfo, ObjKind, ProgAttach, ProgInfo, ProgLoad, ProgQuery, Queried, QueriedProg,
     TestRun, TestRunOut,
 };
@@ -51,6 +51,7 @@ wire_struct! {
         egress_pass, egress_drop, egress_redirect, sent, sent_bytes, lost,
     }
     FsEntry { name, object }
+    Holder { kind, id, pid, comm }
     PerfRecord { cpu, time, data }
     Batch { next, keys, values, count, errno }
     FuncInfo { insn_off, type_id }
