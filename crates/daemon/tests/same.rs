@@ -200,6 +200,8 @@ fn programs(door: &dyn Bpf, a: &mut Answers) {
     for path in ["/", "/sys/fs/bpf", "/sys/fs/bpf/d", "/sys/fs/bpf/p", "/none"] {
         let _ = a.say(path, (door.fs_list(path), door.obj_get(path, 0)));
     }
+    let _ = a.say("rename", door.fs_rename("/sys/fs/bpf/m", "/sys/fs/bpf/n/m"));
+    let _ = a.say("rename back", door.fs_rename("/sys/fs/bpf/n/m", "/sys/fs/bpf/m"));
     let _ = a.say("get to read", door.obj_get("/sys/fs/bpf/m", 8));
     let _ = a.say("unlink", (door.fs_unlink("/sys/fs/bpf/p"), door.fs_unlink("/sys/fs/bpf/d")));
     let _ = a.say("rmdir", (door.fs_rmdir("/sys/fs/bpf/n"), door.fs_rmdir("/sys/fs/bpf/d")));
