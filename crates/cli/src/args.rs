@@ -400,9 +400,22 @@ pub(crate) enum FsVerb {
         #[arg(value_name = "PATH", required = true)]
         paths: Vec<String>,
     },
-    /// Print what programs print, as it comes, or what a pinned iterator writes
+    /// Show the pins as files in a folder, by FUSE, until the daemon ends
+    Mount {
+        /// The folder
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
+    /// Show them there no more
+    Umount {
+        /// The folder
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
+    /// Print what programs print, as it comes, the elements of a pinned map with types, or what a
+    /// pinned iterator writes
     Cat {
-        /// trace_pipe, or the path of an iterator
+        /// trace_pipe, or the path of a map or an iterator
         #[arg(value_name = "FILE")]
         file: String,
         /// End when there is nothing more, instead of waiting

@@ -10,7 +10,7 @@ use uapi::Errno;
 use crate::eager;
 use crate::error::Error;
 use crate::frame::{Incoming, Outgoing, Received, VERSION};
-use crate::table::{STATUS, STOP, Status};
+use crate::table::{MOUNT, STATUS, STOP, Status, UNMOUNT};
 use crate::wire::{Bad, Reader, Wire, wire_struct};
 
 /// First word of a client.
@@ -89,6 +89,23 @@ impl Client {
     /// What the daemon says about itself.
     pub fn status(&self) -> Result<Status, Errno> {
         self.command(STATUS)
+    }
+
+    /// Shows the pins at a folder of the machine, by its absolute path, until the daemon ends.
+    pub fn mount(&self, dir: &str) -> Result<(), String> {
+        self.ask(MOUNT, dir)
+    }
+
+    /// Shows them there no more.
+    pub fn unmount(&self, dir: &str) -> Result<(), String> {
+        self.ask(UNMOUNT, dir)
+    }
+
+    fn ask(&self, op: u8, dir: &str) -> Result<(), String> {
+        let mut line = self.line();
+        dir.put(line.begin(op));
+        let answer = line.exchange(|from| from.take::<Result<(), String>>());
+        answer.map_err(|errno| errno.to_string())?
     }
 
     /// Asks the daemon to end.

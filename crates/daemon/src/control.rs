@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, getuid, kill_process, setsid, umask};
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::mount;
 use crate::place::Place;
 use crate::server::{Server, user_limits};
 use crate::table::Status;
@@ -114,7 +115,9 @@ pub fn serve(place: &Place, types: impl FnOnce() -> Option<Arc<Btf>>) -> Result<
     let config = Config { kernel_btf: types(), limits: user_limits(), ..Config::default() };
     let runtime = Runtime::new(config);
     runtime.set_feeder(hooks::packet::feeder());
-    let served = Server::new(runtime).serve(&listener);
+    let name = place.dir().display().to_string();
+    mount::clear(&name);
+    let served = Server::at(runtime, &name).serve(&listener);
     clear(place, &lock);
     served.map_err(failed)
 }

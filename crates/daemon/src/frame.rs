@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 
 /// Version of the protocol; both sides must have the same.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 /// Longest frame in bytes: a verifier's log of 16 MiB and a large batch go in.
 pub const MAX_FRAME: usize = 64 << 20;
 

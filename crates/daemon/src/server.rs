@@ -2,10 +2,12 @@
 
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use runtime::door::{Bpf, Fd, ObjKind, TestRun};
 use runtime::{Limits, Runtime};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,7 +17,10 @@ use uapi::Errno;
 use crate::client::{Greeting, MAGIC, Welcome};
 use crate::eager;
 use crate::frame::{Incoming, Outgoing, Received, VERSION};
-use crate::table::{COMMANDS, STATUS, STOP, Status, TEST_RUN, dispatch, put_failure};
+use crate::mount::Mount;
+use crate::table::{
+    COMMANDS, MOUNT, STATUS, STOP, Status, TEST_RUN, UNMOUNT, dispatch, put_failure,
+};
 use crate::wire::{Reader, Wire};
 
 /// Connections at a time.
@@ -24,6 +29,9 @@ const MAX_CLIENTS: u32 = 256;
 const GREETING: Duration = Duration::from_secs(5);
 /// Stack of a connection's thread in bytes: the verifier works on it.
 const STACK: usize = 16 << 20;
+
+/// Folders that may show the pins.
+const MAX_MOUNTS: usize = 8;
 
 /// Runs that are over before anybody could go away.
 const FEW_RUNS: u32 = 1000;
@@ -44,17 +52,28 @@ struct Shared {
     started: Instant,
     clients: AtomicU32,
     stopping: AtomicBool,
+    /// Folders that show the pins.
+    mounts: Mutex<Vec<Mount>>,
+    /// Tells whose they are.
+    place: String,
 }
 
 impl Server {
     /// Serves this runtime.
     pub fn new(runtime: Runtime) -> Server {
+        Server::at(runtime, "")
+    }
+
+    /// The same; `place` is what its mounts are known by after it was killed.
+    pub(crate) fn at(runtime: Runtime, place: &str) -> Server {
         Server {
             shared: Arc::new(Shared {
                 runtime,
                 started: Instant::now(),
                 clients: AtomicU32::new(0),
                 stopping: AtomicBool::new(false),
+                mounts: Mutex::default(),
+                place: place.to_owned(),
             }),
         }
     }
@@ -64,6 +83,7 @@ impl Server {
         loop {
             let stream = match listener.accept() {
                 _ if self.shared.stopping.load(SeqCst) => {
+                    self.shared.mounts.lock().clear();
                     self.shared.runtime.close_devices();
                     return Ok(());
                 }
@@ -216,6 +236,14 @@ impl Conversation<'_> {
         match op {
             Ok(STATUS) => Ok::<_, Errno>(self.shared.status()).put(out),
             Ok(STOP) => Ok::<_, Errno>(()).put(out),
+            Ok(op @ (MOUNT | UNMOUNT)) => {
+                let done = match from.take::<&str>() {
+                    Ok(dir) if op == MOUNT => self.shared.mount(dir),
+                    Ok(dir) => self.shared.unmount(dir),
+                    Err(_) => Err("no folder".into()),
+                };
+                done.put(out);
+            }
             Ok(op) => {
                 let long = op == TEST_RUN && runs(request) > FEW_RUNS;
                 let watch = long.then(|| Watch::new(&self.stream, &self.door));
@@ -284,6 +312,28 @@ fn hung_up(stream: &UnixStream) -> bool {
 }
 
 impl Shared {
+    fn mount(&self, dir: &str) -> Result<(), String> {
+        let mut mounts = self.mounts.lock();
+        if mounts.iter().any(|mount| mount.dir() == Path::new(dir)) {
+            return Err(format!("{dir} shows the pins already"));
+        }
+        if mounts.len() >= MAX_MOUNTS {
+            return Err(format!("{MAX_MOUNTS} folders show the pins already"));
+        }
+        mounts.push(Mount::new(self.runtime.process(), Path::new(dir), &self.place)?);
+        self.runtime.show_pins_at(dir, true);
+        Ok(())
+    }
+
+    fn unmount(&self, dir: &str) -> Result<(), String> {
+        let mut mounts = self.mounts.lock();
+        let at = mounts.iter().position(|mount| mount.dir() == Path::new(dir));
+        let mount = mounts.remove(at.ok_or_else(|| format!("{dir} does not show the pins"))?);
+        self.runtime.show_pins_at(dir, false);
+        drop(mount);
+        Ok(())
+    }
+
     fn status(&self) -> Status {
         Status {
             pid: std::process::id(),

@@ -14,6 +14,10 @@ use crate::client::Client;
 use crate::frame::MAX_FRAME;
 use crate::wire::{Bad, Reader, Wire, wire_struct};
 
+/// The daemon's own command: show the pins at a folder.
+pub(crate) const MOUNT: u8 = 252;
+/// The daemon's own command: show them there no more.
+pub(crate) const UNMOUNT: u8 = 253;
 /// The daemon's own command: how it is.
 pub(crate) const STATUS: u8 = 254;
 /// The daemon's own command: end.
@@ -220,6 +224,7 @@ commands! {
     46 wait_trace(millis: plain(u32)) -> Vec<String>, Errno;
     47 fs_rename(from_path: plain(&str), to: plain(&str)) -> (), Errno;
     61 holders() -> Vec<Holder>, Errno;
+    48 fs_read(path: plain(&str)) -> Vec<u8>, Errno;
     60 enable_stats(what: plain(Counted)) -> Fd, Errno;
 }
 

@@ -182,8 +182,8 @@ fn random_commands_get_answers() {
             } else {
                 [vec![random.below(40) as u8], arguments(&mut random)].concat()
             };
-            if request[0] == 255 || request[0] == test_run && request.len() > 60 {
-                // Stopping is allowed, and so is asking for four thousand million runs.
+            if request[0] >= 252 || request[0] == test_run && request.len() > 60 {
+                // Mounting and stopping are allowed, and so is asking for four thousand million runs.
                 request[0] = 0;
             }
             stream.write_all(&frame(&request)).expect("sent");

@@ -37,13 +37,23 @@ pub(crate) struct Bpffs {
     nodes: BTreeMap<String, Node>,
     /// Names that there may be.
     limit: usize,
+    /// Folders of the machine that show what is below the mount.
+    shown: Vec<String>,
 }
 
 impl Bpffs {
     pub(crate) fn new(limit: usize) -> Bpffs {
         let above = ["/sys", "/sys/fs", MOUNT];
         let nodes: BTreeMap<_, _> = above.map(|dir| (dir.to_owned(), Node::Dir)).into();
-        Bpffs { limit: limit.saturating_add(nodes.len()), nodes }
+        Bpffs { limit: limit.saturating_add(nodes.len()), nodes, shown: Vec::new() }
+    }
+
+    /// Whether a folder of the machine shows what is below /sys/fs/bpf: paths into it mean that.
+    pub(crate) fn show_at(&mut self, dir: &str, shown: bool) {
+        self.shown.retain(|known| known != dir);
+        if shown {
+            self.shown.push(dir.to_owned());
+        }
     }
 
     /// BPF_OBJ_PIN.
@@ -168,7 +178,14 @@ impl Bpffs {
     /// The normal path. All folders above it are there: ENOENT or ENOTDIR otherwise, and EPERM
     /// for names with dots, which Linux keeps for itself.
     fn walk(&self, path: &str) -> Result<String, Errno> {
-        let path = normal(path)?;
+        let mut path = normal(path)?;
+        let inside = self.shown.iter().find_map(|dir| {
+            let rest = path.strip_prefix(dir.as_str())?;
+            (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+        });
+        if let Some(rest) = inside {
+            path = format!("{MOUNT}{rest}");
+        }
         let mut from = 1;
         while let Some(name) = path.get(from..).and_then(|rest| rest.split('/').next()) {
             let end = from + name.len();

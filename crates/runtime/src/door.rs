@@ -547,6 +547,11 @@ pub trait Bpf: Send + Sync {
     fn fs_rename(&self, _from: &str, _to: &str) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }
+    /// What reading a pin gives: the elements of a map with types, what an iterator writes; EIO for
+    /// others.
+    fn fs_read(&self, _path: &str) -> Result<Vec<u8>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
     /// The lines that programs printed since the last call, as trace_pipe shows them.
     fn take_trace(&self) -> Result<Vec<String>, Errno> {
         Err(Errno::EOPNOTSUPP)

@@ -142,7 +142,7 @@ impl<M: Memory> Printer<'_, M> {
     /// Linux hides addresses behind a hash; null and error numbers show.
     fn hashed(&mut self, arg: u64, spec: Spec) {
         let plain = arg == 0 || arg >= -4095i64 as u64;
-        let hash = (arg ^ 0x5bd1_e995).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let hash = hash(arg);
         self.address(if plain { arg } else { hash }, spec);
     }
 
@@ -217,4 +217,9 @@ fn spec(fmt: &[u8]) -> (Spec, usize) {
         at += 1;
     }
     (spec, at)
+}
+
+/// What an address is shown as.
+pub(crate) fn hash(addr: u64) -> u64 {
+    (addr ^ 0x5bd1_e995).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
 }

@@ -28,6 +28,7 @@ mod load;
 mod log;
 mod machine_code;
 mod map_obj;
+mod map_text;
 mod map_types;
 mod message;
 mod native;

@@ -28,6 +28,7 @@ use crate::load;
 use crate::log::{self, Log};
 use crate::machine_code::{MachineInsn, machine_code};
 use crate::map_obj::{InnerTypes, MapObj, PerfRecord};
+use crate::map_text;
 use crate::map_types;
 use crate::outside::OutsideObj;
 use crate::runner::Runner;
@@ -121,6 +122,12 @@ impl Runtime {
     /// Sends each printed line to `sink` from now on, or back to the buffer.
     pub fn set_trace_sink(&self, sink: Option<TraceSink>) {
         self.core.trace.set_sink(sink);
+    }
+
+    /// Whether a folder of the machine, by its absolute path, shows what is pinned below
+    /// /sys/fs/bpf: paths into it mean pins from now on.
+    pub fn show_pins_at(&self, dir: &str, shown: bool) {
+        self.pins.lock().show_at(dir, shown);
     }
 
     /// Removes a pin, as unlink(2) in bpffs does.
@@ -538,6 +545,15 @@ impl Bpf for Runtime {
     fn fs_rename(&self, from: &str, to: &str) -> Result<(), Errno> {
         let before = self.pins.lock().rename(from, to);
         before.map(drop)
+    }
+
+    fn fs_read(&self, path: &str) -> Result<Vec<u8>, Errno> {
+        let pinned = self.pins.lock().get(path)?;
+        match pinned {
+            Object::Map(map, _) => map_text::text(&map),
+            Object::Link(link) if link.iter.is_some() => iter::read(&self.core, &link),
+            _ => Err(Errno::EIO),
+        }
     }
 
     fn fs_unlink(&self, path: &str) -> Result<(), Errno> {

@@ -3,12 +3,14 @@
 //! One walk over type and bytes (`walk`) feeds one of two sinks: a `serde_json::Value`, or text
 //! laid out byte for byte as bpftool's JSON writer does ([`JsonText`]).
 
+mod show;
 mod text;
 mod tree;
 mod walk;
 
 use serde_json::Value;
 
+pub use show::show;
 pub use text::{Form, JsonText};
 
 use crate::blob::Btf;

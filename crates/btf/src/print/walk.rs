@@ -229,7 +229,7 @@ fn whole_int(int: IntInfo, raw: u64) -> Scalar<'static> {
 }
 
 /// `width` bits of little-endian `bytes`, from bit `shift` (0 to 7) on.
-fn bits(id: TypeId, bytes: &[u8], shift: u32, width: u32) -> Result<u128, BtfError> {
+pub(super) fn bits(id: TypeId, bytes: &[u8], shift: u32, width: u32) -> Result<u128, BtfError> {
     if width > 128 {
         return Err(BtfError::SizeOverflow(id));
     }

@@ -1,6 +1,7 @@
 //! `ring3 fs`: the names of pinned objects.
 
 use std::io::Write;
+use std::path::Path;
 
 use daemon::{Bpf, Errno, FsEntry, ObjKind};
 
@@ -26,12 +27,14 @@ pub(crate) fn fs(verb: &FsVerb, out: &mut dyn Write) -> Result<(), Failure> {
         FsVerb::Rm { paths, recursive } => each(paths, |path| remove(&door, path, *recursive)),
         FsVerb::Mkdir { paths, parents } => each(paths, |path| mkdir(&door, path, *parents)),
         FsVerb::Rmdir { paths } => each(paths, |path| door.fs_rmdir(path)),
+        FsVerb::Mount { dir } => door.mount(&folder(dir)?).map_err(Failure::refused),
+        FsVerb::Umount { dir } => door.unmount(&folder(dir)?).map_err(Failure::refused),
         FsVerb::Cat { file, now } if TRACE_PIPES.contains(&&**file) => {
             follow(&door, file, *now, out)
         }
         FsVerb::Cat { file, .. } => {
             let path = absolute(file);
-            let text = read(&door, &path).map_err(|errno| failure(&path, errno))?;
+            let text = door.fs_read(&path).map_err(|errno| failure(&path, errno))?;
             Ok(out.write_all(&text)?)
         }
     }
@@ -117,18 +120,6 @@ fn remove(door: &dyn Bpf, path: &str, recursive: bool) -> Result<(), Errno> {
     }
 }
 
-/// What a pinned iterator writes; EACCES for other objects, as of a file that is not to be read.
-fn read(door: &dyn Bpf, path: &str) -> Result<Vec<u8>, Errno> {
-    let fd = door.obj_get(path, 0)?;
-    let text = match door.kind(fd)? {
-        ObjKind::Link => door.iter_read(fd),
-        _ => Err(Errno::EACCES),
-    };
-    // The connection ends here, and its descriptors with it.
-    let _ = door.close(fd);
-    text
-}
-
 fn follow(door: &dyn Bpf, file: &str, now: bool, out: &mut dyn Write) -> Result<(), Failure> {
     loop {
         let lines = if now { door.take_trace() } else { door.wait_trace(WAIT_MS) };
@@ -142,6 +133,25 @@ fn follow(door: &dyn Bpf, file: &str, now: bool, out: &mut dyn Write) -> Result<
         }
     }
 }
+
+/// The daemon works in another folder.
+fn folder(dir: &Path) -> Result<String, Failure> {
+    let found = dir.canonicalize().or_else(|error| match (dir.parent(), dir.file_name()) {
+        // What a killed daemon left does not answer: the folder above it says where it is.
+        (Some(above), Some(name)) if error.raw_os_error() == Some(ENOTCONN) => {
+            let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+            above.canonicalize().map(|above| above.join(name))
+        }
+        _ => Err(error),
+    });
+    let found = found.map_err(|error| {
+        failure(&dir.display().to_string(), Errno(error.raw_os_error().unwrap_or(0)))
+    })?;
+    let bad = || Failure::refused(format!("{}: not UTF-8", dir.display()));
+    found.into_os_string().into_string().map_err(|_| bad())
+}
+
+const ENOTCONN: i32 = 107;
 
 fn absolute(path: &str) -> String {
     if path.starts_with('/') { path.to_owned() } else { format!("{MOUNT}/{path}") }
