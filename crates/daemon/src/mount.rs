@@ -49,7 +49,8 @@ impl Mount {
             Ok(found) if !found.is_dir() || !dir.is_absolute() => {
                 return Err(format!("{}: not a folder", dir.display()));
             }
-            found => drop(found.map_err(failed)?),
+            Err(error) => return Err(failed(error)),
+            Ok(_) => {}
         }
         let mut config = Config::default();
         config.mount_options = vec![

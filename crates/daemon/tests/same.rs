@@ -202,6 +202,9 @@ fn programs(door: &dyn Bpf, a: &mut Answers) {
     }
     let _ = a.say("rename", door.fs_rename("/sys/fs/bpf/m", "/sys/fs/bpf/n/m"));
     let _ = a.say("rename back", door.fs_rename("/sys/fs/bpf/n/m", "/sys/fs/bpf/m"));
+    for path in ["/sys/fs/bpf/m", "/sys/fs/bpf/p", "/sys/fs/bpf", "/sys/fs/bpf/none"] {
+        let _ = a.say("read", door.fs_read(path));
+    }
     let _ = a.say("get to read", door.obj_get("/sys/fs/bpf/m", 8));
     let _ = a.say("unlink", (door.fs_unlink("/sys/fs/bpf/p"), door.fs_unlink("/sys/fs/bpf/d")));
     let _ = a.say("rmdir", (door.fs_rmdir("/sys/fs/bpf/n"), door.fs_rmdir("/sys/fs/bpf/d")));
