@@ -4,7 +4,7 @@ use btf::fields::Field;
 use btf::{Btf, Kind, Type, TypeId};
 use uapi::{MapType, ProgType};
 
-use super::AccessKind;
+use super::{AccessKind, struct_ops};
 use crate::domain::Tnum;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
@@ -54,7 +54,7 @@ impl Env<'_> {
         if own {
             self.check_special_fields(&reg, off as u32, size as u32)?;
         } else if kind == AccessKind::Write {
-            return self.refuse_write();
+            return self.check_store_to_kernel(btf, &reg, off as u32, size as u32);
         }
         let found = walk(btf, id, off as u32, size as u32)?;
         if kind == AccessKind::Write {
@@ -171,9 +171,10 @@ impl Env<'_> {
     }
 
     /// Stores into kernel structures: some program types may, by rules of their own.
-    fn refuse_write(&self) -> Checked {
+    fn check_store_to_kernel(&self, btf: &Btf, reg: &RegState, off: u32, size: u32) -> Checked {
         match self.prog.prog_type {
-            Some(ProgType::StructOps) => Err(Reject::needs("stores of struct_ops programs")),
+            _ if reg.data2 != KERNEL_BTF => reject!(EACCES, BadBtf::ReadOnly),
+            Some(ProgType::StructOps) => struct_ops::check_store(self, btf, reg, off, size),
             Some(ProgType::Xdp | ProgType::SchedCls | ProgType::SchedAct) => reject!(EACCES),
             _ => reject!(EACCES, BadBtf::ReadOnly),
         }

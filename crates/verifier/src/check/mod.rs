@@ -13,6 +13,7 @@ mod mem;
 mod object;
 mod refs;
 mod stack;
+mod struct_ops;
 
 pub(crate) use dynptr::{DynptrUse, KnownDynptr};
 pub(crate) use helper_mem::HelperMem;

@@ -24,6 +24,14 @@ reasons! {
         ReadOnly => "only read is supported",
         /// Locks, lists and such are for functions only.
         SpecialField { field: &'static str } => "direct access to {field} is disallowed",
+        /// Only the argument's own structure.
+        DummyState => "only access to bpf_dummy_ops_state is supported",
+        /// Beyond the structure.
+        DummyRange { off: u32, size: u32 } => "write access at off {off} with size {size}",
+        /// A field that is not for programs to change.
+        TcpField { off: u32 } => "no write support to tcp_sock at off {off}",
+        /// More than the field.
+        TcpRange { off: u32, size: u32, end: u32 } => "write access at off {off} with size {size} beyond the member of tcp_sock ended at {end}",
         /// The type has no fields.
         NotStruct { name: Box<str> } => "Type '{name}' is not a struct",
         /// The field's type is incomplete.
