@@ -61,6 +61,19 @@ pub fn close(door: &dyn Bpf, fds: &Fds) {
     }
 }
 
+/// The value of a struct_ops map with its loaded programs' descriptors in, as an update of element 0
+/// registers it; `None` for another kind of map.
+pub fn struct_ops_value(map: &MapSpec, fds: &Fds) -> Option<Vec<u8>> {
+    let mut value = map.initial.clone().filter(|_| map.kind == MapKind::StructOps)?;
+    for (at, slot) in &map.slots {
+        let Slot::Program(program) = slot else { continue };
+        let fd = fds.programs.get(*program).copied().flatten().map_or(0, |fd| fd.0 as u64);
+        let at = *at as usize;
+        value.get_mut(at..at + 8)?.copy_from_slice(&fd.to_ne_bytes());
+    }
+    Some(value)
+}
+
 struct Loading<'a> {
     door: &'a dyn Bpf,
     object: &'a Object,
@@ -87,7 +100,9 @@ impl Loading<'_> {
             self.fds.maps.push(fd);
         }
         for (index, (map, &fd)) in object.spec().maps.iter().zip(&self.fds.maps).enumerate() {
-            if fd != NONE && self.reused(index).is_none() {
+            // Operations are registered apart, once their programs are loaded.
+            let own = self.reused(index).is_none() && map.kind != MapKind::StructOps;
+            if fd != NONE && own {
                 self.fill(map, fd)?;
             }
         }
@@ -121,31 +136,34 @@ impl Loading<'_> {
     }
 
     fn create_map(&self, map: &MapSpec) -> Result<Fd, Error> {
-        let mut def = creation(&map.def, self.door.possible_cpus());
-        let typed = loader::takes_btf(def.map_type) && def.btf_value_type_id != 0;
-        if !typed {
-            (def.btf_key_type_id, def.btf_value_type_id) = (0, 0);
-        }
+        let def = creation(&map.def, self.door.possible_cpus());
         let fail = |errno| self.map_error(map, "cannot be created", errno);
-        let inner = map.def.inner.as_deref().map(|inner| {
-            let mut inner = inner.clone();
-            (inner.btf_key_type_id, inner.btf_value_type_id) = (0, 0);
-            self.door.map_create(&MapCreate::from(inner))
-        });
+        let inner = map.def.inner.as_deref().map(|inner| self.make(inner.clone(), None));
         let inner_map = inner.transpose().map_err(fail)?;
-        let mut create = MapCreate { def, btf: self.fds.btf.filter(|_| typed), inner_map };
-        let mut made = self.door.map_create(&create);
-        if typed && made.is_err_and(|errno| errno != Errno::EPERM) {
-            // As libbpf does it: types are a convenience.
-            create.btf = None;
-            (create.def.btf_key_type_id, create.def.btf_value_type_id) = (0, 0);
-            made = self.door.map_create(&create);
-        }
+        let made = self.make(def, inner_map);
         if let Some(inner) = inner_map {
             // It was only the model; the outer map keeps what it needs.
             let _ = self.door.close(inner);
         }
         made.map_err(fail)
+    }
+
+    /// A map with its types, or without them if they are what the kernel refuses: as libbpf does it,
+    /// types are a convenience. Only a struct_ops map is nothing without the object's BTF.
+    fn make(&self, mut def: MapDef, inner_map: Option<Fd>) -> Result<Fd, Errno> {
+        let typed = loader::takes_btf(def.map_type) && def.btf_value_type_id != 0;
+        if !typed {
+            (def.btf_key_type_id, def.btf_value_type_id) = (0, 0);
+        }
+        let named = typed || def.btf_vmlinux_value_type_id != 0;
+        let mut create = MapCreate { def, btf: self.fds.btf.filter(|_| named), inner_map };
+        let made = self.door.map_create(&create);
+        if !typed || !made.is_err_and(|errno| errno != Errno::EPERM) {
+            return made;
+        }
+        create.btf = None;
+        (create.def.btf_key_type_id, create.def.btf_value_type_id) = (0, 0);
+        self.door.map_create(&create)
     }
 
     fn map_error(&self, map: &MapSpec, what: &'static str, errno: Errno) -> Error {
@@ -184,7 +202,8 @@ impl Loading<'_> {
     }
 
     fn fill_programs(&self) -> Result<(), Error> {
-        for (map, &fd) in self.spec().maps.iter().zip(&self.fds.maps) {
+        let maps = self.spec().maps.iter().zip(&self.fds.maps);
+        for (map, &fd) in maps.filter(|(map, _)| map.kind != MapKind::StructOps) {
             for (at, slot) in &map.slots {
                 let Slot::Program(program) = slot else { continue };
                 let loaded = self.fds.programs.get(*program).copied().flatten();
