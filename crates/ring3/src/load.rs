@@ -2,8 +2,8 @@
 //! contents, programs, what maps refer to.
 
 use loader::{MapKind, MapSpec, ProgramSpec, Slot, Spec};
-use runtime::door::{Bpf, Fd, MapCreate, ProgLoad};
-use uapi::{Errno, MapDef, MapType};
+use runtime::door::{Bpf, Fd, MapCreate, ObjKind, ProgLoad};
+use uapi::{Errno, MapDef, MapType, ProgType};
 
 use crate::error::Rejected;
 use crate::old_kernel;
@@ -42,14 +42,41 @@ pub fn load_with(
     reuse: &[(usize, Fd)],
 ) -> Result<Fds, Error> {
     let mut fds = Fds::default();
-    let mut loading = Loading { door, object, reuse, fds: &mut fds, has_func_info: true };
-    match loading.run(wanted) {
-        Ok(()) => Ok(fds),
-        Err(error) => {
-            close(door, &fds);
-            Err(error)
-        }
+    let fds_of = &mut fds;
+    let loading = Loading { door, object, reuse, fds: fds_of, has_func_info: true, extends: None };
+    finish(door, loading.run(wanted), fds)
+}
+
+/// The same for an object whose `freplace` programs go to functions of the program `target`, which
+/// their sections name.
+pub fn load_extending(
+    door: &dyn Bpf,
+    object: &Object,
+    wanted: Option<&str>,
+    target: Fd,
+) -> Result<Fds, Error> {
+    let mut fds = Fds::default();
+    let extends = Some(target);
+    let fds_of = &mut fds;
+    let loading = Loading { door, object, reuse: &[], fds: fds_of, has_func_info: true, extends };
+    finish(door, loading.run(wanted), fds)
+}
+
+fn finish(door: &dyn Bpf, done: Result<(), Error>, fds: Fds) -> Result<Fds, Error> {
+    if done.is_err() {
+        close(door, &fds);
     }
+    done.map(|()| fds)
+}
+
+/// The type of a loaded program's function, by its name; ENOENT without one.
+pub fn function_of(door: &dyn Bpf, program: Fd, name: &str) -> Result<u32, Errno> {
+    let id = door.prog_info(program)?.btf_id;
+    let fd = door.fd_by_id(ObjKind::Btf, id, 0)?;
+    let info = door.btf_info(fd);
+    door.close(fd)?;
+    let btf = btf::Btf::parse(&info?.data).map_err(|_| Errno::EINVAL)?;
+    btf.find_by_name(name, btf::Kind::Func).map(|id| id.0).ok_or(Errno::ENOENT)
 }
 
 /// Gives back every descriptor.
@@ -81,6 +108,8 @@ struct Loading<'a> {
     fds: &'a mut Fds,
     /// Whether the door can read the types of functions.
     has_func_info: bool,
+    /// The program that extensions are for.
+    extends: Option<Fd>,
 }
 
 impl Loading<'_> {
@@ -88,7 +117,7 @@ impl Loading<'_> {
         self.object.spec()
     }
 
-    fn run(&mut self, wanted: Option<&str>) -> Result<(), Error> {
+    fn run(mut self, wanted: Option<&str>) -> Result<(), Error> {
         self.load_btf()?;
         let object = self.object;
         for (index, map) in object.spec().maps.iter().enumerate() {
@@ -230,6 +259,15 @@ impl Loading<'_> {
             return Err(Error::NoProgram { file: self.object.file().to_owned(), message });
         }
         let mut request = self.request(program);
+        let target = self.extends.filter(|_| program.prog_type == Some(ProgType::Ext));
+        if let (Some(target), Some(function)) = (target, &program.attach_target) {
+            request.attach_prog = Some(target);
+            let found = function_of(self.door, target, function);
+            request.attach_btf_id = found.map_err(|errno| Error::NoProgram {
+                file: self.object.file().to_owned(),
+                message: format!("program '{}': no function '{function}': {errno}", program.name),
+            })?;
+        }
         match self.door.prog_load(&request) {
             Ok(loaded) => return Ok(loaded.fd),
             Err(error) if error.errno == Errno::EPERM => return Err(self.rejected(program, error)),

@@ -67,6 +67,7 @@ impl Verifier {
             func_info: program.func_info.iter().map(func_info).collect(),
             line_info: program.line_info.iter().map(line_info).collect(),
             attach_btf_id: program.attach_btf_id,
+            target: None,
             fd_array: Vec::new(),
         }
     }

@@ -17,6 +17,7 @@ mod devmap;
 pub mod door;
 mod engine;
 mod event;
+mod extend;
 mod fds;
 mod format;
 mod frame;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use isa::{Imm64, Op};
 use translate::KfuncCall;
-use uapi::{Errno, MapType, OBJ_NAME_LEN};
+use uapi::{Errno, MapType, OBJ_NAME_LEN, ProgType};
 use verifier::{LogOptions, Outcome, Program, Rejection, World};
 
 use crate::clock::ClockKind;
@@ -15,12 +15,15 @@ use crate::engine::{self, Engine};
 use crate::fds::Fds;
 use crate::helpers;
 use crate::log::{self, Log};
-use crate::map_obj::MapObj;
+use crate::map_obj::{MapObj, Owner};
 use crate::native;
 use crate::prog::{Prog, tag};
 
 /// Bytes of log that are made at most; callers take less.
 const LOG_SIZE: usize = 64 << 20;
+
+/// `BPF_F_XDP_HAS_FRAGS`.
+const HAS_FRAGS: u32 = 1 << 5;
 
 /// Bytes of constants that the verifier is shown; loads from larger values are just not constant.
 const MAX_CONSTANT: usize = 16 << 20;
@@ -54,13 +57,15 @@ pub(crate) fn load(
     if req.insns.is_empty() || req.insns.len() > uapi::MAX_INSNS {
         return Err(Errno::E2BIG.into());
     }
-    if req.attach_prog.is_some() || req.ifindex != 0 || !req.core_relos.is_empty() {
-        return Err(missing("programs attached to programs, offload and in-kernel relocation"));
+    if req.ifindex != 0 || !req.core_relos.is_empty() {
+        return Err(missing("offload and in-kernel relocation"));
     }
+    let target = target(fds, req)?;
     let btf = req.btf.map(|fd| fds.btf(fd)).transpose()?;
     let maps = named_maps(fds, req);
     let hosts = core.host_helpers.read().clone();
-    let program = program(req, btf.as_ref().map(|b| b.btf.clone()));
+    let extended = target.as_ref().map(|prog| Arc::new(prog.as_target()));
+    let program = program(req, btf.as_ref().map(|b| b.btf.clone()), extended);
     let world = World {
         maps: maps.iter().map(|(fd, m)| map_info(*fd, m)).collect(),
         kernel_btf: core.config.kernel_btf.clone(),
@@ -83,7 +88,8 @@ pub(crate) fn load(
     if let Some(&id) = missing_body {
         return Err(missing(&format!("helper {}", helper_name(id))));
     }
-    let (translated, code) = translate(req, &facts, &maps, &kfuncs).map_err(|why| broken(&why))?;
+    let (translated, code) =
+        translate(req, target.as_deref(), &facts, &maps, &kfuncs).map_err(|why| broken(&why))?;
     let native = match engine {
         Engine::Jit => native::compile(core, &translated, &maps, &hosts),
         Engine::Interp => Err("the interpreter was asked for".to_owned()),
@@ -99,14 +105,21 @@ pub(crate) fn load(
         used.collect()
     };
     let prog_type = req.prog_type.ok_or(Errno::EINVAL)?;
+    let owner = Owner {
+        prog_type: target.as_ref().map_or(prog_type, |prog| prog.prog_type),
+        attach_type: req.expected_attach_type,
+        frags: req.flags & HAS_FRAGS != 0,
+        proto: facts.attach_proto,
+    };
     for map in used.iter().filter(|m| m.map.def().map_type == MapType::ProgArray) {
-        map.owned_by(prog_type)?;
+        map.owned_by(owner)?;
     }
     core.progs.below(core.config.limits.objects)?;
     let prog = core.progs.add(|id| Prog {
         id,
         prog_type,
         attach_type: req.expected_attach_type,
+        owner,
         name: req.name.clone(),
         tag: tag(&req.insns),
         gpl: uapi::gpl_compatible(&req.license),
@@ -123,6 +136,10 @@ pub(crate) fn load(
         line_info: req.line_info.clone(),
         attach_btf_id: req.attach_btf_id,
         host_helpers: hosts,
+        functions: facts.subprogs,
+        extends: target.as_ref().map(|prog| (prog.prog_type, prog.attach_type)),
+        target: target.into(),
+        replaced: Default::default(),
         stats: Default::default(),
     });
     Ok(Accepted { prog, log, stats: outcome.stats })
@@ -154,8 +171,18 @@ fn verify(core: &Core, log: LogRequest, program: &Program, world: &World) -> Out
     verifier::verify(program, world, &core.config.policy, &options)
 }
 
+/// The loaded program that a program attaches to.
+fn target(fds: &Fds, req: &ProgLoad) -> Result<Option<Arc<Prog>>, Errno> {
+    let Some(fd) = req.attach_prog else { return Ok(None) };
+    let takes = matches!(req.prog_type, Some(ProgType::Tracing | ProgType::Ext));
+    // The types of a module would do too, were there any.
+    let prog = fds.prog(fd).map_err(|_| Errno::EINVAL)?;
+    if takes { Ok(Some(prog)) } else { Err(Errno::EINVAL) }
+}
+
 fn translate(
     req: &ProgLoad,
+    target: Option<&Prog>,
     facts: &verifier::Facts,
     maps: &[(i32, Arc<MapObj>)],
     kfuncs: &[KfuncCall],
@@ -165,8 +192,8 @@ fn translate(
     let translated = translate::translate(translate::Input {
         insns: &req.insns,
         facts,
-        prog_type: req.prog_type,
-        attach_type: req.expected_attach_type,
+        prog_type: target.map_or(req.prog_type, |prog| Some(prog.prog_type)),
+        attach_type: target.map_or(req.expected_attach_type, |prog| prog.attach_type),
         maps: &addrs,
         fd_array: &fd_array,
         vars: &[],
@@ -182,7 +209,11 @@ fn address(fd: i32, map: &MapObj) -> translate::MapAddr {
     translate::MapAddr { fd, object: map.handle(), value }
 }
 
-fn program(req: &ProgLoad, btf: Option<Arc<btf::Btf>>) -> Program {
+fn program(
+    req: &ProgLoad,
+    btf: Option<Arc<btf::Btf>>,
+    target: Option<Arc<verifier::Target>>,
+) -> Program {
     Program {
         name: req.name.clone(),
         prog_type: req.prog_type,
@@ -194,6 +225,7 @@ fn program(req: &ProgLoad, btf: Option<Arc<btf::Btf>>) -> Program {
         func_info: req.func_info.clone(),
         line_info: req.line_info.clone(),
         attach_btf_id: req.attach_btf_id,
+        target,
         fd_array: req.fd_array.iter().map(|fd| fd.0).collect(),
     }
 }

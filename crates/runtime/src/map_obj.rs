@@ -23,7 +23,7 @@ pub(crate) struct MapObj {
     /// Both of the maps that are its values.
     pub(crate) inner: Option<Box<InnerTypes>>,
     /// What the programs of a program array are like; the first one decides.
-    pub(crate) owner: OnceLock<ProgType>,
+    pub(crate) owner: OnceLock<Owner>,
     user: Mutex<Weak<User>>,
     perf: Mutex<Perf>,
     /// Programs that go with elements of maps of interfaces and CPUs.
@@ -71,6 +71,17 @@ impl Deref for User {
     }
 }
 
+/// What programs must share to call each other through an array.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Owner {
+    pub(crate) prog_type: ProgType,
+    pub(crate) attach_type: u32,
+    /// XDP on packets in several pieces.
+    pub(crate) frags: bool,
+    /// Prototype of the function that they are attached to; 0 for none.
+    pub(crate) proto: u32,
+}
+
 impl Drop for User {
     fn drop(&mut self) {
         let array = self.map.def().map_type == MapType::ProgArray;
@@ -116,15 +127,15 @@ impl MapObj {
         })
     }
 
-    /// EINVAL if programs of this type do not go with the array's.
-    pub(crate) fn owned_by(&self, prog_type: ProgType) -> Result<(), Errno> {
-        let owner = *self.owner.get_or_init(|| prog_type);
-        if owner == prog_type { Ok(()) } else { Err(Errno::EINVAL) }
+    /// EINVAL if such programs do not go with the array's.
+    pub(crate) fn owned_by(&self, of: Owner) -> Result<(), Errno> {
+        let owner = *self.owner.get_or_init(|| of);
+        if owner == of { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
     /// The type of the programs in it, once there was one.
     pub(crate) fn owner(&self) -> Option<ProgType> {
-        self.owner.get().copied()
+        self.owner.get().map(|owner| owner.prog_type)
     }
 
     /// The program of the element under this key.

@@ -9,7 +9,8 @@ use uapi::ProgType;
 use crate::btf_obj::BtfObj;
 use crate::core::HostHelper;
 use crate::door::ProgInfo;
-use crate::map_obj::MapObj;
+use crate::extend::Replaced;
+use crate::map_obj::{MapObj, Owner};
 use crate::native::Native;
 
 /// A program object.
@@ -17,6 +18,8 @@ pub(crate) struct Prog {
     pub(crate) id: u32,
     pub(crate) prog_type: ProgType,
     pub(crate) attach_type: u32,
+    /// What it shares with programs that it calls through an array.
+    pub(crate) owner: Owner,
     pub(crate) name: String,
     pub(crate) tag: [u8; 8],
     pub(crate) gpl: bool,
@@ -37,7 +40,15 @@ pub(crate) struct Prog {
     pub(crate) line_info: Vec<verifier::LineInfo>,
     pub(crate) attach_btf_id: u32,
     pub(crate) host_helpers: Vec<HostHelper>,
-    pub(crate) stats: Stats,
+    /// What was proven about its functions.
+    pub(crate) functions: Vec<verifier::SubprogFacts>,
+    /// Of an extension: type and attach type of the program that it was verified for.
+    pub(crate) extends: Option<(ProgType, u32)>,
+    /// That program, until it is attached.
+    pub(crate) target: Mutex<Option<Arc<Prog>>>,
+    /// Functions that extensions have taken the place of.
+    pub(crate) replaced: Replaced,
+    pub(crate) stats: Arc<Stats>,
 }
 
 /// Counted while statistics are on.
@@ -93,6 +104,22 @@ impl Places {
 }
 
 impl Prog {
+    /// What runs when the program is to run: with extensions in it, if there are any.
+    pub(crate) fn current(self: &Arc<Prog>) -> Arc<Prog> {
+        self.replaced.current(self)
+    }
+
+    /// The program as one that others attach to.
+    pub(crate) fn as_target(&self) -> verifier::Target {
+        verifier::Target {
+            prog_type: self.prog_type,
+            attach_type: self.attach_type,
+            btf: self.btf.as_ref().map(|b| b.btf.clone()),
+            func_info: self.func_info.clone(),
+            functions: self.functions.clone(),
+        }
+    }
+
     pub(crate) fn info(&self) -> ProgInfo {
         let bound = self.bound.lock();
         let places =

@@ -142,7 +142,7 @@ impl Host for Run<'_> {
     }
 
     fn program(&mut self, _: u64) -> Option<Arc<interp::Program>> {
-        self.prog = self.next.take()?;
+        self.prog = self.next.take()?.current();
         Some(self.prog.code.clone())
     }
 
@@ -166,6 +166,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::core::Config;
     use crate::engine::Engine;
+    use crate::map_obj::Owner;
     use crate::native;
     use crate::runner::Ready;
 
@@ -207,6 +208,7 @@ pub(crate) mod tests {
             id,
             prog_type: ProgType::Syscall,
             attach_type: 0,
+            owner: Owner { prog_type: ProgType::Syscall, attach_type: 0, frags: false, proto: 0 },
             name: String::new(),
             tag: [0; 8],
             gpl: true,
@@ -223,6 +225,10 @@ pub(crate) mod tests {
             line_info: Vec::new(),
             attach_btf_id: 0,
             host_helpers: Vec::new(),
+            functions: Vec::new(),
+            extends: None,
+            target: Default::default(),
+            replaced: Default::default(),
             stats: Default::default(),
         });
         let memory = Slab::new(64).unwrap();

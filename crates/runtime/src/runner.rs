@@ -294,7 +294,7 @@ impl Ready {
         let started = counted.then(Instant::now);
         let mut run = Run {
             core: &self.core,
-            prog: self.prog.clone(),
+            prog: self.prog.current(),
             cpu: self.cpu.id(),
             task: &self.task,
             event: event.copied(),
@@ -315,9 +315,10 @@ impl Ready {
             callbacks: 0,
             stack_top: 0,
         };
-        let ret = match &self.prog.native {
+        let prog = run.prog.clone();
+        let ret = match &prog.native {
             Ok(code) if !insns => native::run(code, addr, &mut run),
-            _ => self.vm.run(&self.prog.code, addr, &mut run, self.limits),
+            _ => self.vm.run(&prog.code, addr, &mut run, self.limits),
         };
         self.redirect = run.redirect;
         self.copies = run.copies;

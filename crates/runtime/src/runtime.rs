@@ -225,7 +225,10 @@ impl Runtime {
         match map.map.def().map_type {
             MapType::ProgArray => {
                 let prog = self.fds.prog(fd)?;
-                map.owned_by(prog.prog_type)?;
+                map.owned_by(prog.owner)?;
+                if prog.replaced.any() {
+                    return Err(Errno::EBUSY);
+                }
                 Ok(Held { id: prog.id.into(), object: prog })
             }
             MapType::ArrayOfMaps | MapType::HashOfMaps => {

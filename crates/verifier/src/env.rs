@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use btf::fields::{Record, StructMetas};
 use btf::{Btf, TypeId};
 use isa::Op;
-use uapi::{MapDef, ProgVariant};
+use uapi::{MapDef, ProgType, ProgVariant};
 
 use crate::input::{MapInfo, Policy, Program, World};
 use crate::log::Log;
@@ -151,6 +151,9 @@ pub(crate) struct InsnAux {
 /// One verification.
 pub(crate) struct Env<'a> {
     pub(crate) prog: &'a Program,
+    /// Type and attach type by whose rules the program is verified: of an extension, its target's.
+    pub(crate) prog_type: Option<ProgType>,
+    pub(crate) attach_type: u32,
     pub(crate) world: &'a World,
     pub(crate) caps: Caps,
     /// Possible CPUs.
@@ -180,6 +183,8 @@ pub(crate) struct Env<'a> {
     pub(crate) variant: Option<&'static ProgVariant>,
     /// What the program attaches to.
     pub(crate) attach: Attach,
+    /// Arguments that came with a reference, and its id.
+    pub(crate) ctx_refs: Vec<(u32, u32)>,
     /// Special fields of each map's value, by index in `World::maps`.
     pub(crate) map_fields: Vec<MapFields>,
     /// Special fields of structures, by the BTF's number, as far as they were asked for.
@@ -227,6 +232,8 @@ impl<'a> Env<'a> {
         let has = |flag| prog.flags & flag != 0;
         Env {
             prog,
+            prog_type: prog.prog_type,
+            attach_type: prog.expected_attach_type,
             world,
             caps: Caps::new(policy),
             cpus: policy.cpus,
@@ -246,6 +253,7 @@ impl<'a> Env<'a> {
             exception_callback: None,
             variant: None,
             attach: Attach::default(),
+            ctx_refs: Vec::new(),
             map_fields: Vec::new(),
             metas: vec![OnceCell::new(); 2 + 2 * world.maps.len()],
             state: VerifierState::new(FuncState::new(-1, 0, 0), 0, has(F_SLEEPABLE)),

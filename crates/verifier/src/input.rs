@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::outcome::SubprogFacts;
 use btf::Btf;
 use isa::Insn;
 use uapi::{HelperProto, MapDef, ProgType};
@@ -30,8 +31,25 @@ pub struct Program {
     pub line_info: Vec<LineInfo>,
     /// Target in the kernel's BTF of tracing, LSM and struct_ops programs.
     pub attach_btf_id: u32,
+    /// The program whose function this one replaces; `attach_btf_id` is a type id in its BTF then.
+    pub target: Option<Arc<Target>>,
     /// Descriptors that `MapIdx` loads and kfunc calls index.
     pub fd_array: Vec<i32>,
+}
+
+/// A loaded program that another one attaches to.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its type; for an extension that is [`ProgType::Ext`].
+    pub prog_type: ProgType,
+    /// What it was loaded to be attached to.
+    pub attach_type: u32,
+    /// Its own BTF.
+    pub btf: Option<Arc<Btf>>,
+    /// Its functions, in order of [`Target::functions`].
+    pub func_info: Vec<FuncInfo>,
+    /// What its verification found out about each function.
+    pub functions: Vec<SubprogFacts>,
 }
 
 /// `struct bpf_func_info`.

@@ -26,9 +26,10 @@ mod verify;
 mod walk;
 
 pub use explain::{Event, EventKind, Explanation, Fact, Origin, Place, Range, Source, explain};
-pub use input::{FuncInfo, LineInfo, LogOptions, MapInfo, Policy, Program, World};
+pub use input::{FuncInfo, LineInfo, LogOptions, MapInfo, Policy, Program, Target, World};
 pub use outcome::{
     Access, Facts, InsnFacts, KfuncCall, KfuncObject, Outcome, Rejection, Stats, SubprogFacts,
 };
+pub use passes::extends;
 pub use states::{Known, Numbers, Pointer, PointsTo, States, states};
 pub use verify::verify;

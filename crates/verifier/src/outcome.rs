@@ -64,6 +64,8 @@ pub struct Facts {
     pub kfuncs: Vec<KfuncCall>,
     /// The program may resize the packet.
     pub changes_packet: bool,
+    /// Prototype, in the kernel's BTF, of the function that the program attaches to; 0 for none.
+    pub attach_proto: u32,
 }
 
 /// A call of a kernel function.
@@ -142,4 +144,12 @@ pub struct SubprogFacts {
     pub stack_depth: u32,
     /// It contains a tail call.
     pub has_tail_call: bool,
+    /// Some call does not keep to its prototype.
+    pub unreliable: bool,
+    /// It, or what it calls, may resize the packet.
+    pub changes_packet: bool,
+    /// It, or what it calls, may sleep.
+    pub might_sleep: bool,
+    /// Exceptions end in it.
+    pub exception_callback: bool,
 }

@@ -134,6 +134,10 @@ impl Env<'_> {
             end: s.end,
             stack_depth: s.stack_depth as u32,
             has_tail_call: s.has_tail_call,
+            unreliable: s.unreliable,
+            changes_packet: s.changes_pkt_data,
+            might_sleep: s.might_sleep,
+            exception_callback: s.is_exception_cb,
         });
         let kfuncs = (0..self.aux.len()).filter(|at| self.aux[*at].seen).filter_map(|insn| {
             let func = self.kfunc_at(insn)?;
@@ -150,6 +154,7 @@ impl Env<'_> {
             used_helpers,
             kfuncs: kfuncs.collect(),
             changes_packet: self.changes_packet,
+            attach_proto: self.attach.proto,
         }
     }
 }

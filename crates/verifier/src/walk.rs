@@ -48,6 +48,9 @@ impl<'a> Env<'a> {
         self.prev_insn_idx = NO_INSN;
         self.pending.clear();
         self.log.last_line = None;
+        if start == 0 {
+            calls::take_argument_references(self);
+        }
         if let Some(trace) = &mut self.trace {
             trace.clear();
         }
@@ -321,7 +324,7 @@ impl<'a> Env<'a> {
     /// `skb[…]`: a call that may end the program.
     fn check_ld_abs(&mut self, op: Op) -> Checked {
         use uapi::ProgType as P;
-        if !matches!(self.prog.prog_type, Some(P::SocketFilter | P::SchedCls | P::SchedAct)) {
+        if !matches!(self.prog_type, Some(P::SocketFilter | P::SchedCls | P::SchedAct)) {
             return reject!(EINVAL, BadLoad::LdAbsType);
         }
         self.check_reg_read(6)?;

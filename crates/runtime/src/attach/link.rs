@@ -7,6 +7,7 @@ use uapi::Errno;
 
 use super::kinds::{at, lt};
 use crate::door::{LinkInfo, LinkTarget};
+use crate::extend::Extension;
 use crate::hook::{Place, Registry, Target};
 use crate::prog::Prog;
 
@@ -26,6 +27,8 @@ pub(crate) struct Link {
     /// What an iterator goes through.
     pub(crate) iter: Option<IterOver>,
     pub(crate) registry: Arc<Registry>,
+    /// The function that its program takes the place of.
+    pub(crate) _extension: Option<Extension>,
 }
 
 /// An iterator's target.

@@ -201,7 +201,7 @@ impl Machine for Run<'_> {
     fn tail_call(&mut self, _: u64, map: u64, index: u64) -> Option<u64> {
         let refs = self.map(map).ok()?.map.ops().refs()?;
         let held = refs.get(&(index as u32).to_ne_bytes())?;
-        let next = held.object.downcast::<Prog>().ok()?;
+        let next = held.object.downcast::<Prog>().ok()?.current();
         let address = match &next.native {
             Ok(code) => code.address(),
             Err(_) => interpret as *const () as u64,

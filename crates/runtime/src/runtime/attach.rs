@@ -14,6 +14,7 @@ use crate::devmap;
 use crate::door::{
     AttachTo, DeviceAdd, DeviceInfo, Fd, LinkCreate, ProgAttach, ProgQuery, Queried, QueriedProg,
 };
+use crate::extend::Extension;
 use crate::fds::Object;
 use crate::hook::{Entry, Hooks, List, Place, Places, Target};
 use crate::iter;
@@ -109,7 +110,7 @@ impl Runtime {
         }
         let prog = self.fds.prog(req.prog)?;
         kinds::check(&prog, req.attach_type)?;
-        if kinds::is_cgroup(req.attach_type) {
+        if kinds::is_cgroup(req.attach_type) && prog.prog_type != ProgType::Ext {
             return self.link_cgroup(req, prog);
         }
         match prog.prog_type {
@@ -137,7 +138,7 @@ impl Runtime {
         put: impl FnOnce(&mut Places, Entry) -> Result<(), Errno>,
     ) -> Result<Fd, Errno> {
         self.core.links.below(self.core.config.limits.objects)?;
-        let NewLink { link_type, place, prog, cookie, netfilter, iter } = new;
+        let NewLink { link_type, place, prog, cookie, netfilter, iter, extension } = new;
         let mut place = place;
         let link = self.core.links.add(|id| {
             if let Target::Iter(of) = &mut place.target {
@@ -151,6 +152,7 @@ impl Runtime {
                 netfilter,
                 iter,
                 registry: self.core.hooks.clone(),
+                _extension: extension,
             }
         });
         let priority = netfilter.0;
@@ -303,24 +305,55 @@ impl Runtime {
 
     fn link_tracing(&self, req: &LinkCreate, prog: Arc<Prog>) -> Result<Fd, Errno> {
         let link_type = tracing_type(&prog)?;
-        let target = match req.to {
-            AttachTo::Nothing => kernel_function(&prog),
-            AttachTo::Function { prog: of, btf_id } if btf_id != 0 => {
-                Target::Function(self.fds.prog(of)?.id, btf_id)
-            }
+        let given = match req.to {
+            AttachTo::Nothing => None,
+            AttachTo::Function { prog: of, btf_id } if btf_id != 0 => Some((of, btf_id)),
             _ => return Err(Errno::EINVAL),
         };
-        let place = Place { attach_type: prog.attach_type, target };
-        let alone = prog.prog_type == ProgType::Ext;
+        if prog.prog_type == ProgType::Ext {
+            let given = given.map(|(fd, id)| Ok((self.fds.prog(fd)?, id))).transpose()?;
+            return self.link_extension(req, prog, given);
+        }
+        if given.is_some() {
+            return Err(Errno::EINVAL);
+        }
+        let place = Place { attach_type: prog.attach_type, target: kernel_function(&prog) };
         let new = NewLink { cookie: req.cookie, ..NewLink::new(link_type, &place, prog) };
         self.link(new, |places, entry| {
-            let list = places.entry(place).or_default();
-            if alone && !list.entries.is_empty() {
-                return Err(Errno::EBUSY);
-            }
-            list.entries.push(entry);
+            places.entry(place).or_default().entries.push(entry);
             Ok(())
         })
+    }
+
+    /// An extension goes where it was loaded for, once, or where it is told.
+    fn link_extension(
+        &self,
+        req: &LinkCreate,
+        prog: Arc<Prog>,
+        given: Option<(Arc<Prog>, u32)>,
+    ) -> Result<Fd, Errno> {
+        let mut loaded_for = prog.target.lock();
+        let (target, id) = match (given, &*loaded_for) {
+            (Some(given), _) => given,
+            (None, Some(target)) => (target.clone(), prog.attach_btf_id),
+            (None, None) => return Err(Errno::EINVAL),
+        };
+        if prog.extends != Some((target.prog_type, target.attach_type)) {
+            return Err(Errno::EINVAL);
+        }
+        let btf = prog.btf.as_ref().map(|b| &*b.btf);
+        verifier::extends(btf, &prog.func_info, &prog.functions, &target.as_target(), id)?;
+        let place = Place { attach_type: 0, target: Target::Function(target.id, id) };
+        let extension = Some(Extension::attach(&self.core, target, id, prog.clone())?);
+        let new = NewLink { cookie: req.cookie, ..NewLink::new(lt::TRACING, &place, prog.clone()) };
+        let fd = self.link(NewLink { extension, ..new }, |places, entry| {
+            places.entry(place).or_default().entries.push(entry);
+            Ok(())
+        })?;
+        let before = loaded_for.take();
+        drop(loaded_for);
+        drop(before);
+        Ok(fd)
     }
 
     fn link_iter(&self, req: &LinkCreate, prog: Arc<Prog>) -> Result<Fd, Errno> {
@@ -610,12 +643,21 @@ struct NewLink {
     cookie: u64,
     netfilter: (i32, u32),
     iter: Option<IterOver>,
+    extension: Option<Extension>,
 }
 
 impl NewLink {
     fn new(link_type: u32, place: &Place, prog: Arc<Prog>) -> NewLink {
         let place = place.clone();
-        NewLink { link_type, place, prog, cookie: 0, netfilter: (0, 0), iter: None }
+        NewLink {
+            link_type,
+            place,
+            prog,
+            cookie: 0,
+            netfilter: (0, 0),
+            iter: None,
+            extension: None,
+        }
     }
 }
 

@@ -169,6 +169,7 @@ impl Corpus {
                 })
                 .collect(),
             attach_btf_id: case.attach_btf_id,
+            target: None,
             fd_array: Vec::new(),
         })
     }

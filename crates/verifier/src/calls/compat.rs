@@ -89,8 +89,8 @@ fn may_update_sockets(env: &mut Env<'_>, helper: u32) -> bool {
     if helper != UPDATE && helper != DELETE {
         return false;
     }
-    let allowed = match env.prog.prog_type {
-        Some(P::Tracing) => env.prog.expected_attach_type == AttachType::TraceIter.raw(),
+    let allowed = match env.prog_type {
+        Some(P::Tracing) => env.attach_type == AttachType::TraceIter.raw(),
         Some(P::SockOps) => helper == DELETE,
         Some(
             P::SocketFilter

@@ -6,7 +6,7 @@ use super::ctx_btf;
 use super::ret::kernel_struct;
 use crate::check::AccessKind;
 use crate::env::Env;
-use crate::error::{Checked, Reject, reject};
+use crate::error::{Checked, reject};
 use crate::event::BadMem;
 use crate::state::{RegFlags, RegKind, RegState};
 
@@ -49,7 +49,7 @@ pub(crate) fn check_ctx_access(
 
 /// The register that a load gives; `None` if the context has no such field.
 fn find(env: &mut Env<'_>, off: i32, size: i32, kind: AccessKind) -> Checked<Option<RegState>> {
-    let Some(prog_type) = env.prog.prog_type else { return Ok(None) };
+    let Some(prog_type) = env.prog_type else { return Ok(None) };
     match prog_type {
         ProgType::Tracing | ProgType::Lsm | ProgType::StructOps => {
             let in_range = (0..MAX_BTF_CTX).contains(&off) && off % size == 0;
@@ -58,7 +58,6 @@ fn find(env: &mut Env<'_>, off: i32, size: i32, kind: AccessKind) -> Checked<Opt
             }
             ctx_btf::find(env, off, size)
         }
-        ProgType::Ext => Err(Reject::needs("freplace programs")),
         _ => by_table(env, prog_type, off, size, kind),
     }
 }

@@ -7,9 +7,9 @@ use super::ctx::register;
 use super::exit::hook_result;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
-use crate::event::{HookArg, Note};
+use crate::event::{BadMem, HookArg, Note};
 use crate::log::say;
-use crate::state::{RegFlags, RegKind, RegState};
+use crate::state::{RefKind, RegFlags, RegKind, RegState};
 
 /// The argument at byte `off`, as a register.
 pub(super) fn find(env: &mut Env<'_>, off: i32, size: i32) -> Checked<Option<RegState>> {
@@ -93,7 +93,7 @@ fn return_value(
     index: u32,
 ) -> Checked<Option<TypeId>> {
     let ret = TypeId(proto.size_or_type);
-    match AttachType::from_raw(env.prog.expected_attach_type) {
+    match AttachType::from_raw(env.attach_type) {
         Some(AttachType::LsmMac | AttachType::LsmCgroup | AttachType::TraceFexit) => Ok(Some(ret)),
         Some(AttachType::ModifyReturn) => {
             let t = btf.resolved(ret);
@@ -146,8 +146,11 @@ fn pointer(
     }
     let (null, error) = tracepoint_rules(env, index);
     let stub = stub_parameter(env, btf, index);
-    if stub.ends_with("__ref") {
-        return Err(Reject::needs("struct_ops references"));
+    let given = env.ctx_refs.iter().find(|(arg, _)| *arg == index).map(|(_, id)| *id);
+    if let Some(id) = given
+        && !env.state.refs.iter().any(|r| r.kind == RefKind::Ptr && r.id == id)
+    {
+        return reject!(EACCES, BadMem::CtxReleased { off: index as i32 * 8 });
     }
     if null || param.ends_with("__nullable") || stub.ends_with("__nullable") {
         flags |= RegFlags::MAYBE_NULL;
@@ -157,7 +160,8 @@ fn pointer(
         return Ok(Some(env.unknown_reg()));
     }
     let id = promoted(env, btf, &pointee);
-    Ok(Some(RegState { data: id, ..RegState::pointer(RegKind::BtfId) }.with(flags)))
+    let ref_obj_id = given.unwrap_or(0);
+    Ok(Some(RegState { data: id, ref_obj_id, ..RegState::pointer(RegKind::BtfId) }.with(flags)))
 }
 
 /// Name of the parameter in the kernel's own stub of a struct_ops operation: it has the suffixes
@@ -173,6 +177,27 @@ fn stub_parameter<'b>(env: &Env<'_>, btf: &'b Btf, index: u32) -> &'b str {
     proto.and_then(|p| p.params().nth(index as usize)).map_or("", |p| p.name)
 }
 
+/// References that the kernel hands to a struct_ops program with its arguments: the program holds
+/// them from the start.
+pub(crate) fn take_argument_references(env: &mut Env<'_>) {
+    env.ctx_refs.clear();
+    for index in referenced_arguments(env) {
+        let id = env.acquire_reference(0);
+        env.ctx_refs.push((index, id));
+    }
+}
+
+/// Arguments that come with a reference.
+pub(crate) fn referenced_arguments(env: &Env<'_>) -> Vec<u32> {
+    /// As many arguments as a context can hold.
+    const MOST: u32 = 12;
+    let Some(btf) = env.world.kernel_btf.as_deref().filter(|_| !env.attach.structure.is_empty())
+    else {
+        return Vec::new();
+    };
+    (0..MOST).filter(|n| stub_parameter(env, btf, *n).ends_with("__ref")).collect()
+}
+
 /// Tags between the pointer and its structure.
 fn tags(btf: &Btf, target: TypeId) -> RegFlags {
     match btf.ty(target).filter(|t| t.kind == Kind::TypeTag).map(|t| t.name) {
@@ -183,8 +208,8 @@ fn tags(btf: &Btf, target: TypeId) -> RegFlags {
 }
 
 fn is_trusted(env: &Env<'_>) -> bool {
-    let attach = AttachType::from_raw(env.prog.expected_attach_type);
-    match env.prog.prog_type {
+    let attach = AttachType::from_raw(env.attach_type);
+    match env.prog_type {
         Some(ProgType::Tracing) => {
             matches!(attach, Some(AttachType::TraceRawTp | AttachType::TraceIter))
         }
@@ -199,9 +224,7 @@ fn is_trusted(env: &Env<'_>) -> bool {
 
 /// Whether a tracepoint passes null, or an error in a pointer, as this argument.
 fn tracepoint_rules(env: &Env<'_>, index: u32) -> (bool, bool) {
-    if env.prog.expected_attach_type != AttachType::TraceRawTp.raw()
-        || env.prog.prog_type != Some(ProgType::Tracing)
-    {
+    if env.attach_type != AttachType::TraceRawTp.raw() || env.prog_type != Some(ProgType::Tracing) {
         return (false, false);
     }
     uapi::tracepoint_argument(&env.attach.name, index)

@@ -54,7 +54,7 @@ fn is_user_regs(btf: &Btf, mut id: TypeId) -> bool {
 
 /// A pointer to `target` is the program's context by its name alone.
 pub(super) fn is_ctx_type(env: &Env<'_>, btf: &Btf, target: TypeId) -> bool {
-    let Some(prog_type) = env.prog.prog_type else { return false };
+    let Some(prog_type) = env.prog_type else { return false };
     if prog_type == ProgType::Kprobe && is_user_regs(btf, target) {
         return true;
     }
@@ -72,7 +72,7 @@ pub(super) fn is_ctx_type(env: &Env<'_>, btf: &Btf, target: TypeId) -> bool {
 /// The argument is tagged as context: its type must be one that the program type takes.
 pub(super) fn check_ctx_tag(env: &Env<'_>, btf: &Btf, target: TypeId, n: usize) -> Checked {
     use ProgType as P;
-    let Some(prog_type) = env.prog.prog_type else { return reject!(EINVAL) };
+    let Some(prog_type) = env.prog_type else { return reject!(EINVAL) };
     let registers = matches!(prog_type, P::Kprobe | P::PerfEvent);
     if registers && is_user_regs(btf, target) {
         return Ok(());
@@ -82,7 +82,7 @@ pub(super) fn check_ctx_tag(env: &Env<'_>, btf: &Btf, target: TypeId, n: usize) 
         return reject!(EINVAL, BadFunc::Nameless { arg: n });
     }
     let (composite, word) = (t.kind.is_composite(), t.kind == Kind::Int && t.size_or_type == 8);
-    let attach = AttachType::from_raw(env.prog.expected_attach_type);
+    let attach = AttachType::from_raw(env.attach_type);
     let special = match prog_type {
         P::Kprobe | P::PerfEvent => composite && t.name == "pt_regs",
         P::RawTracepoint | P::RawTracepointWritable => word,

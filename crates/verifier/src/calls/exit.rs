@@ -4,8 +4,9 @@ use btf::{Kind, TypeId};
 use uapi::{AttachType, ProgType};
 
 use crate::env::Env;
-use crate::error::{Checked, Reject, reject};
+use crate::error::{Checked, reject};
 use crate::event::{BadExit, Known, Reg, RegType};
+use crate::passes::KERNEL_BTF;
 use crate::state::{RegKind, RegState};
 
 /// Largest errno that an LSM program returns negated.
@@ -18,6 +19,10 @@ pub(crate) fn check_return_code(env: &mut Env<'_>, regno: usize) -> Checked {
     let entry = !is_subprog || in_exception;
     if entry && returns_nothing(env) {
         return Ok(());
+    }
+    let reg = *env.reg(regno);
+    if entry && !in_exception && is_returned_reference(env, &reg) {
+        return env.check_ptr_off(&reg, regno, false);
     }
     env.check_reg_read(regno)?;
     if env.is_pointer_value(regno) {
@@ -44,13 +49,24 @@ pub(crate) fn check_return_code(env: &mut Env<'_>, regno: usize) -> Checked {
 
 /// Hooks and operations without a result leave r0 alone.
 fn returns_nothing(env: &Env<'_>) -> bool {
-    match env.prog.prog_type {
-        Some(ProgType::Lsm) => {
-            env.prog.expected_attach_type != AttachType::LsmCgroup.raw() && proto_is_void(env)
-        }
+    match env.prog_type {
+        Some(ProgType::Lsm) => env.attach_type != AttachType::LsmCgroup.raw() && proto_is_void(env),
         Some(ProgType::StructOps) => proto_is_void(env),
         _ => false,
     }
+}
+
+/// The referenced object that an operation gives back to the kernel, of the type it returns.
+fn is_returned_reference(env: &Env<'_>, reg: &RegState) -> bool {
+    if env.prog_type != Some(ProgType::StructOps) || reg.ref_obj_id == 0 {
+        return false;
+    }
+    let btf = env.world.kernel_btf.as_ref();
+    let pointee = proto_ret(env).and_then(|id| {
+        let pointer = btf?.resolved(id).filter(|t| t.kind == Kind::Ptr)?;
+        btf?.resolve(TypeId(pointer.size_or_type)).ok()
+    });
+    reg.kind == RegKind::BtfId && reg.data2 == KERNEL_BTF && pointee == Some(TypeId(reg.btf_id()))
 }
 
 fn proto_ret(env: &Env<'_>) -> Option<TypeId> {
@@ -65,15 +81,13 @@ fn proto_is_void(env: &Env<'_>) -> bool {
 
 /// The values allowed, and whether only the low half counts; `None` for any value.
 fn range(env: &Env<'_>) -> Checked<Option<((i32, i32), bool)>> {
-    match env.prog.prog_type {
+    match env.prog_type {
         Some(ProgType::Lsm) => Ok(lsm_range(env)),
         Some(ProgType::StructOps) => {
             let btf = env.world.kernel_btf.as_ref();
             let ret = proto_ret(env).and_then(|id| btf?.resolved(id));
-            if ret.is_some_and(|t| t.kind == Kind::Ptr) {
-                return Err(Reject::needs("struct_ops results"));
-            }
-            Ok(None)
+            // Of a pointer null is left: what the kernel may take came back before.
+            Ok(ret.filter(|t| t.kind == Kind::Ptr).map(|_| ((0, 0), false)))
         }
         Some(ProgType::Ext) => Ok(None),
         _ => Ok(env.variant.and_then(|v| v.ret).map(|range| (range, false))),
@@ -81,7 +95,7 @@ fn range(env: &Env<'_>) -> Checked<Option<((i32, i32), bool)>> {
 }
 
 fn lsm_range(env: &Env<'_>) -> Option<((i32, i32), bool)> {
-    if env.prog.expected_attach_type == AttachType::LsmCgroup.raw() {
+    if env.attach_type == AttachType::LsmCgroup.raw() {
         return Some((if proto_is_void(env) { (1, 1) } else { (0, 1) }, false));
     }
     Some((hook_range(&env.attach.name), true))

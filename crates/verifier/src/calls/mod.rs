@@ -22,6 +22,7 @@ mod special;
 mod subprog;
 
 pub(crate) use ctx::check_ctx_access;
+pub(crate) use ctx_btf::{referenced_arguments, take_argument_references};
 pub(crate) use exit::check_return_code;
 pub(crate) use helper::{check_helper_call, helper_params};
 pub(crate) use kfunc::check_kfunc_call;

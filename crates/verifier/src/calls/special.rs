@@ -6,12 +6,13 @@ use uapi::{ArgKind, DynptrArg, HelperProto, MapType, ProgType, helper_facts};
 
 use super::format;
 use super::helper::{Meta, name};
+use super::kfunc::in_less_callback;
 use super::lock::{LockCall, check_lock};
 use super::ret::kernel_struct;
 use crate::check::DynptrUse;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
-use crate::event::{BadArg, BadHelper, Bug, Note, Reg, RegType};
+use crate::event::{BadArg, BadHelper, BadLock, Bug, Note, Reg, RegType};
 use crate::log::say2;
 use crate::state::{DynptrKind, FuncState, RefKind, RegKind, RegState};
 
@@ -53,8 +54,8 @@ pub(super) fn of_iterator(env: &Env<'_>, id: u32) -> Option<&'static HelperProto
 
 /// The helper's own check of the program.
 pub(super) fn is_allowed(env: &Env<'_>, id: u32) -> Checked<bool> {
-    let tracing = env.prog.prog_type == Some(ProgType::Tracing);
-    match (id, env.prog.prog_type) {
+    let tracing = env.prog_type == Some(ProgType::Tracing);
+    match (id, env.prog_type) {
         (D_PATH, _) if tracing && env.attach.name.starts_with("bpf_iter_") => Ok(true),
         (D_PATH, _) if tracing => Ok(D_PATH_FUNCTIONS.contains(&env.attach.name.as_str())),
         (D_PATH | 161 | 193, Some(ProgType::Lsm)) => Err(Reject::needs("lsm hooks")),
@@ -90,7 +91,7 @@ pub(super) fn check_after(env: &Env<'_>, meta: &Meta) -> Checked {
         return Ok(());
     }
     let id = meta.id as i32;
-    match env.prog.prog_type {
+    match env.prog_type {
         Some(ProgType::Kprobe) => Ok(()),
         Some(ProgType::Tracing) if has_trampoline(env) => Ok(()),
         Some(ProgType::Tracing) => {
@@ -109,7 +110,7 @@ pub(super) fn check_after(env: &Env<'_>, meta: &Meta) -> Checked {
 
 fn has_trampoline(env: &Env<'_>) -> bool {
     use uapi::AttachType::{ModifyReturn, TraceFentry, TraceFexit};
-    let attach = env.prog.expected_attach_type;
+    let attach = env.attach_type;
     [TraceFentry, TraceFexit, ModifyReturn].iter().any(|a| a.raw() == attach)
 }
 
@@ -123,8 +124,8 @@ fn check_dynptr_memory(env: &Env<'_>) -> Checked {
 }
 
 fn check_set_retval(env: &Env<'_>) -> Checked {
-    let lsm_cgroup = env.prog.prog_type == Some(ProgType::Lsm)
-        && env.prog.expected_attach_type == uapi::AttachType::LsmCgroup.raw();
+    let lsm_cgroup = env.prog_type == Some(ProgType::Lsm)
+        && env.attach_type == uapi::AttachType::LsmCgroup.raw();
     if lsm_cgroup && env.attach_returns_void() {
         return reject!(EINVAL, BadHelper::VoidLsmHook);
     }
@@ -277,6 +278,9 @@ fn check_field(env: &Env<'_>, regno: usize, reg: &RegState, kind: FieldKind) -> 
 
 /// `bpf_spin_lock` and `bpf_spin_unlock`.
 pub(super) fn check_spin_lock(env: &mut Env<'_>, regno: usize, meta: &Meta) -> Checked {
+    if in_less_callback(env) {
+        return reject!(EACCES, BadLock::InCallback);
+    }
     check_lock(env, regno, LockCall { kind: RefKind::Lock, takes: meta.id == SPIN_LOCK })
 }
 

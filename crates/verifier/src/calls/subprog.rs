@@ -158,7 +158,7 @@ impl<'a> Env<'a> {
     /// prototype says for a global function.
     pub(crate) fn entry_frame(&mut self, subprog: usize) -> Checked<FuncState> {
         let mut frame = FuncState::new(-1, 0, subprog as u32);
-        if subprog == 0 {
+        if subprog == 0 && self.prog.prog_type != Some(uapi::ProgType::Ext) {
             self.check_main_prototype();
             frame.regs[1] = RegState::pointer(RegKind::Ctx);
             return Ok(frame);

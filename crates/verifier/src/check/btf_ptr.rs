@@ -172,7 +172,7 @@ impl Env<'_> {
 
     /// Stores into kernel structures: some program types may, by rules of their own.
     fn check_store_to_kernel(&self, btf: &Btf, reg: &RegState, off: u32, size: u32) -> Checked {
-        match self.prog.prog_type {
+        match self.prog_type {
             _ if reg.data2 != KERNEL_BTF => reject!(EACCES, BadBtf::ReadOnly),
             Some(ProgType::StructOps) => struct_ops::check_store(self, btf, reg, off, size),
             Some(ProgType::Xdp | ProgType::SchedCls | ProgType::SchedAct) => reject!(EACCES),

@@ -87,7 +87,7 @@ impl Env<'_> {
     fn has_plain_ctx(&self) -> bool {
         use ProgType as P;
         matches!(
-            self.prog.prog_type,
+            self.prog_type,
             Some(
                 P::Kprobe
                     | P::Tracepoint

@@ -476,7 +476,7 @@ impl Env<'_> {
     /// that is called says of it.
     pub(crate) fn may_access_packet(&self, helper: Option<bool>, write: bool) -> bool {
         use ProgType as P;
-        match self.prog.prog_type {
+        match self.prog_type {
             Some(
                 P::LwtIn
                 | P::LwtOut

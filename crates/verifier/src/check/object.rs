@@ -100,6 +100,7 @@ impl Env<'_> {
     pub(crate) fn read_object(&mut self, frame: usize, first: usize, count: usize) {
         for n in 0..count {
             self.mark_stack_read(frame, first - n);
+            self.log.scratch_slot(first - n);
         }
     }
 }

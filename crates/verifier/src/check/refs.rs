@@ -65,7 +65,7 @@ impl Env<'_> {
             return reject!(EINVAL, BadExit::LockHeld { what });
         }
         if exception_exit || self.state.curframe() == 0 {
-            self.check_reference_leak(what)?;
+            self.check_reference_leak(exception_exit, what)?;
         }
         let open = [
             (self.state.active_irq_id != 0, "bpf_local_irq_save-ed"),
@@ -80,9 +80,13 @@ impl Env<'_> {
         }
     }
 
-    fn check_reference_leak(&self, what: &'static str) -> Checked {
+    fn check_reference_leak(&self, exception_exit: bool, what: &'static str) -> Checked {
+        // An operation may give a reference back to the kernel; of which type is checked later.
+        let returns = self.prog_type == Some(uapi::ProgType::StructOps) && !exception_exit;
+        let returned = if returns { self.reg(0).ref_obj_id } else { 0 };
         let mut leaked: Option<Reject> = None;
-        for r in self.state.refs.iter().filter(|r| r.kind == RefKind::Ptr) {
+        let left = |r: &&Reference| r.kind == RefKind::Ptr && r.id != returned;
+        for r in self.state.refs.iter().filter(left) {
             let reason = BadExit::ReferenceLeft { id: r.id, insn: r.insn_idx as usize };
             leaked = Some(match leaked {
                 None => Reject::new(uapi::Errno::EINVAL, reason),

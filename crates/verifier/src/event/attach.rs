@@ -19,6 +19,8 @@ reasons! {
         MemberType { member: Box<str>, index: u32, name: Box<str> } => "attach to invalid member {member}(@idx {index}) of struct {name}",
         /// The operation cannot be implemented.
         Member { member: Box<str>, name: Box<str> } => "attach to unsupported member {member} of struct {name}",
+        /// The reference would be left behind.
+        TailCall => "program with __ref argument cannot tail call",
         /// No function is named.
         NoTarget => "Tracing programs must provide btf_id",
         /// No such type.

@@ -15,6 +15,8 @@ reasons! {
         NotHeld { lock: &'static str } => "{lock}_unlock without taking a lock",
         /// Another lock is held.
         Other { lock: &'static str } => "{lock}_unlock of different lock",
+        /// The order of a tree is not the place for it.
+        InCallback => "can't spin_{{lock,unlock}} in rbtree cb",
         /// The lock taken last is to be given back first.
         Order { lock: &'static str } => "{lock}_unlock cannot be out of order",
     }

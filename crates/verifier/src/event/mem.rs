@@ -18,6 +18,8 @@ reasons! {
         FlowKeys { off: i32, size: i32 } => "invalid access to flow keys off={off} size={size}",
         /// No such field of the context.
         Ctx { off: i32, size: i32 } => "invalid bpf_context access off={off} size={size}",
+        /// The argument's reference was given back.
+        CtxReleased { off: i32 } => "invalid bpf_context access off={off}. Reference may already be released",
         /// Programs may only read the map.
         MapReadOnly { have: u32, off: i32, size: i32 } => "write into map forbidden, value_size={have} off={off} size={size}",
         /// Programs may only write the map.

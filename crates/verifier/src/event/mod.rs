@@ -8,6 +8,7 @@ mod attach;
 mod btf;
 mod bug;
 mod exit;
+mod extension;
 mod flow;
 mod func;
 mod graph;
@@ -34,6 +35,7 @@ pub(crate) use attach::BadAttach;
 pub(crate) use btf::BadBtf;
 pub(crate) use bug::Bug;
 pub(crate) use exit::BadExit;
+pub(crate) use extension::BadExtension;
 pub(crate) use flow::BadFlow;
 pub(crate) use func::BadFunc;
 pub(crate) use graph::BadGraph;
@@ -147,6 +149,7 @@ families! {
     Btf(BadBtf) "btf",
     Bug(Bug) "bug",
     Exit(BadExit) "exit",
+    Extension(BadExtension) "extension",
     Flow(BadFlow) "flow",
     Func(BadFunc) "func",
     Graph(BadGraph) "graph",

@@ -3,6 +3,8 @@
 use btf::{Btf, Kind, TypeId};
 use uapi::{AttachType, ProgType, ProgVariant};
 
+use super::extension;
+use crate::calls::referenced_arguments;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
 use crate::event::BadAttach;
@@ -42,26 +44,27 @@ pub(super) fn variant(env: &Env<'_>) -> Option<&'static ProgVariant> {
 fn operation<'a>(env: &Env<'a>) -> Option<(&'a str, &'a str)> {
     let btf = env.world.kernel_btf.as_ref()?;
     let t = btf.ty(TypeId(env.prog.attach_btf_id)).filter(|t| t.kind == Kind::Struct)?;
-    let member = t.members().nth(env.prog.expected_attach_type as usize)?;
+    let member = t.members().nth(env.attach_type as usize)?;
     Some((t.name, member.name))
 }
 
 /// The rules of Linux's `check_attach_btf_id`.
 pub(super) fn check(env: &mut Env<'_>) -> Checked {
-    let Some(prog_type) = env.prog.prog_type else { return reject!(EINVAL) };
+    let Some(prog_type) = env.prog_type else { return reject!(EINVAL) };
     if prog_type == ProgType::Syscall {
         if env.sleepable {
             return Ok(());
         }
         return reject!(EINVAL, BadAttach::SyscallSleeps);
     }
-    if env.sleepable && !can_sleep(prog_type, env.prog.expected_attach_type) {
+    if env.sleepable && !can_sleep(prog_type, env.attach_type) {
         return reject!(EINVAL, BadAttach::CannotSleep);
     }
     match prog_type {
         ProgType::StructOps => check_operation(env),
+        ProgType::Tracing if env.prog.target.is_some() => Err(Reject::needs("tracing of programs")),
         ProgType::Tracing | ProgType::Lsm => check_target(env, prog_type),
-        ProgType::Ext => Err(Reject::needs("freplace programs")),
+        ProgType::Ext => extension::check(env),
         _ => Ok(()),
     }
 }
@@ -91,7 +94,7 @@ fn check_operation(env: &mut Env<'_>) -> Checked {
     let Some(t) = t else {
         return reject!(ENOTSUPP, BadAttach::NotStructOps { id });
     };
-    let index = env.prog.expected_attach_type;
+    let index = env.attach_type;
     let Some(member) = t.members().nth(index as usize) else {
         return reject!(EINVAL, BadAttach::MemberIndex { index, name: t.name.into() });
     };
@@ -121,6 +124,10 @@ fn check_operation(env: &mut Env<'_>) -> Checked {
         hidden: 0,
         structure: t.name.to_string(),
     };
+    let calls_away = env.subprogs.iter().any(|s| s.has_tail_call);
+    if calls_away && !referenced_arguments(env).is_empty() {
+        return reject!(EINVAL, BadAttach::TailCall);
+    }
     Ok(())
 }
 
@@ -143,7 +150,7 @@ fn check_target(env: &mut Env<'_>, prog_type: ProgType) -> Checked {
     if target.name.is_empty() {
         return reject!(EINVAL, BadAttach::Nameless { id });
     }
-    let attach = env.prog.expected_attach_type;
+    let attach = env.attach_type;
     if attach == AttachType::TraceRawTp.raw() {
         env.attach = tracepoint(btf, id)?;
         return Ok(());

@@ -75,7 +75,7 @@ pub(crate) fn check_attributes(prog: &Program, policy: &Policy) -> Checked {
     }
     check_attach_type(prog_type, prog.expected_attach_type)?;
     if prog_type == ProgType::LircMode2 {
-        return Err(crate::error::Reject::needs("lirc programs"));
+        return reject!(EINVAL); // CONFIG_BPF_LIRC_MODE2 is off in the kernel of the facts
     }
     check_name(&prog.name)
 }

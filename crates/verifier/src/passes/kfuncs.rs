@@ -196,12 +196,12 @@ pub(super) fn add<'a>(env: &mut Env<'a>, at: usize) -> Checked {
 
 /// The function is in a set for programs of this type.
 fn is_allowed(env: &Env<'_>, row: &Kfunc) -> bool {
-    let sets = env.prog.prog_type.map_or(kfunc_hooks::COMMON, kfunc_hooks_of);
-    let attach = AttachType::from_raw(env.prog.expected_attach_type);
+    let sets = env.prog_type.map_or(kfunc_hooks::COMMON, kfunc_hooks_of);
+    let attach = AttachType::from_raw(env.attach_type);
     row.hooks & sets != 0
         && match row.only {
             KfuncOnly::Any => true,
-            KfuncOnly::Lsm => env.prog.prog_type == Some(ProgType::Lsm),
+            KfuncOnly::Lsm => env.prog_type == Some(ProgType::Lsm),
             KfuncOnly::Iterator => attach == Some(AttachType::TraceIter),
             KfuncOnly::Session => matches!(
                 attach,

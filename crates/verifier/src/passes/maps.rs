@@ -28,7 +28,7 @@ pub(super) fn use_map(env: &mut Env<'_>, fd: i32) -> Checked<(usize, bool)> {
 /// The rules between a map and the program's type.
 pub(super) fn check_compatible(env: &Env<'_>, index: usize) -> Checked {
     let map = env.map(index);
-    let Some(prog_type) = env.prog.prog_type else { return reject!(EINVAL) };
+    let Some(prog_type) = env.prog_type else { return reject!(EINVAL) };
     let tracing = is_tracing(prog_type);
     let holds = |kinds: &[FieldKind]| env.map_fields[index].own.record.has_any(kinds);
     if tracing && holds(&[FieldKind::ListHead, FieldKind::RbRoot]) {

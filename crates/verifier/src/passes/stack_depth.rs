@@ -50,9 +50,9 @@ fn drop_fastcall_stack(env: &mut Env<'_>) {
 /// Programs that run on interrupts and may be many deep.
 fn allows_private(env: &Env<'_>) -> bool {
     use ProgType as P;
-    match env.prog.prog_type {
+    match env.prog_type {
         Some(P::Kprobe | P::Tracepoint | P::PerfEvent | P::RawTracepoint) => true,
-        Some(P::Tracing) => env.prog.expected_attach_type != AttachType::TraceIter.raw(),
+        Some(P::Tracing) => env.attach_type != AttachType::TraceIter.raw(),
         _ => false,
     }
 }

@@ -87,7 +87,7 @@ fn exception_callback(env: &Env<'_>) -> Checked<Option<usize>> {
     });
     let Some(name) = tags.next() else { return Ok(None) };
     if tags.next().is_some() {
-        return reject!(EINVAL, BadFunc::ExceptionCallbackTags);
+        return reject!(EEXIST, BadFunc::ExceptionCallbackTags);
     }
     let Some(id) = btf.find_by_name(name, Kind::Func) else {
         return reject!(ENOENT, BadFunc::ExceptionCallbackMissing { name: name.into() });

@@ -216,7 +216,7 @@ fn check_ctx(env: &Env<'_>, meta: &mut Meta<'_>, n: usize) -> Checked {
 /// The kernel's own structure of the context.
 fn kernel_ctx(env: &Env<'_>, meta: &Meta<'_>) -> Option<TypeId> {
     let table = meta.btf.find_by_name("bpf_ctx_convert", Kind::Struct)?;
-    let wanted = format!("{}_kern", env.prog.prog_type?.name());
+    let wanted = format!("{}_kern", env.prog_type?.name());
     let member = meta.btf.ty(table)?.members().find(|m| m.name == wanted)?;
     meta.btf.resolved(member.type_id).filter(|t| t.kind == Kind::Struct).map(|t| t.id)
 }
@@ -274,8 +274,8 @@ fn check_iter(
 
 /// The lock of the iterator over a cgroup's tasks may be held elsewhere.
 fn may_iterate_css_tasks(env: &Env<'_>) -> bool {
-    let on_iterator = env.prog.expected_attach_type == uapi::AttachType::TraceIter.raw();
-    match env.prog.prog_type {
+    let on_iterator = env.attach_type == uapi::AttachType::TraceIter.raw();
+    match env.prog_type {
         Some(ProgType::Lsm) => true,
         Some(ProgType::Tracing) if on_iterator => true,
         _ => env.in_sleepable(),

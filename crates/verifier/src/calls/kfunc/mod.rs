@@ -9,6 +9,8 @@ mod object;
 mod param;
 mod ret;
 
+pub(super) use graph::in_less_callback;
+
 use btf::{Btf, TypeId};
 use uapi::kfunc_flags as kf;
 

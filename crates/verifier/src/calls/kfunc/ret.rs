@@ -82,7 +82,7 @@ fn pointer(env: &mut Env<'_>, meta: &Meta<'_>, t: &Type<'_>) -> Checked<RegState
     match meta.btf.resolved(target) {
         // A pointer to nothing known is a number.
         None => Ok(env.unknown_reg()),
-        Some(target) if target.kind.is_composite() => Ok(object(env, meta, kernel(target.id.0))),
+        Some(target) if target.kind == Kind::Struct => Ok(object(env, meta, kernel(target.id.0))),
         Some(target) => memory(meta, &target),
     }
 }
@@ -131,7 +131,7 @@ fn cast(meta: &Meta<'_>) -> Checked<RegState> {
     }
     match meta.btf.ty(TypeId(id as u32)) {
         None => reject!(EINVAL, BadKfunc::CastType { id: id as i64 }),
-        Some(t) if t.kind == Kind::Struct => {
+        Some(t) if t.kind.is_composite() => {
             Ok(RegState { data: t.id.0, ..RegState::pointer(RegKind::BtfId) }
                 .with(RegFlags::UNTRUSTED))
         }

@@ -3,7 +3,7 @@
 use uapi::{ArgKind, MapType};
 
 use crate::event::{
-    BadArg, BadAttach, BadFunc, BadHelper, BadLoad, BadLock, BadMap, BadStack, Reason,
+    BadArg, BadAttach, BadExtension, BadFunc, BadHelper, BadLoad, BadLock, BadMap, BadStack, Reason,
 };
 use crate::explain::case::Case;
 use crate::explain::cause::{About, Cause};
@@ -183,6 +183,25 @@ pub(super) const CAUSES: &[Cause] = &[
     )
     .needs("between bpf_spin_lock and bpf_spin_unlock only few functions may be called")
     .help("do the calls before taking the lock, and only read and write memory under it")
+    .about(About::None),
+    Cause::new(
+        "extension-signature",
+        |reason| matches!(reason, Reason::Extension(
+            BadExtension::Count { .. } | BadExtension::Return { .. } | BadExtension::Arg { .. } | BadExtension::Size { .. }
+            | BadExtension::Unrecognized { .. } | BadExtension::NotCtx { .. } | BadExtension::Struct { .. } | BadExtension::NotGlobal { .. },
+        )),
+        "the program does not have the signature of the function that it replaces",
+    )
+    .needs("an extension's main function must be global and have the same arguments and result as the function replaced")
+    .help("copy the prototype of the function, as the target program declares it")
+    .about(About::None),
+    Cause::new(
+        "extension-target",
+        |reason| matches!(reason, Reason::Extension(_)),
+        "this function cannot be replaced by a program",
+    )
+    .needs("an extension replaces a global function (or the main function) of a loaded program that is neither an extension nor a probe, and does nothing that the function's callers do not expect")
+    .help("make the function of the target program global (not static, with __noinline) and load it with BTF")
     .about(About::None),
     Cause::new(
         "lock-pairs",
