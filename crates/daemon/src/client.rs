@@ -1,15 +1,18 @@
 //! The door at the other end of a socket.
 
-use std::io::{self, Write};
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
+use runtime::door::{Fd, Mapping};
 use uapi::Errno;
 
 use crate::eager;
 use crate::error::Error;
 use crate::frame::{Incoming, Outgoing, Received, VERSION};
+use crate::lend;
 use crate::table::{MOUNT, STATUS, STOP, Status, UNMOUNT};
 use crate::wire::{Bad, Reader, Wire, wire_struct};
 
@@ -47,7 +50,7 @@ wire_struct! {
 ///
 /// When the daemon goes, every call answers ECONNRESET and [`Client::is_lost`] is true.
 pub struct Client {
-    line: Mutex<Line>,
+    line: Arc<Mutex<Line>>,
     cpus: u32,
     pid: u32,
 }
@@ -70,7 +73,7 @@ impl Client {
                 Err(Error::Version { pid, theirs: version, ours: VERSION })
             }
             Welcome { refused: Errno(0), cpus, pid, .. } => {
-                Ok(Client { line: Mutex::new(line), cpus, pid })
+                Ok(Client { line: Arc::new(Mutex::new(line)), cpus, pid })
             }
             Welcome { refused, .. } => Err(Error::Busy(refused)),
         }
@@ -123,6 +126,16 @@ impl Client {
         self.cpus
     }
 
+    pub(crate) fn mmap(
+        &self,
+        map: Fd,
+        offset: u64,
+        len: usize,
+        write: bool,
+    ) -> Result<Mapping, Errno> {
+        lend::mmap(&self.line, map, offset, len, write)
+    }
+
     pub(crate) fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock()
     }
@@ -149,33 +162,45 @@ impl Line {
         &mut self,
         read: impl FnOnce(&mut Reader<'_>) -> Result<T, Bad>,
     ) -> Result<T, Errno> {
+        self.exchange_over(|stream| stream, |from, _| read(from))
+    }
+
+    /// The same; the answer comes through what `over` makes of the socket.
+    pub(crate) fn exchange_over<'l, T, R: Read>(
+        &'l mut self,
+        over: impl FnOnce(&'l UnixStream) -> R,
+        read: impl FnOnce(&mut Reader<'_>, &mut R) -> Result<T, Bad>,
+    ) -> Result<T, Errno> {
         if self.lost {
             return Err(LOST);
         }
         if !self.out.fits() {
             return Err(Errno::E2BIG);
         }
-        let answer = ask(&mut self.stream, &mut self.out, &mut self.come);
+        let Line { stream, out, come, lost } = self;
+        let stream = &*stream;
+        let mut from = over(stream);
+        let answer = ask(stream, out, come, &mut from);
         let answer = answer.and_then(|bytes| {
-            read(&mut Reader::new(bytes)).map_err(|_| io::ErrorKind::InvalidData.into())
+            read(&mut Reader::new(bytes), &mut from).map_err(|_| io::ErrorKind::InvalidData.into())
         });
         answer.map_err(|_| {
             // What comes later would answer another question.
-            self.lost = true;
+            *lost = true;
             LOST
         })
     }
 }
 
 fn ask<'a>(
-    stream: &mut UnixStream,
+    mut stream: &UnixStream,
     out: &mut Outgoing,
     come: &'a mut Incoming,
+    from: &mut impl Read,
 ) -> io::Result<&'a [u8]> {
-    out.send(stream)?;
-    stream.flush()?;
-    eager::look(&*stream);
-    match come.receive(stream)? {
+    out.send(&mut stream)?;
+    eager::look(stream);
+    match come.receive(from)? {
         Received::Frame(bytes) => Ok(bytes),
         Received::TooLong => Err(io::ErrorKind::InvalidData.into()),
         Received::End => Err(io::ErrorKind::UnexpectedEof.into()),

@@ -43,9 +43,14 @@ impl Outgoing {
 
     /// Sends the frame in one write.
     pub(crate) fn send(&mut self, to: &mut impl Write) -> io::Result<()> {
+        to.write_all(self.whole())
+    }
+
+    /// The frame as it is sent.
+    pub(crate) fn whole(&mut self) -> &[u8] {
         let len = (self.bytes.len() - HEAD) as u32;
         self.bytes[..HEAD].copy_from_slice(&len.to_le_bytes());
-        to.write_all(&self.bytes)
+        &self.bytes
     }
 }
 

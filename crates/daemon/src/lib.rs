@@ -11,6 +11,7 @@ mod control;
 mod eager;
 mod error;
 mod frame;
+mod lend;
 mod mount;
 mod place;
 mod server;

@@ -1,6 +1,7 @@
 //! Answers: a thread and a table of descriptors for each connection.
 
-use std::io;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -17,9 +18,10 @@ use uapi::Errno;
 use crate::client::{Greeting, MAGIC, Welcome};
 use crate::eager;
 use crate::frame::{Incoming, Outgoing, Received, VERSION};
+use crate::lend::{self, Lent};
 use crate::mount::Mount;
 use crate::table::{
-    COMMANDS, MOUNT, STATUS, STOP, Status, TEST_RUN, UNMOUNT, dispatch, put_failure,
+    COMMANDS, MMAP, MOUNT, MUNMAP, STATUS, STOP, Status, TEST_RUN, UNMOUNT, dispatch, put_failure,
 };
 use crate::wire::{Reader, Wire};
 
@@ -121,6 +123,8 @@ impl Server {
             door: self.shared.runtime.process_of(pid),
             stream,
             out: Outgoing::default(),
+            lent: Lent::default(),
+            files: Vec::new(),
         };
         // The connection is closed either way; its client sees that.
         conversation.run(clients.number).unwrap_or(false)
@@ -154,6 +158,9 @@ struct Conversation<'a> {
     door: Runtime,
     stream: UnixStream,
     out: Outgoing,
+    lent: Lent,
+    /// Go with the next answer.
+    files: Vec<OwnedFd>,
 }
 
 impl Conversation<'_> {
@@ -175,7 +182,7 @@ impl Conversation<'_> {
             };
             let op = request.first().copied().unwrap_or(STOP);
             let stop = self.command(request);
-            if let Err(error) = self.out.send(&mut self.stream) {
+            if let Err(error) = self.send() {
                 self.give_back(op);
                 return Err(error);
             }
@@ -184,6 +191,16 @@ impl Conversation<'_> {
                 return Ok(true);
             }
         }
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        if self.files.is_empty() {
+            return self.out.send(&mut self.stream);
+        }
+        let files = std::mem::take(&mut self.files);
+        let bytes = self.out.whole();
+        let sent = lend::send(&self.stream, bytes, &files)?;
+        self.stream.write_all(bytes.get(sent..).unwrap_or_default())
     }
 
     /// What a client that is gone did not read of the trace, others shall.
@@ -236,6 +253,8 @@ impl Conversation<'_> {
         match op {
             Ok(STATUS) => Ok::<_, Errno>(self.shared.status()).put(out),
             Ok(STOP) => Ok::<_, Errno>(()).put(out),
+            Ok(MMAP) => self.files = self.lent.map(&self.door, &mut from, out),
+            Ok(MUNMAP) => self.lent.unmap(&mut from, out),
             Ok(op @ (MOUNT | UNMOUNT)) => {
                 let done = match from.take::<&str>() {
                     Ok(dir) if op == MOUNT => self.shared.mount(dir),

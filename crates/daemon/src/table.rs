@@ -5,8 +5,8 @@ use std::time::Duration;
 use runtime::PerfRecord;
 use runtime::door::{
     Batch, Bpf, BtfInfo, BtfLoad, Counted, DeviceAdd, DeviceInfo, Fd, FsEntry, Holder, LinkCreate,
-    LinkInfo, LoadError, Loaded, MapCreate, MapInfo, ObjKind, ProgAttach, ProgInfo, ProgLoad,
-    ProgQuery, Queried, TestRun, TestRunOut,
+    LinkInfo, LoadError, Loaded, MapCreate, MapInfo, Mapping, ObjKind, Outside, ProgAttach,
+    ProgInfo, ProgLoad, ProgQuery, Queried, TestRun, TestRunOut,
 };
 use uapi::Errno;
 
@@ -14,6 +14,10 @@ use crate::client::Client;
 use crate::frame::MAX_FRAME;
 use crate::wire::{Bad, Reader, Wire, wire_struct};
 
+/// The daemon's own command: a map's memory, its files with the answer.
+pub(crate) const MMAP: u8 = 250;
+/// The daemon's own command: such memory is used no more.
+pub(crate) const MUNMAP: u8 = 251;
 /// The daemon's own command: show the pins at a folder.
 pub(crate) const MOUNT: u8 = 252;
 /// The daemon's own command: show them there no more.
@@ -130,6 +134,16 @@ macro_rules! commands {
                 self.cpus()
             }
 
+            fn map_mmap(
+                &self,
+                map: Fd,
+                offset: u64,
+                len: usize,
+                write: bool,
+            ) -> Result<Mapping, Errno> {
+                self.mmap(map, offset, len, write)
+            }
+
             $(fn $name(&self, $($arg: param!($kind $($ty)*)),*) -> Result<$ok, $err> {
                 let mut line = self.line();
                 let out = line.begin($op);
@@ -223,9 +237,10 @@ commands! {
     45 cgroups() -> Vec<String>, Errno;
     46 wait_trace(millis: plain(u32)) -> Vec<String>, Errno;
     47 fs_rename(from_path: plain(&str), to: plain(&str)) -> (), Errno;
-    61 holders() -> Vec<Holder>, Errno;
     48 fs_read(path: plain(&str)) -> Vec<u8>, Errno;
+    49 open_outside(what: lent(Outside)) -> Fd, Errno;
     60 enable_stats(what: plain(Counted)) -> Fd, Errno;
+    61 holders() -> Vec<Holder>, Errno;
 }
 
 /// An answer that only says why not, readable as that of any command.

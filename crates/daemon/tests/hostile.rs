@@ -98,6 +98,15 @@ fn random_bytes_end_one_connection_at_most() {
     is_alive(&server);
 }
 
+/// A command of the door, one of the daemon's own for memory, or none.
+fn operation(random: &mut Random) -> u8 {
+    match random.below(20) {
+        0 => 250 + random.below(2) as u8,
+        1 => random.next() as u8,
+        _ => COMMANDS[random.below(COMMANDS.len() as u64) as usize].0,
+    }
+}
+
 /// Arguments that are plausible at random places: small numbers, lengths with their bytes.
 fn arguments(random: &mut Random) -> Vec<u8> {
     let mut out = Vec::new();
@@ -180,7 +189,7 @@ fn random_commands_get_answers() {
                 }
                 request
             } else {
-                [vec![random.below(40) as u8], arguments(&mut random)].concat()
+                [vec![operation(&mut random)], arguments(&mut random)].concat()
             };
             if request[0] >= 252 || request[0] == test_run && request.len() > 60 {
                 // Mounting and stopping are allowed, and so is asking for four thousand million runs.

@@ -9,10 +9,16 @@ use std::time::{Duration, Instant};
 
 use common::{COUNT, map, runtime, xdp};
 use daemon::{Client, Server, user_limits};
-use runtime::door::{Bpf, ObjKind, TestRun};
-use uapi::MapType;
+use runtime::door::{
+    AttachTo, Bpf, DeviceAdd, Fd, LinkCreate, ObjKind, ProgLoad, ProgQuery, TestRun,
+};
+use uapi::{MapType, ProgType, map_flags};
 
 const CLIENTS: u64 = 8;
+/// `BPF_XDP`, `BPF_CGROUP_INET_EGRESS`.
+const XDP: u32 = 37;
+const CGROUP_INET_EGRESS: u32 = 1;
+const KINDS: [ObjKind; 4] = [ObjKind::Prog, ObjKind::Map, ObjKind::Btf, ObjKind::Link];
 
 /// `RING3_LOAD_SECONDS`, otherwise three.
 fn time() -> Duration {
@@ -28,10 +34,12 @@ fn live(stream: UnixStream, random: &mut u64) -> u64 {
     };
     let mut spare = stream.try_clone().expect("a second hand on the socket");
     let client = Client::new(stream).expect("a welcome");
-    let mut made = 0;
+    let (mut made, mut held) = (0, Vec::new());
     for _ in 0..1 + next(4) {
         let kind = [MapType::Array, MapType::Hash, MapType::LruHash][next(3) as usize];
-        let counts = client.map_create(&map(kind, 1 + next(100) as u32)).expect("a map");
+        let mut request = map(kind, 1 + next(100) as u32);
+        request.def.flags = if kind == MapType::Array { map_flags::MMAPABLE } else { 0 };
+        let counts = client.map_create(&request).expect("a map");
         let prog = client.prog_load(&xdp(COUNT, Some(counts))).expect("a program").fd;
         made += 2;
         for key in 0..next(50) as u32 {
@@ -40,6 +48,15 @@ fn live(stream: UnixStream, random: &mut u64) -> u64 {
         }
         let data_in = Some(vec![0; 64]);
         client.test_run(prog, &TestRun { data_in, ..TestRun::default() }).expect("a run");
+        made += link(&client, prog, &mut next);
+        if kind == MapType::Array && next(2) == 0 {
+            let memory = client.map_mmap(counts, 0, 4096, true).expect("mapped");
+            memory.write(0, &[1; 8]).expect("written");
+            // Some die with it.
+            if next(2) == 0 {
+                held.push(memory);
+            }
+        }
         if next(3) == 0 {
             client.close(counts).expect("closed");
         }
@@ -48,7 +65,52 @@ fn live(stream: UnixStream, random: &mut u64) -> u64 {
         // Killed in the middle of a request.
         let _ = spare.write_all(&[200, 1, 0, 0, 3, 7]);
     }
+    let _ = spare.shutdown(std::net::Shutdown::Both);
     made
+}
+
+/// Links the program to the interface or to a group, here and there with a pin that is taken away
+/// again; how many links came of it.
+fn link(client: &Client, prog: Fd, next: &mut impl FnMut(u64) -> u64) -> u64 {
+    let device = client.devices().expect("interfaces")[0].made.name.clone();
+    assert_eq!(device, "r0");
+    let ifindex = client.devices().expect("interfaces")[0].ifindex;
+    let onto_device = LinkCreate {
+        prog,
+        attach_type: XDP,
+        to: AttachTo::Device { ifindex },
+        ..LinkCreate::default()
+    };
+    // One program at a time: others may be there.
+    let xdp = client.link_create(&onto_device);
+    let filter = ProgLoad { prog_type: Some(ProgType::CgroupSkb), ..xdp_text("r0 = 1\nexit") };
+    let filter = client.prog_load(&filter).expect("a program").fd;
+    let path = format!("/sys/fs/cgroup/g{}", next(3));
+    let onto_group = LinkCreate {
+        prog: filter,
+        attach_type: CGROUP_INET_EGRESS,
+        to: AttachTo::Cgroup { path },
+        ..LinkCreate::default()
+    };
+    // A group takes 64.
+    let group = client.link_create(&onto_group);
+    for link in [xdp, group].into_iter().flatten() {
+        let path = format!("/sys/fs/bpf/l{}", next(1 << 30));
+        match next(4) {
+            0 => client.close(link).expect("closed"),
+            1 => client.link_detach(link).expect("detached"),
+            2 => {
+                client.obj_pin(link, &path).expect("pinned");
+                client.fs_unlink(&path).expect("unpinned");
+            }
+            _ => {}
+        }
+    }
+    1 + u64::from(xdp.is_ok()) + u64::from(group.is_ok())
+}
+
+fn xdp_text(text: &str) -> ProgLoad {
+    xdp(text, None)
 }
 
 fn ids(door: &dyn Bpf, kind: ObjKind) -> Vec<u32> {
@@ -74,8 +136,20 @@ fn the_dying_leave_nothing_and_pins_stay() {
     survivor.obj_pin(kept, "/sys/fs/bpf/kept").expect("pinned");
     let prog = survivor.prog_load(&xdp(COUNT, Some(kept))).expect("a program").fd;
     survivor.obj_pin(prog, "/sys/fs/bpf/prog").expect("pinned");
+    let interface = DeviceAdd { name: "r0".into(), ..DeviceAdd::default() };
+    survivor.device_add(&interface).expect("an interface");
+    let filter = survivor
+        .prog_load(&ProgLoad { prog_type: Some(ProgType::CgroupSkb), ..xdp_text("r0 = 1\nexit") });
+    let group = AttachTo::Cgroup { path: "/sys/fs/cgroup/kept".into() };
+    let link = survivor.link_create(&LinkCreate {
+        prog: filter.expect("a program").fd,
+        attach_type: CGROUP_INET_EGRESS,
+        to: group.clone(),
+        ..LinkCreate::default()
+    });
+    survivor.obj_pin(link.expect("a link"), "/sys/fs/bpf/link").expect("pinned");
     let pinned = survivor.pins().expect("pins");
-    let wanted = [ObjKind::Prog, ObjKind::Map].map(|kind| ids(&survivor, kind));
+    let wanted = KINDS.map(|kind| ids(&survivor, kind));
 
     let seed = Instant::now().elapsed().as_nanos() as u64 ^ u64::from(std::process::id());
     println!("seed {seed}");
@@ -92,6 +166,7 @@ fn the_dying_leave_nothing_and_pins_stay() {
             });
         }
     });
+    let files = || std::fs::read_dir("/proc/self/fd").expect("descriptors").count();
     println!("{} lives, {} objects", lives.into_inner(), made.into_inner());
 
     let end = Instant::now() + Duration::from_secs(5);
@@ -99,7 +174,10 @@ fn the_dying_leave_nothing_and_pins_stay() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(survivor.status().expect("alive").clients, 1);
-    assert_eq!([ObjKind::Prog, ObjKind::Map].map(|kind| ids(&survivor, kind)), wanted);
+    assert_eq!(KINDS.map(|kind| ids(&survivor, kind)), wanted);
+    // This test's own, the server's, and those of tests beside it: not one for each life.
+    assert!(files() < 100, "{} descriptors", files());
+    assert!(survivor.devices().expect("interfaces")[0].xdp_prog == 0);
     drop(survivor);
 
     let after = Client::new(connect()).expect("a welcome");
@@ -108,6 +186,10 @@ fn the_dying_leave_nothing_and_pins_stay() {
     let mut value = [0; 8];
     after.map_lookup(map, &[0; 4], &mut value, 0).expect("the value");
     assert_eq!(value, [42; 8]);
+    let query = ProgQuery { attach_type: CGROUP_INET_EGRESS, to: group, ..ProgQuery::default() };
+    assert_eq!(after.prog_query(&query).expect("a list").progs.len(), 1);
+    after.fs_unlink("/sys/fs/bpf/link").expect("unlinked");
+    assert_eq!(after.prog_query(&query).expect("a list").progs.len(), 0);
     after.fs_unlink("/sys/fs/bpf/prog").expect("unlinked");
     assert!(ids(&after, ObjKind::Prog).is_empty());
     drop(serving);

@@ -39,7 +39,7 @@ pub use local::Local;
 pub(crate) use map::MapDefExt;
 pub use map::{Env, Map, Perms};
 pub use ops::{ANY, BatchKind, EXIST, HashLayout, LOCK, Layout, NOEXIST, Ops};
-pub use raw::{Mapping, Part, View};
+pub use raw::{Hold, Mapping, Part, View};
 pub use refs::{Held, Refs};
 pub use ringbuf::Ringbuf;
 pub use stack_trace::StackTrace;

@@ -1,6 +1,5 @@
 //! A map: its attributes, its elements, and the user's commands on it.
 
-use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -20,7 +19,7 @@ use crate::lpm::Lpm;
 use crate::memlock::memlock;
 use crate::ops::{LOCK, Ops};
 use crate::queue::Queue;
-use crate::raw::{Mapping, Part, Slab, View};
+use crate::raw::{Hold, Mapping, Part, Slab, View};
 use crate::refs::{Held, Refs};
 use crate::ringbuf::Ringbuf;
 use crate::stack_trace::StackTrace;
@@ -307,15 +306,43 @@ impl Map {
         len: usize,
         write: bool,
     ) -> Result<Mapping, Errno> {
+        let (len, hold) = self.hold(perms, offset, len, write)?;
+        Mapping::parts(self.ops.parts(), offset, len, write, hold)
+    }
+
+    /// The same for another process: what it maps by [`Mapping::parts`], and what counts as mapped
+    /// while this process holds it.
+    pub fn lend(
+        &self,
+        perms: Perms,
+        offset: u64,
+        len: usize,
+        write: bool,
+    ) -> Result<(Vec<Part>, Hold), Errno> {
+        let (len, hold) = self.hold(perms, offset, len, write)?;
+        let end = offset.saturating_add(len as u64);
+        let parts = self.ops.parts().iter();
+        let parts = parts.filter(|part| part.at < end && offset < part.at + part.len);
+        let lent = parts.map(|part| part.lend(write).map_err(|_| Errno::ENOMEM));
+        Ok((lent.collect::<Result<_, _>>()?, hold))
+    }
+
+    /// Bytes in whole pages, and what counts as mapped.
+    fn hold(
+        &self,
+        perms: Perms,
+        offset: u64,
+        len: usize,
+        write: bool,
+    ) -> Result<(usize, Hold), Errno> {
         let len =
             len.checked_next_multiple_of(4096).filter(|len| *len != 0).ok_or(Errno::EINVAL)?;
         let _lock = self.mapped.lock();
         self.may_map(perms, offset, len as u64, write)?;
         // As on Linux, an arena once mapped never counts as let go.
         self.lent.fetch_or(write && self.ops.arena().is_some(), Relaxed);
-        let hold: Option<Arc<dyn Any + Send + Sync>> =
-            if write { Some(self.writers.clone()) } else { None };
-        Mapping::parts(self.ops.parts(), offset, len, write, hold)
+        let hold: Hold = if write { Some(self.writers.clone()) } else { None };
+        Ok((len, hold))
     }
 
     fn may_map(&self, perms: Perms, offset: u64, len: u64, write: bool) -> Result<(), Errno> {

@@ -15,7 +15,7 @@ pub use attach::{
 };
 pub use given::{GivenCtx, GivenSysctl};
 use isa::Insn;
-pub use maps::Batch;
+pub use maps::{Batch, Hold, Mapping, Part};
 use uapi::{Errno, MapDef, ProgType};
 use verifier::{FuncInfo, LineInfo, Rejection, Stats};
 

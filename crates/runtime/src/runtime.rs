@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use btf::Btf;
 use btf::fields::Record;
-use maps::{Held, Map, Perms};
+use maps::{Held, Hold, Map, Part, Perms};
 use parking_lot::Mutex;
 use uapi::{Errno, HelperProto, MapDef, MapType, map_flags};
 
@@ -161,6 +161,19 @@ impl Runtime {
         let (map, _) = self.fds.map(map)?;
         map.map.ops().ringbuf().ok_or(Errno::EINVAL)?.wait(time);
         Ok(())
+    }
+
+    /// What [`Bpf::map_mmap`] maps, as files for another process, and what counts as mapped while
+    /// it is held.
+    pub fn map_lend(
+        &self,
+        map: Fd,
+        offset: u64,
+        len: usize,
+        write: bool,
+    ) -> Result<(Vec<Part>, Hold), Errno> {
+        let (map, perms) = self.fds.map(map)?;
+        map.map.lend(perms, offset, len, write)
     }
 
     /// What programs have sent through a perf event array since the last call.

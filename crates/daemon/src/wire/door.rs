@@ -9,8 +9,8 @@ use runtime::PerfRecord;
 use runtime::door::{
     AttachTo, Batch, BtfInfo, BtfLoad, Counted, DeviceAdd, DeviceCounts, DeviceInfo, Fd, FsEntry,
     GivenCtx, GivenSysctl, Holder, LinkCreate, LinkInfo, LinkTarget, LoadError, Loaded, LogRequest,
-    MapCreate, MapInfo, ObjKind, ProgAttach, ProgInfo, ProgLoad, ProgQuery, Queried, QueriedProg,
-    TestRun, TestRunOut,
+    MapCreate, MapInfo, ObjKind, Outside, ProgAttach, ProgInfo, ProgLoad, ProgQuery, Queried,
+    QueriedProg, SocketKind, TestRun, TestRunOut,
 };
 use uapi::{Errno, MapDef, MapType, ProgType};
 use verifier::{FuncInfo, LineInfo, Rejection, Stats};
@@ -138,6 +138,37 @@ wire_enum!(LinkTarget {
     8 Netfilter { pf, hook, priority, flags }
     9 StructOps { map_id }
 });
+
+wire_enum!(SocketKind {
+    0 TcpClosed {}
+    1 TcpListening {}
+    2 TcpConnected {}
+    3 Udp {}
+    4 UdpReuseport {}
+    5 Xdp {}
+});
+
+impl Wire<'_> for Outside {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Outside::Socket(kind) => (0_u8, *kind).put(out),
+            Outside::Task(pid) => (1_u8, *pid).put(out),
+            Outside::File(path) => (2_u8, path.as_str()).put(out),
+            Outside::Cgroup(path) => (3_u8, path.as_str()).put(out),
+            Outside::PerfEvent(cpu) => (4_u8, *cpu).put(out),
+        }
+    }
+    fn take(from: &mut Reader<'_>) -> Result<Outside, Bad> {
+        match from.take::<u8>()? {
+            0 => from.take().map(Outside::Socket),
+            1 => from.take().map(Outside::Task),
+            2 => from.take().map(Outside::File),
+            3 => from.take().map(Outside::Cgroup),
+            4 => from.take().map(Outside::PerfEvent),
+            _ => Err(Bad),
+        }
+    }
+}
 
 impl Wire<'_> for Insn {
     const MIN: usize = 8;

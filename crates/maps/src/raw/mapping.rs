@@ -10,6 +10,9 @@ use uapi::Errno;
 
 use super::{Slab, View};
 
+/// What counts as mapped while it is held.
+pub type Hold = Option<Arc<dyn Any + Send + Sync>>;
+
 /// A stretch of a map's memory: `len` bytes of `file` from `file_off` on, seen at `at`.
 #[derive(Debug)]
 pub struct Part {
@@ -40,7 +43,7 @@ pub struct Mapping {
     pages: Slab,
     write: bool,
     /// What the map counts as long as it is mapped.
-    _hold: Option<Arc<dyn Any + Send + Sync>>,
+    _hold: Hold,
 }
 
 impl Mapping {
@@ -62,7 +65,7 @@ impl Mapping {
         offset: u64,
         len: usize,
         write: bool,
-        hold: Option<Arc<dyn Any + Send + Sync>>,
+        hold: Hold,
     ) -> Result<Mapping, Errno> {
         let pages = Slab::new(len)?;
         let end = offset.checked_add(len as u64).ok_or(Errno::EINVAL)?;

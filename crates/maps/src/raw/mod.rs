@@ -8,6 +8,6 @@ mod mapping;
 mod slab;
 mod view;
 
-pub use mapping::{Mapping, Part};
+pub use mapping::{Hold, Mapping, Part};
 pub use slab::Slab;
 pub use view::View;

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use uapi::Errno;
 
@@ -58,6 +58,9 @@ impl Slab {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let file = memfd_create("bpf-map", flags).map_err(|_| Errno::ENOMEM)?;
         ftruncate(&file, len as u64).map_err(|_| Errno::ENOMEM)?;
+        // Who maps it too shall not take pages away from under programs.
+        let seals = SealFlags::SHRINK | SealFlags::GROW;
+        fcntl_add_seals(&file, seals).map_err(|_| Errno::ENOMEM)?;
         Ok(file)
     }
 
