@@ -88,7 +88,10 @@ impl Run<'_> {
 
     fn world_region(&self, addr: u64) -> Option<Region> {
         let socket = self.world.socket.and_then(|socket| socket.region(addr));
-        socket.or_else(|| self.world.message.map(|m| m.region()).filter(|r| holds(r, addr)))
+        let session = self.world.session.map(|s| s.region()).filter(|r| holds(r, addr));
+        socket
+            .or(session)
+            .or_else(|| self.world.message.map(|m| m.region()).filter(|r| holds(r, addr)))
     }
 
     fn map_region(&self, addr: u64) -> Option<Region> {

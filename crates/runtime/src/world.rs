@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::door::Bpf;
 use crate::message::Message;
 use crate::segment::Segment;
+use crate::session::Session;
 use crate::socket::Socket;
 
 /// Lent for one run; what is absent answers as on a kernel that does not have it.
@@ -25,6 +26,8 @@ pub struct World<'w> {
     pub segment: Option<&'w Segment>,
     /// What system calls of SYSCALL programs go through.
     pub door: Option<&'w dyn Bpf>,
+    /// The end of a function that the program is at, if it is at both.
+    pub session: Option<&'w Session>,
     /// The message that is sent through a socket.
     pub message: Option<&'w Message>,
 }

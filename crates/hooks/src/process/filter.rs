@@ -23,11 +23,14 @@ pub(crate) enum Stop {
     Notify,
     /// Stops if an argument (by index) has all of these bits.
     IfBits(u8, u32),
+    /// Stops if an argument has any of these bits.
+    IfAny(u8, u32),
 }
 
 const LOAD: u16 = 0x20;
 const JUMP_EQUAL: u16 = 0x15;
 const JUMP_AT_LEAST: u16 = 0x35;
+const JUMP_ANY: u16 = 0x45;
 const AND: u16 = 0x54;
 const RETURN: u16 = 0x06;
 const ALLOW: u32 = 0x7fff_0000;
@@ -80,6 +83,13 @@ pub(crate) fn filter(stops: &[Stop; syscalls::COUNT]) -> Vec<Insn> {
                 op(RETURN, TRACE),
                 op(RETURN, ALLOW),
             ]),
+            Stop::IfAny(arg, bits) => out.extend([
+                jump(JUMP_EQUAL, number, 0, 4),
+                op(LOAD, ARGS + 8 * u32::from(arg)),
+                jump(JUMP_ANY, bits, 0, 1),
+                op(RETURN, TRACE),
+                op(RETURN, ALLOW),
+            ]),
         }
     }
     out.push(op(RETURN, ALLOW));
@@ -109,6 +119,7 @@ mod tests {
                 }
                 0x15 => at += skip(value == insn.k),
                 0x35 => at += skip(value >= insn.k),
+                0x45 => at += skip(value & insn.k != 0),
                 0x54 => value &= insn.k,
                 0x06 => return insn.k,
                 code => panic!("an instruction that is not used: {code:#x}"),
@@ -122,11 +133,13 @@ mod tests {
         const I386: u32 = 0x4000_0003;
         let mut stops = [Stop::Never; syscalls::COUNT];
         (stops[257], stops[0], stops[9]) = (Stop::Always, Stop::Notify, Stop::IfBits(2, 4));
+        stops[10] = Stop::IfAny(2, 6);
         let filter = filter(&stops);
         let is = |arch, number, prot| answer(&filter, arch, number, [0, 0, prot, 0, 0, 0]);
         assert_eq!(is(X86_64, 257, 0), TRACE);
         assert_eq!(is(X86_64, 0, 0), NOTIFY);
         assert_eq!([3, 4, 5, 7].map(|prot| is(X86_64, 9, prot)), [ALLOW, TRACE, TRACE, TRACE]);
+        assert_eq!([1, 2, 4, 5].map(|prot| is(X86_64, 10, prot)), [ALLOW, TRACE, TRACE, TRACE]);
         assert_eq!(is(X86_64, 1, 0), ALLOW);
         assert_eq!(is(X86_64, 100_000, 0), ALLOW);
         assert_eq!(is(X86_64, X32 | 257, 0), ALLOW, "x32");

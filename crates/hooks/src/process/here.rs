@@ -1,9 +1,9 @@
 //! The process of an event, as helpers see it.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 
-use runtime::Process;
+use runtime::{Process, Session};
 use uapi::Errno;
 
 use super::kernel::Kernel;
@@ -26,11 +26,31 @@ pub(crate) struct Here<'w> {
     pub(crate) result: Cell<Option<u64>>,
     /// The result so far of the call that programs decide on.
     pub(crate) retval: Cell<i32>,
+    /// The session that a program is in.
+    session: OnceCell<Session>,
 }
 
 impl<'w> Here<'w> {
     pub(crate) fn new(world: &'w World, thread: &'w Thread, regs: &'w Regs) -> Here<'w> {
-        Here { world, thread, regs, result: Cell::new(None), retval: Cell::new(0) }
+        let (result, retval, session) = (Cell::new(None), Cell::new(0), OnceCell::new());
+        Here { world, thread, regs, result, retval, session }
+    }
+
+    /// A program of a session runs next: at the end with what it kept, or at the beginning.
+    pub(crate) fn begin_session(&self, kept: Option<u64>) {
+        if self.session.get().is_none()
+            && let Ok(session) = Session::new()
+        {
+            let _ = self.session.set(session);
+        }
+        if let Some(session) = self.session.get() {
+            session.set(kept.is_some(), kept.unwrap_or(0));
+        }
+    }
+
+    /// What it keeps.
+    pub(crate) fn end_session(&self) -> u64 {
+        self.session.get().map_or(0, Session::word)
     }
 }
 
@@ -81,6 +101,10 @@ impl Process for Here<'_> {
             Some(libc::EPERM) => Errno::EPERM,
             _ => Errno::ESRCH,
         })
+    }
+
+    fn world(&self) -> runtime::World<'_> {
+        runtime::World { session: self.session.get(), ..runtime::World::default() }
     }
 
     fn retval(&self) -> i32 {

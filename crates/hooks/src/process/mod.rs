@@ -4,6 +4,7 @@
 //! program asks for, follows all its processes and threads with ptrace, and runs the programs
 //! while the thread is stopped. Nothing is seen or touched that it did not start.
 
+mod addresses;
 mod command;
 mod context;
 mod control;
@@ -13,6 +14,8 @@ mod here;
 mod kernel;
 mod notifier;
 mod point;
+mod section;
+mod session;
 mod sys;
 pub mod syscalls;
 mod table;
@@ -25,5 +28,6 @@ pub use command::Command;
 pub use control::Control;
 pub use error::HookError;
 pub use notifier::MakeRunner;
-pub use point::{Form, Function, Place, Point};
+pub use point::{Form, Function, Place, Point, Site, Usdt, When};
 pub use tracer::{Attach, Ended, Tracer, Watcher};
+pub use uprobe::UsdtProbe;

@@ -1,8 +1,16 @@
 //! Which programs run when.
 
 use super::filter::Stop;
-use super::point::Point;
+use super::point::{Point, When};
 use super::syscalls;
+
+/// What of a process's files breakpoints need to know of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watched {
+    Nothing,
+    Code,
+    CodeAndData,
+}
 
 /// Indexes of programs by moment, in the order of attachment.
 pub(crate) struct Table {
@@ -18,6 +26,7 @@ const EXECVE: [u32; 2] = [59, 322];
 const MMAP: u32 = 9;
 const MMAP_PROT: u8 = 2;
 const PROT_EXEC: u32 = 4;
+const PROT_WRITE: u32 = 2;
 /// Calls that change users or groups.
 const SET_IDS: [u32; 9] = [105, 106, 113, 114, 117, 119, 122, 123, 308];
 
@@ -33,10 +42,28 @@ impl Table {
                 Point::Fork => table.fork.push(index),
                 Point::Exec => table.exec.push(index),
                 Point::Exit => table.exit.push(index),
-                Point::Function(_) | Point::Return(_) | Point::Control(_) => {}
+                Point::Calls(numbers, when) => table.calls(numbers, *when, index),
+                Point::Function(_)
+                | Point::Return(_)
+                | Point::Functions(..)
+                | Point::Usdt(_)
+                | Point::Sites(..)
+                | Point::Sample(_)
+                | Point::Control(_) => {}
             }
         }
         table
+    }
+
+    fn calls(&mut self, numbers: &[u32], when: When, index: usize) {
+        for number in numbers {
+            if when.entry() {
+                add(&mut self.enter, Some(*number), index);
+            }
+            if when.back() {
+                add(&mut self.leave, Some(*number), index);
+            }
+        }
     }
 
     pub(crate) fn enter(&self, number: u32) -> &[usize] {
@@ -54,13 +81,14 @@ impl Table {
 
     /// What stops: calls that programs ask for, and those that change what they are told.
     ///
-    /// With breakpoints, also those that bring code into a process.
+    /// With breakpoints, also those that bring code into a process; with counters of those who
+    /// watch, those that bring data.
     /// Calls that programs decide on stop in any case (`controlled`, sorted).
     /// Entries without an end to tell may wait for a word instead, if all their programs are
     /// `plain`.
     pub(crate) fn stops(
         &self,
-        breakpoints: bool,
+        watched: Watched,
         controlled: &[u32],
         plain: &dyn Fn(usize) -> bool,
     ) -> [Stop; syscalls::COUNT] {
@@ -74,11 +102,15 @@ impl Table {
                 let entry = self.leave(number).is_empty() && !exec && !SET_IDS.contains(&number);
                 let apart = !decided
                     && Self::exec_path(number).is_none()
-                    && !(breakpoints && number == MMAP);
+                    && !(watched != Watched::Nothing && number == MMAP);
                 let plain = self.enter(number).iter().all(|index| plain(*index));
                 *stop = if entry && apart && plain { Stop::Notify } else { Stop::Always };
-            } else if breakpoints && number == MMAP {
-                *stop = Stop::IfBits(MMAP_PROT, PROT_EXEC);
+            } else if number == MMAP {
+                *stop = match watched {
+                    Watched::Nothing => Stop::Never,
+                    Watched::Code => Stop::IfBits(MMAP_PROT, PROT_EXEC),
+                    Watched::CodeAndData => Stop::IfAny(MMAP_PROT, PROT_EXEC | PROT_WRITE),
+                };
             }
         }
         stops

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
 use super::control::Kept;
+use super::session::Sessions;
 use super::uprobe::Return;
 
 /// Files of names are kept open below this descriptor.
@@ -25,6 +26,8 @@ pub(crate) struct Thread {
     pub(crate) kept: Option<Kept>,
     /// Its call is done by another thread: which call.
     pub(crate) waits_for: Option<u64>,
+    /// What programs at both ends of it keep.
+    pub(crate) sessions: Sessions,
     /// The path of an `execve` in progress.
     pub(crate) exec_path: Vec<u8>,
     /// Its end was told to programs.
@@ -53,6 +56,7 @@ impl Thread {
             in_call: None,
             kept: None,
             waits_for: None,
+            sessions: Sessions::default(),
             exec_path: Vec::new(),
             exit_told: false,
             announced: false,

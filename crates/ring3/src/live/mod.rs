@@ -2,6 +2,7 @@
 
 mod records;
 mod settings;
+mod usdt;
 
 use std::io;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ pub use hooks::process::{Command, Ended, HookError, Watcher};
 use isa::Insn;
 use loader::ProgramSpec;
 pub use records::{Record, Records};
+use usdt::{Specs, with_specs};
 
 use crate::{Error, Kernel, Loaded, Object};
 
@@ -67,13 +69,15 @@ fn place(program: &str, section: &str, elsewhere: &[Elsewhere]) -> Result<(Place
 /// stack, and what acts on it.
 const DEEP: [i32; 14] = [27, 35, 58, 67, 109, 117, 141, 158, 175, 173, 183, 184, 185, 191];
 
-/// Whether a program asks for none of that.
-fn is_plain(program: &ProgramSpec) -> bool {
+const GET_FUNC_IP: i32 = 173;
+
+/// Whether a program calls one of these helpers.
+fn calls(program: &ProgramSpec, helpers: &[i32]) -> bool {
     const CALL: u8 = 0x85;
     const HELPER: u8 = 0;
-    let deep =
-        |insn: &Insn| insn.code == CALL && insn.src().0 == HELPER && DEEP.contains(&insn.imm);
-    !program.insns.iter().any(deep)
+    let calls =
+        |insn: &Insn| insn.code == CALL && insn.src().0 == HELPER && helpers.contains(&insn.imm);
+    program.insns.iter().any(calls)
 }
 
 impl<'a> Live<'a> {
@@ -87,6 +91,7 @@ impl<'a> Live<'a> {
         // A thread that runs programs takes a CPU of the machine's.
         let two = loaded.runtime().config().cpus > 1;
         let mut programs = Vec::new();
+        let mut specs = Specs::default();
         for (program, fd) in loaded.programs() {
             let (place, cookie) = place(&program.name, &program.section, elsewhere)?;
             let name = program.name.clone();
@@ -94,8 +99,10 @@ impl<'a> Live<'a> {
             let make: MakeRunner = Arc::new(move || runtime.runner(fd));
             let runner =
                 make().map_err(|errno| HookError::Runner { program: name.clone(), errno })?;
-            let plain = two && is_plain(program);
-            programs.push(Attach { name, runner, make, plain, place, cookie });
+            let plain = two && !calls(program, &DEEP);
+            let asks_ip = calls(program, &[GET_FUNC_IP]);
+            let place = with_specs(loaded, &name, place, cookie, &mut specs)?;
+            programs.push(Attach { name, runner, make, plain, asks_ip, place, cookie });
         }
         let types = kernel.types().ok();
         Ok(Live { loaded, tracer: Tracer::new(programs, types.as_deref())? })

@@ -103,6 +103,7 @@ const LIST: &[(u32, &str, Body)] = &[
     (24, "bpf_get_route_realm", mark::none),
     (25, "bpf_perf_event_output", perf::output),
     (26, "bpf_skb_load_bytes", skb::load_bytes),
+    (27, "bpf_get_stackid", process::stack_id),
     (28, "bpf_csum_diff", packet::csum_diff),
     (29, "bpf_skb_get_tunnel_opt", tunnel::options),
     (30, "bpf_skb_set_tunnel_opt", tunnel::set_options),

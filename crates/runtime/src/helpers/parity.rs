@@ -4,7 +4,6 @@ use super::body;
 
 /// Helpers without a body, and why; whoever runs programs may bring a body of his own.
 const WITHOUT: &[(&[u32], &str)] = &[
-    (&[27], "maps of stacks are not kept"),
     (&[180], "memory areas of a task are not known"),
     (&[81, 145, 146, 156, 157, 210, 211], "storage at kernel objects, of which there are none"),
     (&[116], "there is no TCP to send an acknowledgement"),

@@ -85,6 +85,26 @@ pub(super) fn stack(c: &mut Call<'_, '_>, [_, buf, size, flags, _]: [u64; 5]) ->
     Ok(count(found.map(|_| bytes.len() as u64)))
 }
 
+/// The number of the stack among those of a map.
+pub(super) fn stack_id(c: &mut Call<'_, '_>, [_, map, flags, ..]: [u64; 5]) -> Result<u64, Trap> {
+    const FAST: u64 = 1 << 9;
+    const REUSE: u64 = 1 << 10;
+    if flags & !(SKIP | USER_STACK | FAST | REUSE) != 0 {
+        return Ok(Errno::EINVAL.as_ret());
+    }
+    let map = c.run.map(map)?.clone();
+    let Some(traces) = map.map.ops().stack_trace() else { return Ok(Errno::EINVAL.as_ret()) };
+    if traces.frame_size() != FRAME {
+        // Numbers of builds are not read from programs' files.
+        return Ok(Errno::EOPNOTSUPP.as_ret());
+    }
+    let id = frames(c, flags).and_then(|frames| {
+        let bytes: Vec<u8> = frames.iter().flat_map(|frame| frame.to_ne_bytes()).collect();
+        traces.insert(&frames, &bytes, flags)
+    });
+    Ok(count(id.map(u64::from)))
+}
+
 /// The same of a task, if it is the event's.
 pub(super) fn task_stack(
     c: &mut Call<'_, '_>,

@@ -3,6 +3,7 @@
 
 mod functions;
 mod own;
+mod probes;
 mod sockets;
 mod support;
 mod tools;

@@ -85,6 +85,22 @@ pub(crate) fn run(mut object: Object, elsewhere: &[(&str, &str)], argv: &[&str])
     Seen { records, typed, trace: machine.take_trace(), ended, maps }
 }
 
+/// Why an object's programs cannot be attached to a command.
+pub(crate) fn refusal(mut object: Object, argv: &[&str]) -> String {
+    let kernel = Kernel::running();
+    if let Err(error) = ring3::live::check(&object, &[]) {
+        return error.to_string();
+    }
+    object.resolve(&kernel).expect("the running kernel's types");
+    let config = Config { kernel_btf: kernel.types().ok(), ..Config::default() };
+    let machine = Machine::with(config);
+    let loaded = machine.load(&object).unwrap_or_else(|error| panic!("{error}"));
+    match Live::new(&loaded, &kernel, &[]) {
+        Ok(_) => panic!("{argv:?}: attached"),
+        Err(error) => error.to_string(),
+    }
+}
+
 pub(crate) fn shell(object: Object, script: &str) -> Seen {
     run(object, &[], &["/bin/sh", "-c", script])
 }

@@ -2,14 +2,17 @@
 
 use std::io;
 
-use super::fire::fire;
+use super::fire::{At, End, fire, fire_hit};
 use super::{Tracer, Watcher};
 use crate::process::context;
 use crate::process::control::{Begun, Decider, Finished, Kept};
+use crate::process::here::World;
 use crate::process::point::Form;
+use crate::process::session::Sessions;
 use crate::process::sys::memory;
 use crate::process::sys::ptrace::{self, Regs, reg};
 use crate::process::table::Table;
+use crate::process::thread::Thread;
 
 impl Tracer {
     /// A new thread comes back from the call that made it.
@@ -44,14 +47,7 @@ impl Tracer {
         if !self.live {
             return Ok(tid);
         }
-        let ids = self.table.enter(number);
-        let result =
-            fire(&mut self.programs, ids, &self.world, tid, &regs, 0, &|form, thread, world| {
-                let pt_regs =
-                    if form == Form::Record { 0 } else { world.kernel.set_regs(thread, &regs) };
-                Some(context::enter(form, tid, &regs, pt_regs))
-            });
-        self.ran |= !ids.is_empty();
+        let result = self.enter_programs(tid, number, &regs);
         if let Some(value) = result {
             skip(&mut regs, value as i64);
             ptrace::set_regs(tid, &regs)?;
@@ -150,14 +146,41 @@ impl Tracer {
         Ok(tid)
     }
 
+    fn enter_programs(&mut self, tid: i32, number: u32, regs: &Regs) -> Option<u64> {
+        let ids = self.table.enter(number);
+        let mut sessions = Sessions::default();
+        let at = At { tid, regs, func_ip: self.func_ip(number) };
+        let end = End::Begins(&mut sessions);
+        let make = |form, thread: &Thread, world: &World| {
+            let pt_regs =
+                if form == Form::Record { 0 } else { world.kernel.set_regs(thread, regs) };
+            Some(context::enter(form, tid, regs, pt_regs))
+        };
+        let result = fire(&mut self.programs, ids, &self.world, at, end, &make);
+        self.ran |= !ids.is_empty();
+        if let Some(thread) = self.world.threads.get_mut(&tid) {
+            thread.sessions = sessions;
+        }
+        result
+    }
+
     pub(super) fn leave_programs(&mut self, tid: i32, number: u32, regs: &Regs) {
         let ids = self.table.leave(number);
-        fire(&mut self.programs, ids, &self.world, tid, regs, 0, &|form, thread, world| {
+        let thread = self.world.threads.get_mut(&tid);
+        let sessions = thread.map(|thread| std::mem::take(&mut thread.sessions));
+        let sessions = sessions.unwrap_or_default();
+        let at = At { tid, regs, func_ip: self.func_ip(number) };
+        let make = |form, thread: &Thread, world: &World| {
             let pt_regs =
                 if form == Form::Record { 0 } else { world.kernel.set_regs(thread, regs) };
             Some(context::leave(form, tid, number, regs, pt_regs))
-        });
+        };
+        fire(&mut self.programs, ids, &self.world, at, End::Ends(&sessions), &make);
         self.ran |= !ids.is_empty();
+    }
+
+    fn func_ip(&self, number: u32) -> u64 {
+        self.addresses.as_ref().map_or(0, |addresses| addresses.of(number))
     }
 
     /// A thread has run into an `int3`; whether it is one of ours.
@@ -165,13 +188,10 @@ impl Tracer {
         let mut regs = ptrace::regs(tid)?;
         let Some(thread) = self.world.threads.get_mut(&tid) else { return Ok(false) };
         let Some(hit) = self.probes.hit(thread, &mut regs) else { return Ok(false) };
-        let ids = hit.programs.as_slice();
-        fire(&mut self.programs, ids, &self.world, tid, &regs, hit.func_ip, &|_, _, _| {
-            Some(context::user(&regs))
-        });
-        self.ran |= !ids.is_empty();
+        let sessions = fire_hit(&mut self.programs, &hit, &self.world, tid, &regs);
+        self.ran |= !hit.programs.is_empty();
         if let Some(thread) = self.world.threads.get_mut(&tid) {
-            self.probes.step(thread, &mut regs)?;
+            self.probes.step(thread, &mut regs, sessions)?;
         }
         ptrace::set_regs(tid, &regs)?;
         Ok(true)

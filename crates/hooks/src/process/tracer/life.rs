@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::fire::fire;
+use super::fire::{At, End, fire};
 use super::follow::done;
 use super::{Ended, Tracer, Watcher};
 use crate::process::context::{self, Context};
@@ -35,18 +35,25 @@ impl Tracer {
         if self.live && !self.table.fork.is_empty() {
             let regs = ptrace::regs(tid)?;
             let ids = self.table.fork.as_slice();
-            fire(&mut self.programs, ids, &self.world, tid, &regs, 0, &|form, thread, world| {
-                let child = world.threads.get(&child)?;
-                let find = |tid| world.threads.get(&tid);
-                if form == Form::Args {
-                    let tasks = [thread, child].map(|thread| world.kernel.task(thread, &find));
-                    return Some(context::args(&tasks));
-                }
-                let (comm, child_comm) = (thread.comm(), child.comm());
-                let texts = [("comm", trim(&comm)), ("child_comm", trim(&child_comm))];
-                let numbers = [("pid", tid.into()), ("child_pid", child.tid.into())];
-                record(world, Sched::Fork, tid, &numbers, &texts)
-            });
+            fire(
+                &mut self.programs,
+                ids,
+                &self.world,
+                At::moment(tid, &regs),
+                End::None,
+                &|form, thread, world| {
+                    let child = world.threads.get(&child)?;
+                    let find = |tid| world.threads.get(&tid);
+                    if form == Form::Args {
+                        let tasks = [thread, child].map(|thread| world.kernel.task(thread, &find));
+                        return Some(context::args(&tasks));
+                    }
+                    let (comm, child_comm) = (thread.comm(), child.comm());
+                    let texts = [("comm", trim(&comm)), ("child_comm", trim(&child_comm))];
+                    let numbers = [("pid", tid.into()), ("child_pid", child.tid.into())];
+                    record(world, Sched::Fork, tid, &numbers, &texts)
+                },
+            );
             self.ran = true;
         }
         if arrived {
@@ -80,15 +87,22 @@ impl Tracer {
         if !self.table.exec.is_empty() {
             let regs = ptrace::regs(tid)?;
             let ids = self.table.exec.as_slice();
-            fire(&mut self.programs, ids, &self.world, tid, &regs, 0, &|form, thread, world| {
-                if form == Form::Args {
-                    let task = world.kernel.task(thread, &|tid| world.threads.get(&tid));
-                    let bprm = world.kernel.binprm(thread, &path);
-                    return Some(context::args(&[task, former as u64, bprm]));
-                }
-                let numbers = [("pid", tid.into()), ("old_pid", former.into())];
-                record(world, Sched::Exec, tid, &numbers, &[("filename", &path)])
-            });
+            fire(
+                &mut self.programs,
+                ids,
+                &self.world,
+                At::moment(tid, &regs),
+                End::None,
+                &|form, thread, world| {
+                    if form == Form::Args {
+                        let task = world.kernel.task(thread, &|tid| world.threads.get(&tid));
+                        let bprm = world.kernel.binprm(thread, &path);
+                        return Some(context::args(&[task, former as u64, bprm]));
+                    }
+                    let numbers = [("pid", tid.into()), ("old_pid", former.into())];
+                    record(world, Sched::Exec, tid, &numbers, &[("filename", &path)])
+                },
+            );
             self.ran = true;
         }
         Ok(tid)
@@ -112,16 +126,23 @@ impl Tracer {
         let tgid = thread.tgid;
         let dead = !threads.values().any(|other| other.tgid == tgid && !other.exit_told);
         let ids = self.table.exit.as_slice();
-        fire(&mut self.programs, ids, &self.world, tid, regs, 0, &|form, thread, world| {
-            let task = world.kernel.task(thread, &|tid| world.threads.get(&tid));
-            world.kernel.set_exit_code(thread, code);
-            if form == Form::Args {
-                return Some(context::args(&[task, dead.into()]));
-            }
-            let comm = thread.comm();
-            let numbers = [("pid", tid.into()), ("prio", 120), ("group_dead", dead.into())];
-            record(world, Sched::Exit, tid, &numbers, &[("comm", trim(&comm))])
-        });
+        fire(
+            &mut self.programs,
+            ids,
+            &self.world,
+            At::moment(tid, regs),
+            End::None,
+            &|form, thread, world| {
+                let task = world.kernel.task(thread, &|tid| world.threads.get(&tid));
+                world.kernel.set_exit_code(thread, code);
+                if form == Form::Args {
+                    return Some(context::args(&[task, dead.into()]));
+                }
+                let comm = thread.comm();
+                let numbers = [("pid", tid.into()), ("prio", 120), ("group_dead", dead.into())];
+                record(world, Sched::Exit, tid, &numbers, &[("comm", trim(&comm))])
+            },
+        );
         self.ran |= !ids.is_empty();
     }
 

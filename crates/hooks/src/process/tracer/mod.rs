@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use btf::Btf;
 use runtime::Runner;
 
+use crate::process::addresses::Addresses;
 use crate::process::command::Command;
 use crate::process::control::Controls;
 use crate::process::error::HookError;
@@ -20,7 +21,7 @@ use crate::process::filter::{Stop, filter};
 use crate::process::here::World;
 use crate::process::kernel::Kernel;
 use crate::process::notifier::{self, Job, MakeRunner, Shared};
-use crate::process::point::Place;
+use crate::process::point::{Place, Point, When};
 use crate::process::sys::interrupt;
 use crate::process::sys::notify::Listener;
 use crate::process::sys::ptrace;
@@ -39,10 +40,18 @@ pub struct Attach {
     pub make: MakeRunner,
     /// It asks only for what an event tells of itself: ids, names, memory, time.
     pub plain: bool,
+    /// It asks for the address of the function that it is at.
+    pub asks_ip: bool,
     /// Where it goes.
     pub place: Place,
     /// What `bpf_get_attach_cookie` tells it.
     pub cookie: u64,
+}
+
+impl Attach {
+    fn is_session(&self) -> bool {
+        matches!(self.place.point, Point::Calls(_, When::Both))
+    }
 }
 
 /// Told while the command runs.
@@ -70,6 +79,8 @@ pub struct Tracer {
     probes: Probes,
     controls: Controls,
     world: World,
+    /// Where the kernel's functions are, if a program asks.
+    addresses: Option<Addresses>,
     /// The command's first thread.
     root: i32,
     /// The command has been started: what the child did before is not told.
@@ -97,6 +108,7 @@ impl Tracer {
         })?;
         let kernel = Kernel::new(types)?;
         let world = World { threads: HashMap::new(), kernel };
+        let addresses = programs.iter().any(|program| program.asks_ip).then(Addresses::default);
         let (shared, notifier) = (Arc::default(), None);
         let (root, live, started, ended, ran) = (0, false, false, None, false);
         Ok(Tracer {
@@ -105,6 +117,7 @@ impl Tracer {
             probes,
             controls,
             world,
+            addresses,
             root,
             live,
             started,
@@ -169,7 +182,7 @@ impl Tracer {
 
     fn stops(&self, notify: bool) -> [Stop; crate::process::syscalls::COUNT] {
         let plain = |index: usize| notify && self.programs[index].plain;
-        self.table.stops(!self.probes.is_empty(), self.controls.calls(), &plain)
+        self.table.stops(self.probes.watched(), self.controls.calls(), &plain)
     }
 
     /// The command is about to begin: if its filter has a listener, its calls are answered from

@@ -4,8 +4,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use object::{Object, ObjectSegment, ObjectSymbol, SymbolKind};
+use object::{Object, ObjectSegment};
 
+use super::symbols;
 use crate::process::point::Function;
 
 /// A file of machine code.
@@ -64,27 +65,54 @@ impl Image {
         if symbol.is_empty() {
             return self.checked(function.offset, "this offset");
         }
-        let wrong = |why: &str| format!("{}: {why}", self.path.display());
-        let file = object::File::parse(&*self.bytes).map_err(|error| wrong(&error.to_string()))?;
-        let code = |s: &object::Symbol<'_, '_>| {
-            s.is_definition() && matches!(s.kind(), SymbolKind::Text | SymbolKind::Unknown)
-        };
-        let named = |s: &object::Symbol<'_, '_>| s.name() == Ok(symbol) && code(s);
-        let found = file.symbols().find(named).or_else(|| file.dynamic_symbols().find(named));
-        let Some(found) = found else {
+        let file = self.parse()?;
+        let Some(address) = symbols::find(&file, &self.path, symbol) else {
             let stripped = file.symbols().next().is_none();
             let hint = if stripped { " (it is stripped of all but exported names)" } else { "" };
-            return Err(wrong(&format!("no function '{symbol}'{hint}")));
+            return Err(self.wrong(&format!("no function '{symbol}'{hint}")));
         };
-        let address = found.address().wrapping_add(function.offset);
-        let offset = file.segments().find_map(|segment| {
-            let into = address.checked_sub(segment.address())?;
-            let (start, len) = segment.file_range();
-            (into < len).then_some(start + into)
-        });
+        let offset = offset_of(&file, address.wrapping_add(function.offset));
         let offset =
-            offset.ok_or_else(|| wrong(&format!("'{symbol}' lies outside of the file")))?;
+            offset.ok_or_else(|| self.wrong(&format!("'{symbol}' lies outside of the file")))?;
         self.checked(offset, symbol)
+    }
+
+    /// The offsets of all functions whose names match, each once.
+    pub(crate) fn offsets(&self, function: &Function) -> Result<Vec<u64>, String> {
+        let pattern = &function.symbol;
+        if !pattern.contains(['*', '?']) {
+            return self.offset(function).map(|offset| vec![offset]);
+        }
+        let file = self.parse()?;
+        let found = symbols::matching(&file, &self.path, pattern);
+        let mut offsets: Vec<u64> =
+            found.into_iter().filter_map(|address| offset_of(&file, address)).collect();
+        offsets.retain(|offset| self.checked(*offset, pattern).is_ok());
+        offsets.sort_unstable();
+        offsets.dedup();
+        if offsets.is_empty() {
+            return Err(self.wrong(&format!("no function is like '{pattern}'")));
+        }
+        Ok(offsets)
+    }
+
+    /// The file, taken apart.
+    pub(super) fn parse(&self) -> Result<object::File<'_>, String> {
+        object::File::parse(&*self.bytes).map_err(|error| self.wrong(&error.to_string()))
+    }
+
+    /// An error about the file.
+    pub(super) fn wrong(&self, why: &str) -> String {
+        format!("{}: {why}", self.path.display())
+    }
+
+    /// Whether Go made it: its stacks move, so that no return address may be changed.
+    pub(crate) fn is_go(&self) -> bool {
+        self.parse().is_ok_and(|file| {
+            [".go.buildinfo", ".note.go.buildid", ".gopclntab"]
+                .iter()
+                .any(|name| file.section_by_name(name).is_some())
+        })
     }
 
     fn checked(&self, offset: u64, what: &str) -> Result<u64, String> {
@@ -103,4 +131,13 @@ impl Image {
     pub(crate) fn is(&self, device: u64, inode: u64, path: &str) -> bool {
         inode == self.id.1 && (device == self.id.0 || Path::new(path) == self.path)
     }
+}
+
+/// Where an address of a program is in its file.
+pub(super) fn offset_of(file: &object::File<'_>, address: u64) -> Option<u64> {
+    file.segments().find_map(|segment| {
+        let into = address.checked_sub(segment.address())?;
+        let (start, len) = segment.file_range();
+        (into < len).then_some(start + into)
+    })
 }

@@ -4,34 +4,53 @@
 //! is never put back: it is emulated, or runs as a copy in memory that the process was made to
 //! map. A function's return is seen by a return address that leads to another `int3`.
 
+mod argument;
 mod elf;
 mod inject;
 mod insn;
+mod resolve;
 mod space;
+mod symbols;
+mod usdt;
 
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 
 use super::point::Point;
+use super::session::Sessions;
 use super::sys::ptrace::{Regs, reg};
+use super::table::Watched;
 use super::thread::Thread;
 use insn::Step;
 use space::Space;
+pub use usdt::UsdtProbe;
 
 /// A place in a file and the programs on it.
 pub(crate) struct Target {
-    pub(crate) file: Rc<elf::Image>,
+    file: Rc<elf::Image>,
     /// Offset in the file.
-    pub(crate) offset: u64,
+    offset: u64,
+    /// Offset in the file of a counter of those who watch.
+    semaphore: Option<u64>,
     /// Programs at the entry, and at the return.
-    pub(crate) entry: Vec<usize>,
-    pub(crate) back: Vec<usize>,
+    entry: Rc<[Use]>,
+    back: Rc<[Use]>,
     step: Step,
 }
 
+/// A program at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Use {
+    pub(crate) program: usize,
+    /// What it is attached with there, if not with the program's own cookie.
+    pub(crate) cookie: Option<u64>,
+    /// It is at both ends.
+    pub(crate) session: bool,
+}
+
 /// A function that was entered and whose return is watched.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Return {
     /// The stack pointer at the entry, where the return address is.
     sp: u64,
@@ -39,12 +58,16 @@ pub(crate) struct Return {
     to: u64,
     func_ip: u64,
     target: usize,
+    /// What its sessions keep.
+    sessions: Sessions,
 }
 
 /// A program's hit: which programs run, and what `bpf_get_func_ip` tells them.
 pub(crate) struct Hit {
-    pub(crate) programs: Vec<usize>,
+    pub(crate) programs: Rc<[Use]>,
     pub(crate) func_ip: u64,
+    /// What sessions keep from the entry; `None` at one.
+    pub(crate) sessions: Option<Sessions>,
 }
 
 /// All breakpoints.
@@ -60,38 +83,17 @@ impl Probes {
     pub(crate) fn new<'p>(
         points: impl Iterator<Item = &'p Point>,
     ) -> Result<Probes, (usize, String)> {
-        let mut files: HashMap<String, Rc<elf::Image>> = HashMap::new();
-        let mut targets: Vec<Target> = Vec::new();
-        for (index, point) in points.enumerate() {
-            let (function, back) = match point {
-                Point::Function(function) => (function, false),
-                Point::Return(function) => (function, true),
-                _ => continue,
-            };
-            let wrong = |why| (index, why);
-            let file = match files.get(&function.file) {
-                Some(file) => file.clone(),
-                None => {
-                    let file = Rc::new(elf::Image::open(&function.file).map_err(wrong)?);
-                    files.insert(function.file.clone(), file.clone());
-                    file
-                }
-            };
-            let offset = file.offset(function).map_err(wrong)?;
-            let same = |t: &&mut Target| t.file.id == file.id && t.offset == offset;
-            let target = match targets.iter_mut().find(same) {
-                Some(target) => target,
-                None => {
-                    let step = insn::step(file.code(offset)).map_err(wrong)?;
-                    let (entry, back) = (Vec::new(), Vec::new());
-                    targets.push(Target { file, offset, entry, back, step });
-                    let last = targets.len() - 1;
-                    &mut targets[last]
-                }
-            };
-            if back { &mut target.back } else { &mut target.entry }.push(index);
+        Ok(Probes { targets: resolve::targets(points)?, spaces: HashMap::new() })
+    }
+
+    /// What of files there are breakpoints in.
+    pub(crate) fn watched(&self) -> Watched {
+        let counted = self.targets.iter().any(|target| target.semaphore.is_some());
+        match (self.targets.is_empty(), counted) {
+            (true, _) => Watched::Nothing,
+            (false, false) => Watched::Code,
+            (false, true) => Watched::CodeAndData,
         }
-        Ok(Probes { targets, spaces: HashMap::new() })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -134,19 +136,27 @@ impl Probes {
         }
         let index = space.target_at(at)?;
         regs[reg::RIP] = at;
-        Some(Hit { programs: self.targets[index].entry.clone(), func_ip: at })
+        let programs = self.targets[index].entry.clone();
+        Some(Hit { programs, func_ip: at, sessions: None })
     }
 
     /// After the programs of an entry: watches the return if it is asked for, and takes the step
     /// over the instruction.
-    pub(crate) fn step(&self, thread: &mut Thread, regs: &mut Regs) -> io::Result<()> {
+    ///
+    /// `sessions` is what those of the entry keep for the return.
+    pub(crate) fn step(
+        &self,
+        thread: &mut Thread,
+        regs: &mut Regs,
+        sessions: Sessions,
+    ) -> io::Result<()> {
         let at = regs[reg::RIP];
         let space = self.spaces.get(&thread.tgid);
         let Some((space, index)) = space.and_then(|s| Some((s, s.target_at(at)?))) else {
             return Ok(());
         };
         let target = &self.targets[index];
-        if !target.back.is_empty()
+        if sessions.any_of(&target.back)
             && let Some(way_back) = space.way_back()
         {
             let sp = regs[reg::RSP];
@@ -154,7 +164,7 @@ impl Probes {
             if super::sys::memory::read(thread.tid, sp, &mut word) == word.len() {
                 let to = u64::from_ne_bytes(word);
                 thread.returns.retain(|known| known.sp >= sp);
-                thread.returns.push(Return { sp, to, func_ip: at, target: index });
+                thread.returns.push(Return { sp, to, func_ip: at, target: index, sessions });
                 super::sys::memory::write(thread.tid, sp, &way_back.to_ne_bytes());
             }
         }
@@ -168,6 +178,6 @@ impl Probes {
         let last = thread.returns.pop()?;
         regs[reg::RIP] = last.to;
         let programs = self.targets[last.target].back.clone();
-        Some(Hit { programs, func_ip: last.func_ip })
+        Some(Hit { programs, func_ip: last.func_ip, sessions: Some(last.sessions) })
     }
 }

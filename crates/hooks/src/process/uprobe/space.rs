@@ -13,6 +13,8 @@ use crate::process::thread::Thread;
 pub(super) struct Space {
     breakpoints: Vec<Breakpoint>,
     pages: Vec<Page>,
+    /// Counters that were raised: their addresses, and for which targets.
+    raised: Vec<(u64, usize)>,
 }
 
 #[derive(Clone, Copy)]
@@ -32,14 +34,25 @@ struct Page {
 const PAGE: usize = 4096;
 const INT3: u8 = 0xcc;
 
-/// A piece of a process's memory that holds code.
+/// A piece of a file in a process's memory.
 struct Mapping {
+    code: bool,
+    /// The process may write its own copy of it.
+    data: bool,
     start: u64,
     end: u64,
     offset: u64,
     device: u64,
     inode: u64,
     path: String,
+}
+
+impl Mapping {
+    /// Where a place of its file is.
+    fn address(&self, offset: u64) -> Option<u64> {
+        let at = self.start.checked_add(offset.checked_sub(self.offset)?)?;
+        (at < self.end).then_some(at)
+    }
 }
 
 impl Space {
@@ -69,30 +82,43 @@ impl Space {
         execed: bool,
     ) -> io::Result<Vec<String>> {
         let maps = std::fs::read_to_string(format!("/proc/{}/maps", thread.tid))?;
-        let mappings: Vec<Mapping> = maps.lines().filter_map(code).collect();
+        let mappings: Vec<Mapping> = maps.lines().filter_map(Mapping::parse).collect();
         let mut notes = Vec::new();
-        let mut memory = None;
+        let mut memory = Memory { tid: thread.tid, file: None };
         for (index, target) in targets.iter().enumerate() {
             let file = &target.file;
-            let of_file = mappings.iter().filter(|m| file.is(m.device, m.inode, &m.path));
-            for mapping in of_file {
-                let Some(into) = target.offset.checked_sub(mapping.offset) else { continue };
-                let at = mapping.start + into;
-                if at >= mapping.end || self.target_at(at).is_some() {
+            for mapping in mappings.iter().filter(|m| file.is(m.device, m.inode, &m.path)) {
+                if mapping.data
+                    && let Some(at) = target.semaphore.and_then(|offset| mapping.address(offset))
+                {
+                    self.raise(memory.open()?, at, index)?;
+                }
+                let Some(at) = mapping.address(target.offset).filter(|_| mapping.code) else {
+                    continue;
+                };
+                if self.target_at(at).is_some() {
                     continue;
                 }
-                let memory = match &mut memory {
-                    Some(memory) => memory,
-                    None => memory.insert(open(thread.tid)?),
-                };
-                if let Err(why) =
-                    self.set(thread, memory, (at, mapping.start), (index, target), execed)
-                {
+                let place = (at, mapping.start);
+                if let Err(why) = self.set(thread, memory.open()?, place, (index, target), execed) {
                     notes.push(format!("{}: no breakpoint at {at:#x}: {why}", file.path.display()));
                 }
             }
         }
         Ok(notes)
+    }
+
+    /// Counts us among those who watch a place, once.
+    fn raise(&mut self, memory: &File, at: u64, target: usize) -> io::Result<()> {
+        if self.raised.contains(&(at, target)) {
+            return Ok(());
+        }
+        let mut count = [0; 2];
+        memory.read_exact_at(&mut count, at)?;
+        let count = u16::from_le_bytes(count).wrapping_add(1);
+        memory.write_all_at(&count.to_le_bytes(), at)?;
+        self.raised.push((at, target));
+        Ok(())
     }
 
     fn set(
@@ -147,21 +173,41 @@ impl Space {
     }
 }
 
-fn open(tid: i32) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(format!("/proc/{tid}/mem"))
+/// A process's memory, opened when it is wanted.
+struct Memory {
+    tid: i32,
+    file: Option<File>,
 }
 
-/// A line of `/proc/PID/maps`, if it is of a file's code.
-fn code(line: &str) -> Option<Mapping> {
-    let mut words = line.splitn(6, ' ');
-    let (start, end) = words.next()?.split_once('-')?;
-    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
-    let code = words.next()?.as_bytes().get(2) == Some(&b'x');
-    let offset = hex(words.next()?)?;
-    let (major, minor) = words.next()?.split_once(':')?;
-    let device = rustix::fs::makedev(hex(major)? as u32, hex(minor)? as u32);
-    let inode = words.next()?.parse().ok()?;
-    let path = words.next().unwrap_or("").trim_start().to_owned();
-    let (start, end) = (hex(start)?, hex(end)?);
-    (code && inode != 0).then_some(Mapping { start, end, offset, device, inode, path })
+impl Memory {
+    fn open(&mut self) -> io::Result<&File> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => {
+                let path = format!("/proc/{}/mem", self.tid);
+                OpenOptions::new().read(true).write(true).open(path)?
+            }
+        };
+        Ok(self.file.insert(file))
+    }
+}
+
+impl Mapping {
+    /// A line of `/proc/PID/maps`, if it is of a file's code or data.
+    fn parse(line: &str) -> Option<Mapping> {
+        let mut words = line.splitn(6, ' ');
+        let (start, end) = words.next()?.split_once('-')?;
+        let hex = |text: &str| u64::from_str_radix(text, 16).ok();
+        let rights = words.next()?.as_bytes();
+        let code = rights.get(2) == Some(&b'x');
+        let data = rights.get(1) == Some(&b'w') && rights.get(3) == Some(&b'p');
+        let offset = hex(words.next()?)?;
+        let (major, minor) = words.next()?.split_once(':')?;
+        let device = rustix::fs::makedev(hex(major)? as u32, hex(minor)? as u32);
+        let inode = words.next()?.parse().ok()?;
+        let path = words.next().unwrap_or("").trim_start().to_owned();
+        let (start, end) = (hex(start)?, hex(end)?);
+        let some = (code || data) && inode != 0;
+        some.then_some(Mapping { code, data, start, end, offset, device, inode, path })
+    }
 }

@@ -11,6 +11,7 @@ mod number;
 #[cfg(test)]
 mod parity;
 mod read;
+mod session;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -81,6 +82,8 @@ const LIST: &[(&str, Body)] = &[
     ("bpf_rcu_read_lock", guard::nothing),
     ("bpf_rcu_read_unlock", guard::nothing),
     ("bpf_rdonly_cast", guard::same),
+    ("bpf_session_cookie", session::cookie),
+    ("bpf_session_is_return", session::is_return),
     ("bpf_strcasecmp", text::compare_any_case),
     ("bpf_strchr", text::find_char),
     ("bpf_strchrnul", text::find_char_or_end),

@@ -43,7 +43,6 @@ const WITHOUT: &[(&str, &str)] = &[
     ("bpf_refcount_", OBJECT),
     ("bpf_res_spin_", "locks that find a deadlock are not modelled"),
     ("bpf_send_signal_task", "only the event's own task is known"),
-    ("bpf_session_", "sessions of probes are not run"),
     ("bpf_sk_assign_tcp", SOCKET),
     ("bpf_sock_", SOCKET),
     ("bpf_stream_", "streams of output are not kept"),
