@@ -339,18 +339,21 @@ impl Bpf for Linux {
             return Err(Errno::ENOTSUPP);
         }
         let data_in = req.data_in.as_deref().unwrap_or_default();
-        let ctx_in = req.ctx_in.as_deref().unwrap_or_default();
+        // A context of no bytes is a pointer all the same, which Linux refuses.
+        let ctx_size_in = req.ctx_in.as_ref().map_or(0, Vec::len) as u32;
+        let ctx_in = req.ctx_in.as_deref().map(|b| if b.is_empty() { &[0] } else { b });
         let mut data_out = vec![0; req.data_out.unwrap_or(0) as usize];
-        let mut ctx_out = vec![0; req.ctx_out.unwrap_or(0) as usize];
+        let ctx_size_out = req.ctx_out.unwrap_or(0);
+        let mut ctx_out = vec![0; req.ctx_out.map_or(0, |n| n.max(1)) as usize];
         let call = Call::new(Cmd::ProgTestRun)
             .num(test_run::PROG_FD, prog.0)
             .num(test_run::DATA_SIZE_IN, data_in.len() as u32)
             .input(test_run::DATA_IN, data_in)
             .num(test_run::DATA_SIZE_OUT, data_out.len() as u32)
             .output(test_run::DATA_OUT, &mut data_out)
-            .num(test_run::CTX_SIZE_IN, ctx_in.len() as u32)
-            .input(test_run::CTX_IN, ctx_in)
-            .num(test_run::CTX_SIZE_OUT, ctx_out.len() as u32)
+            .num(test_run::CTX_SIZE_IN, ctx_size_in)
+            .input(test_run::CTX_IN, ctx_in.unwrap_or_default())
+            .num(test_run::CTX_SIZE_OUT, ctx_size_out)
             .output(test_run::CTX_OUT, &mut ctx_out)
             .num(test_run::REPEAT, req.repeat)
             .num(test_run::FLAGS, req.flags)

@@ -225,6 +225,11 @@ fn info(row: &Value, variants: &Variants, lists: &mut Lists) -> Result<String, S
     // Of helpers that sleep, the gate is the call: the type has them.
     let mut avail = variants.bits(&names("avail"))?;
     avail |= variants.bits(&names("only_in_sleepable"))?;
+    for list in row["refused_by_type"].as_object().into_iter().flat_map(|rules| rules.values()) {
+        let labels: Vec<&str> =
+            list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        avail |= variants.bits(&labels)?;
+    }
     let probed = avail & variants.probed();
     let mut unprobed = avail & !variants.probed();
     unprobed |= variants.bits(&names("docs_avail_unprobed"))?;

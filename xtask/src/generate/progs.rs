@@ -177,7 +177,8 @@ fn ctx_table(facts: &Value, name: &str, t: &Value) -> Result<String, String> {
         plain.1 = *end;
     }
     if plain.0 == 8 && label.starts_with("RAW") {
-        plain.0 = 0;
+        // The first word is the buffer as a whole, its other bytes are numbers.
+        plain.0 = 1;
     }
     let _ = facts;
     Ok(format!(

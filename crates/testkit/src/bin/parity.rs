@@ -4,8 +4,7 @@
 
 use std::process::ExitCode;
 
-use runtime::door::Bpf;
-use testkit::parity::{self, Case, TABLES, Table};
+use testkit::parity::{self, Asked, Case, TABLES, Table};
 
 #[derive(Default)]
 struct Args {
@@ -45,7 +44,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), String> {
     let mut all = Vec::new();
     for table in TABLES.iter().filter(|t| args.name.as_deref().is_none_or(|name| name == t.name)) {
-        let cases = (table.replay)(&*door(args)?)?;
+        let cases = ask(table, args)?;
         if args.json {
             all.push(parity::json(table, &cases));
         } else {
@@ -59,12 +58,12 @@ fn run(args: &Args) -> Result<(), String> {
     Ok(())
 }
 
-fn door(args: &Args) -> Result<Box<dyn Bpf>, String> {
+fn ask(table: &Table, args: &Args) -> Result<Vec<Case>, String> {
     if !args.kernel {
-        return Ok(Box::new(parity::ours()));
+        return (table.replay)(&Asked::ring3(&parity::ours())?);
     }
     let linux = syscall::Linux::probe().map_err(|errno| format!("no bpf(2) here ({errno})"))?;
-    Ok(Box::new(linux))
+    (table.replay)(&Asked::linux(&linux)?)
 }
 
 fn tell(table: &Table, cases: &[Case], args: &Args) -> Result<(), String> {

@@ -3,11 +3,18 @@
 //! A table's rows come from `facts/`; [`TABLES`] names the tables, each with the document that it
 //! keeps. `cargo xtask parity` writes the documents, a test sees that they are true.
 
+pub mod availability;
+pub mod contexts;
+mod kernel_types;
 pub mod maps;
+pub mod programs;
+mod variant;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use btf::Btf;
 use runtime::door::Bpf;
 use runtime::{Config, Deterministic, Runtime};
 use serde::Serialize;
@@ -34,12 +41,39 @@ impl Case {
     }
 }
 
+/// Whom a table asks.
+pub struct Asked<'a> {
+    /// Its door.
+    pub bpf: &'a dyn Bpf,
+    /// The types that its programs attach to.
+    pub types: Arc<Btf>,
+    /// It is ring3: rows that cannot be asked of a kernel as it runs count too.
+    pub ours: bool,
+    /// Of the longest tables only each so-many-th row is asked.
+    pub every: usize,
+}
+
+impl<'a> Asked<'a> {
+    /// ring3, as [`ours`] makes it.
+    pub fn ring3(runtime: &'a Runtime) -> Result<Asked<'a>, String> {
+        Ok(Asked { bpf: runtime, types: kernel_types::model()?, ours: true, every: 1 })
+    }
+
+    /// The running kernel and its own types.
+    pub fn linux(bpf: &'a dyn Bpf) -> Result<Asked<'a>, String> {
+        let path = "/sys/kernel/btf/vmlinux";
+        let bytes = std::fs::read(path).map_err(|e| format!("{path}: {e}"))?;
+        let types = Btf::parse(&bytes).map_err(|e| format!("{path}: {e}"))?;
+        Ok(Asked { bpf, types: Arc::new(types), ours: false, every: 1 })
+    }
+}
+
 /// A table of recorded answers.
 pub struct Table {
     /// Its name on the command line and of its document.
     pub name: &'static str,
     /// Asks a door all of it.
-    pub replay: fn(&dyn Bpf) -> Result<Vec<Case>, String>,
+    pub replay: fn(&Asked<'_>) -> Result<Vec<Case>, String>,
     /// Its rows hold on any Linux 6.18 with the rights to ask.
     pub on_kernel: bool,
     /// The text above the table.
@@ -47,12 +81,17 @@ pub struct Table {
 }
 
 /// All tables.
-pub const TABLES: &[Table] = &[maps::TABLE];
+pub const TABLES: &[Table] = &[maps::TABLE, programs::TABLE, contexts::TABLE, availability::TABLE];
 
 /// ring3 as the tables ask it: the same answers each time.
 pub fn ours() -> Runtime {
+    Runtime::new(config())
+}
+
+fn config() -> Config {
     let deterministic = Some(Deterministic { now_ns: 1 << 40, seed: 7 });
-    Runtime::new(Config { cpus: 2, map_memory: 24 << 30, deterministic, ..Config::default() })
+    let kernel_btf = kernel_types::model().ok();
+    Config { cpus: 2, map_memory: 24 << 30, deterministic, kernel_btf, ..Config::default() }
 }
 
 /// The repository.

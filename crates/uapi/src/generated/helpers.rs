@@ -1809,8 +1809,8 @@ pub static HELPER_FACTS: &[HelperFacts] = &[
     },
     HelperFacts {
         since: "5.10",
-        avail: 0x1ff7ffffdfffffffffffff,
-        unprobed: 0x3f407c000000000000000,
+        avail: 0x1ff0ffffdfffffffffffff,
+        unprobed: 0x3f007c000000000000000,
         refused: 0x0,
         others: &[],
         needs_perfmon: 0xffffffffffffffffffffffffffffffff,
@@ -2059,7 +2059,7 @@ pub static HELPER_FACTS: &[HelperFacts] = &[
     },
     HelperFacts {
         since: "5.15",
-        avail: 0x3f007c00000000000007e,
+        avail: 0xbf01fe40000040002107e,
         unprobed: 0x3f007c000000000000000,
         refused: 0x0,
         others: &[(0x78, HelperProto { id: 173, name: Cow::Borrowed("bpf_get_func_ip"), gpl_only: false, might_sleep: false, pkt_access: false, ret: RetType::new(RetKind::Integer), args: Cow::Borrowed(A10) })],
@@ -2239,8 +2239,8 @@ pub static HELPER_FACTS: &[HelperFacts] = &[
     },
     HelperFacts {
         since: "5.18",
-        avail: 0x1ff7ffffdfffffffffffff,
-        unprobed: 0x3f407c000000000000000,
+        avail: 0x1ff0ffffdfffffffffffff,
+        unprobed: 0x3f007c000000000000000,
         refused: 0x0,
         others: &[],
         needs_perfmon: 0xffffffffffffffffffffffffffffffff,

@@ -5,11 +5,10 @@ mod commands;
 mod create;
 mod world;
 
-use runtime::door::Bpf;
 use serde_json::Value;
 use uapi::{Errno, MapType};
 
-use super::{Case, Table};
+use super::{Asked, Case, Table};
 use world::World;
 
 /// The table of map types.
@@ -23,9 +22,9 @@ pub const TABLE: Table = Table {
 };
 
 /// Asks everything; the door's maps are closed again.
-pub fn replay(door: &dyn Bpf) -> Result<Vec<Case>, String> {
+pub fn replay(asked: &Asked<'_>) -> Result<Vec<Case>, String> {
     let facts = super::facts("map_types.json")?;
-    let world = World::new(door)?;
+    let world = World::new(asked.bpf)?;
     let mut cases = Vec::new();
     for row in rows(&facts) {
         let Some(t) = row["id"].as_u64().and_then(|id| MapType::from_raw(id as u32)) else {
