@@ -120,6 +120,8 @@ fn good(arg: &uapi::ArgType, next: Option<&uapi::ArgType>, helper: u32, n: usize
         _ => 1,
     };
     match arg.kind {
+        // Linux was given a value there.
+        _ if (helper, n) == (197, 0) => format!("r{r} = map_value 8 + 0"),
         K::Ctx => format!("r{r} = r6"),
         K::ConstMapPtr => format!("r{r} = map_fd {map}"),
         K::ConstSize | K::ConstSizeOrZero => format!("r{r} = 8"),

@@ -208,14 +208,33 @@ fn user_ringbuf_drain(env: &mut Env<'_>, insn_idx: usize, meta: &Meta) -> Checke
 
 fn timer_callback(env: &mut Env<'_>, insn_idx: usize, meta: &Meta) -> Checked {
     let subprog = callback(env, meta)?;
+    push_of_map(env, insn_idx, subprog, Later { map: 1, sleepable: false, ret: (0, 0) })
+}
+
+/// A function that runs later with the map, key and value that it was set for.
+pub(super) struct Later {
+    /// The register that leads to the map.
+    pub(super) map: usize,
+    pub(super) sleepable: bool,
+    /// What it may return.
+    pub(super) ret: (i32, i32),
+}
+
+pub(super) fn push_of_map(
+    env: &mut Env<'_>,
+    insn_idx: usize,
+    subprog: usize,
+    later: Later,
+) -> Checked {
     env.subprogs[subprog].is_async_cb = true;
-    env.push_async_callback(insn_idx, subprog, false, &|caller, callee| {
-        let timer = caller.regs[1];
+    env.push_async_callback(insn_idx, subprog, later.sleepable, &|caller, callee| {
+        let of = caller.regs[later.map];
         callee.regs[1] =
-            RegState { data: timer.data, data2: timer.data2, ..RegState::pointer(RegKind::MapPtr) };
-        callee.regs[2] = map_key(&timer);
-        callee.regs[3] = map_value(&timer);
+            RegState { data: of.data, data2: of.data2, ..RegState::pointer(RegKind::MapPtr) };
+        callee.regs[2] = map_key(&of);
+        callee.regs[3] = map_value(&of);
         clear_from(callee, 4);
+        callee.callback_ret = later.ret;
         Ok(())
     })
 }
@@ -257,7 +276,7 @@ pub(super) fn check_timer(env: &Env<'_>, regno: usize, meta: &mut Meta) -> Check
 }
 
 /// The register points to the field of this kind in a map's value.
-fn check_field(env: &Env<'_>, regno: usize, reg: &RegState, kind: FieldKind) -> Checked {
+pub(super) fn check_field(env: &Env<'_>, regno: usize, reg: &RegState, kind: FieldKind) -> Checked {
     let field = kind.name();
     let map_name = &env.map_def(reg).name;
     let Some(var) = reg.v.as_const() else {

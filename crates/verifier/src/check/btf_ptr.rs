@@ -4,7 +4,7 @@ use btf::fields::Field;
 use btf::{Btf, Kind, Type, TypeId};
 use uapi::{MapType, ProgType};
 
-use super::{AccessKind, struct_ops};
+use super::{AccessKind, kernel_store};
 use crate::domain::Tnum;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
@@ -174,8 +174,10 @@ impl Env<'_> {
     fn check_store_to_kernel(&self, btf: &Btf, reg: &RegState, off: u32, size: u32) -> Checked {
         match self.prog_type {
             _ if reg.data2 != KERNEL_BTF => reject!(EACCES, BadBtf::ReadOnly),
-            Some(ProgType::StructOps) => struct_ops::check_store(self, btf, reg, off, size),
-            Some(ProgType::Xdp | ProgType::SchedCls | ProgType::SchedAct) => reject!(EACCES),
+            Some(ProgType::StructOps) => kernel_store::check_store(self, btf, reg, off, size),
+            Some(ProgType::Xdp | ProgType::SchedCls | ProgType::SchedAct) => {
+                kernel_store::check_connection(btf, reg, off, size)
+            }
             _ => reject!(EACCES, BadBtf::ReadOnly),
         }
     }

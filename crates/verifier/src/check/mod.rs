@@ -9,11 +9,11 @@ mod btf_ptr;
 mod dynptr;
 mod helper_mem;
 mod iter;
+mod kernel_store;
 mod mem;
 mod object;
 mod refs;
 mod stack;
-mod struct_ops;
 
 pub(crate) use dynptr::{DynptrUse, KnownDynptr};
 pub(crate) use helper_mem::HelperMem;

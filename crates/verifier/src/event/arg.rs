@@ -52,6 +52,8 @@ reasons! {
         NotAtField { off: i64, field: &'static str, at: u32 } => "off {off} doesn't point to 'struct {field}' that is at {at}",
         /// The work lives in one map, another is given.
         WorkOfOtherMap { work: u32, map: u32 } => "workqueue pointer in R1 map_uid={work} doesn't match map pointer in R2 map_uid={map}",
+        /// The same of work for a task.
+        TaskWorkOfOtherMap { work: u32, map: u32 } => "bpf_task_work pointer in R2 map_uid={work} doesn't match map pointer in R3 map_uid={map}",
         /// A kptr at an unknown offset.
         KptrOffset { reg: Reg } => "R{reg} doesn't have constant offset. kptr has to be at the constant offset",
         /// The map's value has no kptr.

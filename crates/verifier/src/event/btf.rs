@@ -32,6 +32,10 @@ reasons! {
         TcpField { off: u32 } => "no write support to tcp_sock at off {off}",
         /// More than the field.
         TcpRange { off: u32, size: u32, end: u32 } => "write access at off {off} with size {size} beyond the member of tcp_sock ended at {end}",
+        /// A field that is not for programs to change.
+        ConnectionField { off: u32 } => "no write support to nf_conn at off {off}",
+        /// More than the field.
+        ConnectionRange { off: u32, size: u32, end: u32 } => "write access at off {off} with size {size} beyond the member of nf_conn ended at {end}",
         /// The type has no fields.
         NotStruct { name: Box<str> } => "Type '{name}' is not a struct",
         /// The field's type is incomplete.

@@ -73,6 +73,7 @@ pub(crate) fn world() -> World {
             map(5, MapDef::new(MapType::Queue, 0, 8, 8)),
             map(6, MapDef::new(MapType::Hash, 4, 8, 8)),
             map(7, MapDef::new(MapType::SkStorage, 4, 8, 0)),
+            map(8, MapDef::new(MapType::Array, 4, 16, 1)),
         ],
         kernel_btf: Some(kernel_btf()),
         host_helpers: Vec::new(),

@@ -15,6 +15,7 @@ use btf::{Btf, TypeId};
 use uapi::kfunc_flags as kf;
 
 use super::exit;
+use crate::calls::special::{Later, push_of_map};
 use crate::check::{IterPlace, KnownDynptr};
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
@@ -156,11 +157,22 @@ fn push_callbacks(env: &mut Env<'_>, insn_idx: usize, meta: &Meta<'_>) -> Checke
     let refused =
         |reject: Reject| reject.then(BadKfunc::Callback { func: meta.name(), id: meta.func.id });
     match meta.func.special {
-        Special::RbtreeAdd => graph::push_less(env, insn_idx, meta).map_err(refused),
-        Special::WqSetCallback => Err(Reject::needs("work queues")),
-        Special::TaskWorkSignal | Special::TaskWorkResume => Err(Reject::needs("task work")),
+        Special::RbtreeAdd => graph::push_less(env, insn_idx, meta),
+        Special::WqSetCallback => {
+            push_later(env, insn_idx, meta, Later { map: 1, sleepable: true, ret: (0, 0) })
+        }
+        Special::TaskWorkSignal | Special::TaskWorkResume => {
+            let ret = (i32::MIN, i32::MAX);
+            push_later(env, insn_idx, meta, Later { map: 3, sleepable: true, ret })
+        }
         _ => Ok(()),
     }
+    .map_err(refused)
+}
+
+fn push_later(env: &mut Env<'_>, insn_idx: usize, meta: &Meta<'_>, later: Later) -> Checked {
+    let Some(subprog) = meta.subprog else { return reject!(EFAULT) };
+    push_of_map(env, insn_idx, subprog, later)
 }
 
 /// Sections in which what RCU protects stays alive.

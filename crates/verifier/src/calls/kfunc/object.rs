@@ -7,6 +7,7 @@ use uapi::kfunc_flags as kf;
 use super::Meta;
 use super::param::{PtrParam, standard_type};
 use crate::calls::btf_ids;
+use crate::calls::special::check_field;
 use crate::env::Env;
 use crate::error::{Checked, Reject, reject};
 use crate::event::{BadArg, BadGraph, BadKfunc, RegType};
@@ -131,10 +132,14 @@ pub(super) fn check_map(env: &Env<'_>, meta: &Meta<'_>, reg: &RegState) -> Check
     }
     let record = &env.fields_of(reg).record;
     let works = record.has_any(&[FieldKind::Wq, FieldKind::TaskWork]);
-    if works && (before.data, before.data2) != (reg.data, reg.data2) {
-        return reject!(EINVAL, BadArg::WorkOfOtherMap { work: before.data2, map: reg.data2 });
+    if !works || (before.data, before.data2) == (reg.data, reg.data2) {
+        return Ok(());
     }
-    Ok(())
+    let (work, map) = (before.data2, reg.data2);
+    if record.has(FieldKind::TaskWork) {
+        return reject!(EINVAL, BadArg::TaskWorkOfOtherMap { work, map });
+    }
+    reject!(EINVAL, BadArg::WorkOfOtherMap { work, map })
 }
 
 /// Work that runs later.
@@ -144,7 +149,9 @@ pub(super) fn check_work(
     regno: usize,
     kind: PtrParam,
 ) -> Checked {
-    let _ = (env, regno);
-    meta.map = Some(*env.reg(regno));
-    Err(Reject::needs(if kind == PtrParam::Wq { "work queues" } else { "task work" }))
+    let reg = *env.reg(regno);
+    let field = if kind == PtrParam::Wq { FieldKind::Wq } else { FieldKind::TaskWork };
+    check_field(env, regno, &reg, field)?;
+    meta.map = Some(reg);
+    Ok(())
 }

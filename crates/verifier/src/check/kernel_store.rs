@@ -1,4 +1,4 @@
-//! Stores of struct_ops programs: into the fields of kernel structures that their type allows.
+//! Stores into the fields of kernel structures that a program's type allows.
 
 use btf::{Btf, Kind, Type, TypeId};
 
@@ -37,6 +37,22 @@ pub(super) fn check_store(
         "bpf_dummy_ops" => check_dummy(btf, name, off, size),
         "tcp_congestion_ops" if name == "tcp_sock" => check_tcp(btf, off, size),
         _ => reject!(EACCES, BadBtf::ReadOnly),
+    }
+}
+
+/// Packet programs may change the mark of a tracked connection.
+pub(super) fn check_connection(btf: &Btf, reg: &RegState, off: u32, size: u32) -> Checked {
+    const CONNECTION: &str = "nf_conn";
+    let name = btf.resolved(TypeId(reg.btf_id())).map_or("", |t| t.name);
+    if name != CONNECTION && name != "nf_conn___init" {
+        return reject!(EACCES, BadBtf::ReadOnly);
+    }
+    match place(btf, CONNECTION, &["mark"]) {
+        Some((start, end)) if start == off => match off.saturating_add(size) > end {
+            true => reject!(EACCES, BadBtf::ConnectionRange { off, size, end }),
+            false => Ok(()),
+        },
+        _ => reject!(EACCES, BadBtf::ConnectionField { off }),
     }
 }
 
