@@ -17,6 +17,10 @@ pub trait Process {
     /// The stretch of the synthetic kernel's memory around `addr`: start and end. It is memory of
     /// this program that stays where it is and may be read as long as the runner is there.
     fn kernel(&self, addr: u64) -> Option<(u64, u64)>;
+    /// Whether the program may store into that stretch too.
+    fn may_store(&self, _addr: u64) -> bool {
+        false
+    }
     /// Address of the `task_struct` in that memory; 0 if there is none.
     fn task(&self) -> u64;
     /// Address of the task's `pt_regs` in that memory; 0 if there are none.

@@ -162,6 +162,7 @@ fn join(core: &Core, target: &Prog, functions: &[Function]) -> Option<Prog> {
         attach_btf_id: target.attach_btf_id,
         host_helpers: hosts,
         functions: Vec::new(),
+        demands: target.demands,
         extends: None,
         target: Mutex::default(),
         replaced: Replaced::default(),

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use btf::{Kind, TypeId};
 use uapi::{Errno, MapType};
+use verifier::Demands;
 
 use crate::attach::link::{IterOver, Link};
 use crate::core::Core;
 use crate::event::{Event, Process};
-use crate::map_obj::MapObj;
+use crate::map_obj::{MapObj, User};
 use crate::prog::Prog;
 use crate::runner::Runner;
 use image::Image;
@@ -46,11 +47,18 @@ pub(crate) fn target(core: &Core, prog: &Prog) -> Result<String, Errno> {
     if known { Ok(target.to_owned()) } else { Err(Errno::ENOENT) }
 }
 
-/// EINVAL unless the elements of such a map can be gone through.
-pub(crate) fn can_walk(map: &MapObj) -> Result<(), Errno> {
+/// EINVAL unless the elements of such a map can be gone through, EACCES if the program reaches past
+/// the end of a key or value.
+pub(crate) fn can_walk(map: &MapObj, demands: Demands) -> Result<(), Errno> {
     use MapType::{Array, Hash, LruHash, LruPercpuHash, PercpuArray, PercpuHash};
-    let known = [Array, Hash, LruHash, LruPercpuHash, PercpuArray, PercpuHash];
-    if known.contains(&map.map.def().map_type) { Ok(()) } else { Err(Errno::EINVAL) }
+    let def = map.map.def();
+    let value_size = match def.map_type {
+        Array | Hash | LruHash => def.value_size as usize,
+        PercpuArray | PercpuHash | LruPercpuHash => map.map.user_value_size(),
+        _ => return Err(Errno::EINVAL),
+    };
+    let fits = demands.rdonly_access <= def.key_size && demands.rdwr_access as usize <= value_size;
+    if fits { Ok(()) } else { Err(Errno::EACCES) }
 }
 
 /// Everything that the program of `link` writes.
@@ -60,6 +68,7 @@ pub(crate) fn read(core: &Arc<Core>, link: &Link) -> Result<Vec<u8>, Errno> {
     let prog = link.prog.lock().clone();
     let mut reading = Reading {
         runner: Runner::new(core.clone(), prog),
+        over: over.map.clone(),
         session: u64::from(link.id),
         number: 0,
         output: Vec::new(),
@@ -74,6 +83,8 @@ pub(crate) fn read(core: &Arc<Core>, link: &Link) -> Result<Vec<u8>, Errno> {
 /// One reading of an iterator.
 struct Reading {
     runner: Runner,
+    /// The map whose elements are gone through.
+    over: Option<Arc<User>>,
     session: u64,
     number: u64,
     output: Vec<u8>,
@@ -90,7 +101,8 @@ impl Reading {
         self.image.put(&meta, "seq_num", &self.number.to_ne_bytes());
         let words = std::iter::once(&meta.addr).chain(pointers);
         let record: Vec<u8> = words.flat_map(|word| word.to_ne_bytes()).collect();
-        let here = Here { image: &self.image, written: RefCell::default() };
+        let here =
+            Here { image: &self.image, over: self.over.as_deref(), written: RefCell::default() };
         let event = Event {
             process: &here,
             pid: std::process::id(),
@@ -127,7 +139,15 @@ impl Reading {
 /// This process, with the objects of an iterator as its kernel.
 struct Here<'i> {
     image: &'i Image,
+    over: Option<&'i User>,
     written: RefCell<Vec<u8>>,
+}
+
+impl Here<'_> {
+    /// The value in the map around an address.
+    fn value(&self, addr: u64) -> Option<(u64, u64)> {
+        self.over.and_then(|map| map.map.ops().value_at(addr))
+    }
 }
 
 impl Process for Here<'_> {
@@ -146,7 +166,10 @@ impl Process for Here<'_> {
         Err(Errno::EFAULT)
     }
     fn kernel(&self, addr: u64) -> Option<(u64, u64)> {
-        self.image.around(addr)
+        self.image.around(addr).or_else(|| self.value(addr))
+    }
+    fn may_store(&self, addr: u64) -> bool {
+        self.image.is_value(addr) || self.value(addr).is_some()
     }
     fn task(&self) -> u64 {
         0

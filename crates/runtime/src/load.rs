@@ -137,6 +137,7 @@ pub(crate) fn load(
         attach_btf_id: req.attach_btf_id,
         host_helpers: hosts,
         functions: facts.subprogs,
+        demands: facts.demands,
         extends: target.as_ref().map(|prog| (prog.prog_type, prog.attach_type)),
         target: target.into(),
         replaced: Default::default(),

@@ -42,6 +42,7 @@ pub(crate) struct Prog {
     pub(crate) host_helpers: Vec<HostHelper>,
     /// What was proven about its functions.
     pub(crate) functions: Vec<verifier::SubprogFacts>,
+    pub(crate) demands: verifier::Demands,
     /// Of an extension: type and attach type of the program that it was verified for.
     pub(crate) extends: Option<(ProgType, u32)>,
     /// That program, until it is attached.

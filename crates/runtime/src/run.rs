@@ -82,8 +82,9 @@ impl Run<'_> {
     }
 
     fn kernel_region(&self, addr: u64) -> Option<Region> {
-        let (start, end) = self.event?.process.kernel(addr)?;
-        Some(Region { start, end, writable: false })
+        let process = self.event?.process;
+        let (start, end) = process.kernel(addr)?;
+        Some(Region { start, end, writable: process.may_store(addr) })
     }
 
     fn world_region(&self, addr: u64) -> Option<Region> {
@@ -229,6 +230,7 @@ pub(crate) mod tests {
             attach_btf_id: 0,
             host_helpers: Vec::new(),
             functions: Vec::new(),
+            demands: Default::default(),
             extends: None,
             target: Default::default(),
             replaced: Default::default(),

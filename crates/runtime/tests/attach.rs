@@ -238,7 +238,25 @@ fn steps(door: &dyn Bpf, ifindex: u32, group: &str) -> Vec<String> {
         door.close(fd).expect("open");
     }
     list(&mut said, TCX_EGRESS, &device, 0);
+    congestion(door, group, &mut said);
     said
+}
+
+/// Results 2 and 3 are for the way out only: a program that can give nothing else stays there.
+fn congestion(door: &dyn Bpf, group: &str, said: &mut Vec<String>) {
+    let to = AttachTo::Cgroup { path: format!("{group}/sub") };
+    for (loaded_for, value) in [(EGRESS, 1), (EGRESS, 2), (EGRESS, 3), (INGRESS, 1)] {
+        let prog = program(door, ProgType::CgroupSkb, loaded_for, value);
+        for attach_type in [INGRESS, EGRESS] {
+            let req = LinkCreate { prog, attach_type, to: to.clone(), ..LinkCreate::default() };
+            let linked = door.link_create(&req);
+            let text = match linked {
+                Ok(link) => format!("{:?}", door.close(link)),
+                Err(errno) => errno.0.to_string(),
+            };
+            said.push(format!("result {value} loaded for {loaded_for} at {attach_type}: {text}"));
+        }
+    }
 }
 
 /// This test again in a network namespace of its own; `false` inside it.

@@ -9,7 +9,7 @@ use uapi::{MapDef, ProgType, ProgVariant};
 
 use crate::input::{MapInfo, Policy, Program, World};
 use crate::log::Log;
-use crate::outcome::Stats;
+use crate::outcome::{Demands, Stats};
 use crate::passes::{Attach, KERNEL_BTF, KfuncDesc, MapFields, Special, btf_numbered};
 use crate::prune::Store;
 use crate::state::{FuncState, RegFlags, RegKind, RegState, VerifierState};
@@ -172,6 +172,7 @@ pub(crate) struct Env<'a> {
     /// Kernel functions in order of first call.
     pub(crate) kfuncs: Vec<KfuncDesc<'a>>,
     pub(crate) changes_packet: bool,
+    pub(crate) demands: Demands,
     /// BPF_F_STRICT_ALIGNMENT, BPF_F_TEST_STATE_FREQ, BPF_F_TEST_REG_INVARIANTS.
     pub(crate) strict_alignment: bool,
     pub(crate) test_state_freq: bool,
@@ -246,6 +247,7 @@ impl<'a> Env<'a> {
             used_helpers: Vec::new(),
             kfuncs: Vec::new(),
             changes_packet: false,
+            demands: Demands::default(),
             strict_alignment: has(F_STRICT_ALIGNMENT) && !has(F_ANY_ALIGNMENT),
             test_state_freq: has(F_TEST_STATE_FREQ),
             test_reg_invariants: has(F_TEST_REG_INVARIANTS),

@@ -28,7 +28,8 @@ mod walk;
 pub use explain::{Event, EventKind, Explanation, Fact, Origin, Place, Range, Source, explain};
 pub use input::{FuncInfo, LineInfo, LogOptions, MapInfo, Policy, Program, Target, World};
 pub use outcome::{
-    Access, Facts, InsnFacts, KfuncCall, KfuncObject, Outcome, Rejection, Stats, SubprogFacts,
+    Access, Demands, Facts, InsnFacts, KfuncCall, KfuncObject, Outcome, Rejection, Stats,
+    SubprogFacts,
 };
 pub use passes::extends;
 pub use states::{Known, Numbers, Pointer, PointsTo, States, states};

@@ -66,6 +66,19 @@ pub struct Facts {
     pub changes_packet: bool,
     /// Prototype, in the kernel's BTF, of the function that the program attaches to; 0 for none.
     pub attach_proto: u32,
+    /// What the program demands of where it is attached.
+    pub demands: Demands,
+}
+
+/// What a program demands of where it is attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Demands {
+    /// Bytes that it reads of buffers that are only read, as of an iterator's key.
+    pub rdonly_access: u32,
+    /// Bytes that it reads or writes of other buffers, as of an iterator's value.
+    pub rdwr_access: u32,
+    /// Its result has a meaning at its expected attach type only.
+    pub attach_type: bool,
 }
 
 /// A call of a kernel function.

@@ -155,6 +155,7 @@ impl Env<'_> {
             kfuncs: kfuncs.collect(),
             changes_packet: self.changes_packet,
             attach_proto: self.attach.proto,
+            demands: self.demands,
         }
     }
 }

@@ -104,6 +104,7 @@ pub(crate) fn check(prog: &Prog, attach_type: u32) -> Result<(), Errno> {
             attach_type == prog.attach_type && prog_type(attach_type) == Some(prog.prog_type)
         }
         ProgType::Ext => true,
+        ProgType::CgroupSkb if prog.demands.attach_type => attach_type == prog.attach_type,
         ProgType::Netfilter => attach_type == at::NETFILTER,
         ProgType::PerfEvent | ProgType::Tracepoint => attach_type == at::PERF_EVENT,
         ProgType::Kprobe => {

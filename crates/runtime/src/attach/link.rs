@@ -9,6 +9,7 @@ use super::kinds::{at, lt};
 use crate::door::{LinkInfo, LinkTarget};
 use crate::extend::Extension;
 use crate::hook::{Place, Registry, Target};
+use crate::iter;
 use crate::prog::Prog;
 
 /// Inode of the network namespace that all interfaces are in.
@@ -77,6 +78,10 @@ impl Link {
             && (!iter || prog.attach_btf_id == new.attach_btf_id);
         if !alike {
             return Err(Errno::EINVAL);
+        }
+        if let Some(map) = self.iter.as_ref().and_then(|iter| iter.map.as_ref()) {
+            // Linux forgets to look, and lets it read past the element.
+            iter::can_walk(map, new.demands)?;
         }
         let taken = self.registry.change(|places| {
             let list = places.get_mut(&self.place)?;

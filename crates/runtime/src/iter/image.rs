@@ -23,6 +23,8 @@ pub(super) struct Image {
     btf: Arc<Btf>,
     slab: Slab,
     used: usize,
+    /// Where an element's value is, which programs may change.
+    value: (u64, u64),
     /// Type and size of a structure, by name.
     types: HashMap<&'static str, (TypeId, usize)>,
     /// Offset of a member, by structure and name.
@@ -32,13 +34,21 @@ pub(super) struct Image {
 impl Image {
     pub(super) fn new(btf: Arc<Btf>) -> Result<Image, Errno> {
         let slab = Slab::new(SIZE)?;
-        Ok(Image { btf, slab, used: 0, types: HashMap::new(), members: HashMap::new() })
+        Ok(Image {
+            btf,
+            slab,
+            used: 0,
+            value: (0, 0),
+            types: HashMap::new(),
+            members: HashMap::new(),
+        })
     }
 
     /// Forgets all objects.
     pub(super) fn reset(&mut self) {
         self.slab.zero(0, self.used);
         self.used = 0;
+        self.value = (0, 0);
     }
 
     /// An object of this structure, zero so far.
@@ -61,6 +71,18 @@ impl Image {
         let at = self.take(bytes.len())?;
         self.slab.write(at, View::from(bytes));
         Ok(self.slab.addr(at))
+    }
+
+    /// The same for an element's value.
+    pub(super) fn value(&mut self, bytes: &[u8]) -> Result<u64, Errno> {
+        let at = self.bytes(bytes)?;
+        self.value = (at, at + bytes.len() as u64);
+        Ok(at)
+    }
+
+    /// Whether the address is in the value.
+    pub(super) fn is_value(&self, addr: u64) -> bool {
+        (self.value.0..self.value.1).contains(&addr)
     }
 
     fn take(&mut self, size: usize) -> Result<usize, Errno> {
@@ -90,6 +112,9 @@ impl Image {
 
     /// The stretch of memory around an address.
     pub(super) fn around(&self, addr: u64) -> Option<(u64, u64)> {
+        if self.is_value(addr) {
+            return Some(self.value);
+        }
         let start = self.slab.addr(0);
         let end = start + self.used as u64;
         (start..end).contains(&addr).then_some((start, end))
@@ -97,9 +122,11 @@ impl Image {
 
     /// Copies bytes at an address, as many as there are.
     pub(super) fn read(&self, addr: u64, out: &mut [u8]) -> usize {
-        let Some((start, end)) = self.around(addr) else { return 0 };
+        let (Some((_, end)), Some(at)) = (self.around(addr), self.slab.offset(addr)) else {
+            return 0;
+        };
         let len = out.len().min((end - addr) as usize);
-        self.slab.read((addr - start) as usize, &mut out[..len]);
+        self.slab.read(at, &mut out[..len]);
         len
     }
 }

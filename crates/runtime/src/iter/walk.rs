@@ -3,8 +3,8 @@
 use std::fs;
 use std::sync::Arc;
 
-use maps::Perms;
-use uapi::Errno;
+use maps::{Perms, View};
+use uapi::{Errno, MapType};
 
 use super::{Image, MAP_ELEM, Reading};
 use crate::attach::link::{IterOver, Link};
@@ -119,12 +119,30 @@ fn elements(over: &Arc<crate::map_obj::User>, reading: &mut Reading) -> Result<(
         if over.map.lookup(BOTH, &key, &mut value, 0).is_ok() {
             reading.image.reset();
             let map = map(&mut reading.image, over)?;
-            let at = [reading.image.bytes(&key)?, reading.image.bytes(&value)?];
-            reading.object(&[map, at[0], at[1]])?;
+            let key_at = reading.image.bytes(&key)?;
+            // It may be deleted meanwhile.
+            if let Some(value_at) = value_of(over, reading, &key, &value)? {
+                reading.object(&[map, key_at, value_at])?;
+            }
         }
         before = Some(key.clone());
     }
     Ok(())
+}
+
+/// Where the value of an element is. Each CPU's own are copies, in Linux too.
+fn value_of(
+    over: &MapObj,
+    reading: &mut Reading,
+    key: &[u8],
+    value: &[u8],
+) -> Result<Option<u64>, Errno> {
+    match over.map.def().map_type {
+        MapType::Array | MapType::Hash | MapType::LruHash => {
+            Ok(over.map.ops().lookup(View::from(key), 0))
+        }
+        _ => reading.image.value(value).map(Some),
+    }
 }
 
 /// The threads that /proc shows.

@@ -367,7 +367,7 @@ impl Runtime {
         };
         let map = if target == iter::MAP_ELEM {
             let map = map.ok_or(Errno::EBADF)?;
-            iter::can_walk(&map)?;
+            iter::can_walk(&map, prog.demands)?;
             Some(map)
         } else {
             None

@@ -3,6 +3,7 @@
 use btf::{Kind, TypeId};
 use uapi::{AttachType, ProgType};
 
+use crate::domain::Tnum;
 use crate::env::Env;
 use crate::error::{Checked, reject};
 use crate::event::{BadExit, Known, Reg, RegType};
@@ -42,7 +43,14 @@ pub(crate) fn check_return_code(env: &mut Env<'_>, regno: usize) -> Checked {
         return Ok(());
     }
     match range(env)? {
-        Some((range, low)) => enforce(env, regno, &reg, range, low, "At program exit"),
+        Some((range, low)) => {
+            enforce(env, regno, &reg, range, low, "At program exit")?;
+            // Congestion is told to the way out only.
+            env.demands.attach_type |= env.prog_type == Some(ProgType::CgroupSkb)
+                && env.attach_type == AttachType::CgroupInetEgress.raw()
+                && Tnum::range(2, 3).contains(reg.v.var_off);
+            Ok(())
+        }
         None => Ok(()),
     }
 }

@@ -59,8 +59,7 @@ impl Env<'_> {
                 if rdonly && write {
                     return refused();
                 }
-                let what = if rdonly { "rdonly" } else { "rdwr" };
-                super::mem::check_buffer(what, &reg, regno, reg.off, size)
+                self.access_buffer(rdonly, &reg, regno, reg.off, size)
             }
             RegKind::Stack => {
                 let raw = mem.uninit.then_some(&mut mem.written);

@@ -165,7 +165,7 @@ impl Env<'_> {
                         BadMem::ReadOnly { reg: Reg(regno), is: RegType::of(&reg) }
                     );
                 }
-                check_buffer(if rdonly { "rdonly" } else { "rdwr" }, &reg, regno, off, bytes)?;
+                self.access_buffer(rdonly, &reg, regno, off, bytes)?;
                 self.loaded(kind, value);
             }
             RegKind::Arena if plain => self.loaded(kind, value),
@@ -646,16 +646,26 @@ impl Env<'_> {
             self.aux[insn_idx].access = access;
         }
     }
+
+    /// An access to a buffer whose size is known where the program is attached.
+    pub(super) fn access_buffer(
+        &mut self,
+        rdonly: bool,
+        reg: &RegState,
+        regno: usize,
+        off: i32,
+        size: i32,
+    ) -> Checked {
+        check_buffer(if rdonly { "rdonly" } else { "rdwr" }, reg, regno, off, size)?;
+        let demands = &mut self.demands;
+        let most = if rdonly { &mut demands.rdonly_access } else { &mut demands.rdwr_access };
+        *most = (*most).max(off.saturating_add(size) as u32);
+        Ok(())
+    }
 }
 
 /// Offset of a load through a buffer pointer: constant and not negative.
-pub(super) fn check_buffer(
-    what: &'static str,
-    reg: &RegState,
-    regno: usize,
-    off: i32,
-    size: i32,
-) -> Checked {
+fn check_buffer(what: &'static str, reg: &RegState, regno: usize, off: i32, size: i32) -> Checked {
     if off < 0 {
         return reject!(EACCES, BadMem::Buffer { reg: Reg(regno), what, off, size });
     }
