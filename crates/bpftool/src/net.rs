@@ -1,11 +1,14 @@
 //! `net …` and `perf …`: what is attached to interfaces and perf events.
 
 mod dev;
+mod live;
 
 use std::fs;
 
 use btf::print::JsonText;
-use runtime::door::{AttachTo, Bpf, Fd, LinkInfo, LinkTarget, ObjKind, ProgAttach, ProgQuery};
+use runtime::door::{
+    AttachTo, Bpf, Fd, LinkInfo, LinkTarget, NetInfo, ObjKind, ProgAttach, ProgQuery,
+};
 use uapi::Errno;
 
 use crate::answer::{Answer, Done, Show};
@@ -17,6 +20,7 @@ use crate::words::Words;
 use crate::{handle, link};
 
 pub(crate) use dev::dev;
+pub(crate) use live::{down, exec, up};
 
 /// `enum bpf_attach_type`.
 const FLOW_DISSECTOR: u32 = 17;
@@ -180,8 +184,10 @@ fn attach_type(words: &mut Words<'_>) -> Result<(&'static str, Way), Fail> {
 struct Hooks {
     xdp: Vec<Xdp>,
     tcx: Vec<Tcx>,
+    clsact: Vec<Clsact>,
     flow_dissector: Vec<u32>,
     netfilter: Vec<LinkInfo>,
+    networks: Vec<NetInfo>,
 }
 
 struct Xdp {
@@ -198,6 +204,14 @@ struct Tcx {
     name: String,
     prog: u32,
     link: u32,
+}
+
+struct Clsact {
+    device: String,
+    ifindex: u32,
+    kind: &'static str,
+    name: String,
+    prog: u32,
 }
 
 fn attached(ctx: &Ctx<'_>, only: Option<u32>) -> Result<Hooks, Fail> {
@@ -225,7 +239,17 @@ fn attached(ctx: &Ctx<'_>, only: Option<u32>) -> Result<Hooks, Fail> {
                 hooks.tcx.push(row);
             }
         }
+        hooks.clsact.extend(door.tc_filters(ifindex).unwrap_or_default().iter().map(|row| {
+            Clsact {
+                device: name.clone(),
+                ifindex,
+                kind: if row.egress { "clsact/egress" } else { "clsact/ingress" },
+                name: prog_name(door, row.prog_id),
+                prog: row.prog_id,
+            }
+        }));
     }
+    hooks.networks = door.nets().unwrap_or_default();
     let to = AttachTo::Netns {};
     let queried = door.prog_query(&ProgQuery { attach_type: FLOW_DISSECTOR, flags: 0, to });
     let progs = queried.map(|queried| queried.progs).unwrap_or_default();
@@ -264,6 +288,9 @@ impl Show for Hooks {
             }
             text.push('\n');
         }
+        for Clsact { device, ifindex, kind, name, prog } in &self.clsact {
+            text += &format!("{device}({ifindex}) {kind} {name} id {prog}\n");
+        }
         text += "\nflow_dissector:\n";
         for prog in &self.flow_dissector {
             text += &format!("id {prog}");
@@ -274,6 +301,10 @@ impl Show for Hooks {
             text += &format!("\n\t{place} prog_id {}", info.prog_id);
         }
         text.push('\n');
+        if !self.networks.is_empty() {
+            text += "\nnetworks:\n";
+            text += &live::text(&self.networks);
+        }
         out.extend_from_slice(text.as_bytes());
     }
 
@@ -286,16 +317,11 @@ impl Show for Hooks {
             string(out, "mode", row.mode);
             number(out, "id", row.prog);
         });
-        list(out, "tc", &self.tcx, |out, row| {
-            string(out, "devname", &row.device);
-            number(out, "ifindex", row.ifindex);
-            string(out, "kind", row.kind);
-            string(out, "name", &row.name);
-            number(out, "prog_id", row.prog);
-            list(out, "prog_flags", &[], |_, _: &()| {});
-            number(out, "link_id", row.link);
-            list(out, "link_flags", &[], |_, _: &()| {});
-        });
+        out.name("tc");
+        out.begin_array();
+        self.tcx.iter().for_each(|row| row.json(out));
+        self.clsact.iter().for_each(|row| row.json(out));
+        out.end_array();
         list(out, "flow_dissector", &self.flow_dissector, |out, prog| number(out, "id", *prog));
         list(out, "netfilter", &self.netfilter, |out, info| {
             if let LinkTarget::Netfilter { pf, hook, priority, flags } = &info.target {
@@ -306,8 +332,48 @@ impl Show for Hooks {
             }
             number(out, "id", info.prog_id);
         });
+        if !self.networks.is_empty() {
+            list(out, "networks", &self.networks, |out, net| {
+                string(out, "name", &net.name);
+                number(out, "pid", net.pid);
+                list(out, "hosts", &net.hosts, |out, host| {
+                    string(out, "name", &host.name);
+                    string(out, "devname", &format!("{}/eth0", host.name));
+                    number(out, "ifindex", host.ifindex);
+                    string(out, "address", &host.address);
+                    string(out, "mac", &host.mac);
+                });
+            });
+        }
         out.end_object();
         out.end_array();
+    }
+}
+
+impl Tcx {
+    fn json(&self, out: &mut JsonText) {
+        out.begin_object();
+        string(out, "devname", &self.device);
+        number(out, "ifindex", self.ifindex);
+        string(out, "kind", self.kind);
+        string(out, "name", &self.name);
+        number(out, "prog_id", self.prog);
+        list(out, "prog_flags", &[], |_, _: &()| {});
+        number(out, "link_id", self.link);
+        list(out, "link_flags", &[], |_, _: &()| {});
+        out.end_object();
+    }
+}
+
+impl Clsact {
+    fn json(&self, out: &mut JsonText) {
+        out.begin_object();
+        string(out, "devname", &self.device);
+        number(out, "ifindex", self.ifindex);
+        string(out, "kind", self.kind);
+        string(out, "name", &self.name);
+        number(out, "id", self.prog);
+        out.end_object();
     }
 }
 

@@ -63,8 +63,10 @@ pub(crate) fn parse(args: Vec<OsString>) -> (Options, Vec<String>) {
                 continue;
             }
             Ok(Some(Arg::Short(short))) => option(&mut options, &mut parser, Ok(short)),
-            // Of `net dev add`, as words.
-            Ok(Some(Arg::Long(long @ ("pcap" | "rate" | "loop" | "out" | "peer")))) => {
+            // Of `net dev add` and `net up`, as words.
+            Ok(Some(Arg::Long(
+                long @ ("pcap" | "rate" | "loop" | "out" | "peer" | "write" | "at" | "real"),
+            ))) => {
                 words.push(long.to_owned());
                 continue;
             }

@@ -24,6 +24,23 @@ pub(crate) enum Verb {
     Disasm(DisasmArgs),
     Daemon(DaemonArgs),
     Fs(FsArgs),
+    /// Attach classifiers to interfaces of ring3's own, in the words of tc(8)
+    ///
+    /// DEV is an interface of a network (HOST/eth0) or one of `ring3 net dev`. Filters are of bpf with
+    /// direct action, on clsact, which every interface has. Of several, the lower priority runs
+    /// first, until one decides; programs of tcx run before them.
+    #[command(after_help = "Examples:
+  ring3 net up lab
+  ring3 tc filter add dev host/eth0 ingress bpf da obj filter.bpf.o sec tc
+  ring3 tc filter add dev host/eth0 egress prio 10 bpf da pinned /sys/fs/bpf/shape
+  ring3 tc filter show dev host/eth0
+  ring3 tc filter del dev host/eth0 ingress\n
+Exit status: 0 if it is done, 1 if the program or the filter was refused, 2 if it cannot be tried.")]
+    Tc {
+        /// qdisc or filter, add, del or show, dev DEV, and the rest
+        #[arg(value_name = "WORD", required = true, trailing_var_arg = true)]
+        words: Vec<String>,
+    },
     /// Write completions for a shell to standard output
     #[command(
         after_help = "Example:\n  ring3 completions bash >~/.local/share/bash-completion/completions/ring3"
@@ -87,8 +104,15 @@ pub(crate) struct RunArgs {
     /// XDP_PASS, XDP_TX and XDP_REDIRECT pass; dropped and aborted packets do not. Captures of
     /// nanoseconds, and all pcapng, give nanoseconds. `-` is standard output; the report then goes
     /// to standard error.
-    #[arg(long, value_name = "OUT.pcap", requires = "pcap", value_hint = ValueHint::FilePath)]
+    ///
+    /// With --dev: a pcapng file of the network's frames wherever they are seen, each with the hook,
+    /// the program and its verdict as a comment; --at chooses the points.
+    #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath)]
     pub(crate) write: Option<PathBuf>,
+
+    /// Points of --write: sent, received, and hooks (xdp, tcx/ingress, tc/egress, …), between commas
+    #[arg(long, value_name = "POINTS", requires_all = ["write", "dev"])]
+    pub(crate) at: Option<String>,
 
     /// Attach to this interface of a little network that COMMAND runs in: eth0, or HOST/eth0
     ///

@@ -9,12 +9,16 @@ use clap::CommandFactory;
 
 use crate::args::LowArgs;
 use crate::command;
+use crate::failure;
 
 /// Runs the command line if it is one of bpftool's.
 pub(crate) fn run() -> Option<ExitCode> {
     let args: Vec<OsString> = std::env::args_os().collect();
     if !is_bpftool(&args) {
         return None;
+    }
+    if let Some(words) = net_exec(&args) {
+        return Some(failure::exit_code(command::net::exec(words)));
     }
     let open = |target| match target {
         Target::Daemon => match command::connect() {
@@ -24,6 +28,13 @@ pub(crate) fn run() -> Option<ExitCode> {
         other => tool::open(other),
     };
     Some(ExitCode::from(tool::main(args, Target::Daemon, Box::new(open))))
+}
+
+/// What follows `net exec`: the one command whose exit status is another's.
+fn net_exec(args: &[OsString]) -> Option<&[OsString]> {
+    let [_, net, exec, words @ ..] = args else { return None };
+    let plain = !words.first().is_some_and(|word| word == "--help" || word == "-h");
+    (net == "net" && exec == "exec" && plain).then_some(words)
 }
 
 /// Whether the program is called bpftool, or the first word is an object of bpftool's and no verb

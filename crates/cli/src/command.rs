@@ -5,7 +5,7 @@ mod daemon;
 mod disasm;
 mod fs;
 mod live;
-mod net;
+pub(crate) mod net;
 mod run;
 mod trace;
 mod verify;
@@ -49,6 +49,10 @@ pub(crate) fn dispatch(low: LowArgs) -> Result<u8, Failure> {
             let (text, status) = daemon::daemon(&args.verb)?;
             out.write_all(text.as_bytes())?;
             status
+        }
+        Verb::Tc { words } => {
+            out.write_all(net::tc(&words)?.as_bytes())?;
+            0
         }
         Verb::Fs(args) => {
             fs::fs(&args.verb, &mut out)?;

@@ -142,6 +142,9 @@ pub(crate) struct DisasmPlan {
 }
 
 pub(crate) fn run(args: RunArgs) -> Result<RunPlan, Failure> {
+    if args.write.is_some() && args.pcap.is_none() && args.dev.is_none() {
+        return Err(Failure::unusable("--write: of what? It needs --pcap or --dev"));
+    }
     let work = match args.pcap {
         Some(input) => {
             let output = args.write;
@@ -154,6 +157,8 @@ pub(crate) fn run(args: RunArgs) -> Result<RunPlan, Failure> {
         None if let Some(dev) = &args.dev => {
             let mut net = NetPlan::new(args.hosts.into(), dev)?;
             net.attach = args.attach;
+            net.write = args.write;
+            net.points = args.at.unwrap_or_default();
             Work::Net(NetWork { net, command: args.command, on: args.on, output: args.output })
         }
         None if !args.command.is_empty() => Work::Live(LiveWork {

@@ -176,3 +176,202 @@ fn nothing_stays_when_ring3_is_killed() {
     child.wait().expect("its end");
     wait(&|| processes(&word).is_empty());
 }
+
+/// Programs that move a packet's edges, copy packets and ask for routes.
+const MOVING: &str = r#"
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+static int edges(struct xdp_md *ctx)
+{
+	struct ethhdr *eth, kept;
+	__u32 *meta;
+	eth = (void *)(long)ctx->data;
+	if ((void *)(eth + 1) > (void *)(long)ctx->data_end) return XDP_DROP;
+	kept = *eth;
+	if (bpf_xdp_adjust_head(ctx, 14) || bpf_xdp_adjust_head(ctx, -14)) return XDP_DROP;
+	if (bpf_xdp_adjust_tail(ctx, 6)) return XDP_DROP;
+	eth = (void *)(long)ctx->data;
+	if ((void *)(eth + 1) > (void *)(long)ctx->data_end) return XDP_DROP;
+	*eth = kept;
+	if (bpf_xdp_adjust_meta(ctx, -4)) return XDP_DROP;
+	meta = (void *)(long)ctx->data_meta;
+	if ((void *)(meta + 1) > (void *)(long)ctx->data) return XDP_DROP;
+	*meta = 42;
+	return XDP_PASS;
+}
+SEC("xdp") int one(struct xdp_md *ctx) { return edges(ctx); }
+SEC("xdp.frags") int many(struct xdp_md *ctx) { return edges(ctx); }
+SEC("tcx/ingress") int marked(struct __sk_buff *skb)
+{
+	__u32 *meta = (void *)(long)skb->data_meta;
+	if ((void *)(meta + 1) > (void *)(long)skb->data) return TC_ACT_SHOT;
+	return *meta == 42 ? TC_ACT_OK : TC_ACT_SHOT;
+}
+SEC("tcx/egress") int twice(struct __sk_buff *skb)
+{
+	if (skb->mark == 7 || skb->protocol != bpf_htons(ETH_P_IP)) return TC_ACT_OK;
+	skb->mark = 7;
+	return bpf_clone_redirect(skb, skb->ifindex, 0) ? TC_ACT_SHOT : TC_ACT_OK;
+}
+SEC("xdp") int routes(struct xdp_md *ctx)
+{
+	struct ethhdr *eth = (void *)(long)ctx->data;
+	struct iphdr *ip = (void *)(eth + 1);
+	struct bpf_fib_lookup way = { .family = 2, .ifindex = ctx->ingress_ifindex };
+	if ((void *)(ip + 1) > (void *)(long)ctx->data_end || eth->h_proto != bpf_htons(ETH_P_IP)) return XDP_PASS;
+	way.ipv4_src = ip->daddr;
+	way.ipv4_dst = ip->saddr;
+	long ret = bpf_fib_lookup(ctx, &way, sizeof(way), 0);
+	bpf_printk("near %d mac %x%x mtu %d", ret, way.dmac[0], way.dmac[5], way.mtu_result);
+	way.ipv4_dst = bpf_htonl(0xc0000201);
+	ret = bpf_fib_lookup(ctx, &way, sizeof(way), 0);
+	bpf_printk("far %d", ret);
+	way.ifindex = 99;
+	bpf_printk("none %d", bpf_fib_lookup(ctx, &way, sizeof(way), 0));
+	return XDP_PASS;
+}
+char _license[] SEC("license") = "GPL";
+"#;
+
+#[test]
+fn programs_move_edges_copy_packets_and_ask_for_routes() {
+    let Some(world) = World::new() else { return };
+    world.compile("moving", MOVING);
+    let ping = ["ping", "-c", "3", "-i", "0.05", "peer"];
+    let run = |programs: &[&str], command: &[&str]| {
+        let programs = programs.iter().flat_map(|name| ["--prog", *name]).collect::<Vec<_>>();
+        let head = ["run", "moving.o", "--dev", "eth0"];
+        world.nobody(&[&head[..], &programs[..], &["--"], command].concat())
+    };
+    for edges in ["one", "many"] {
+        let out = common::ok(&run(&[edges, "marked"], &ping));
+        assert!(out.contains("3 received, 0% packet loss"), "{out}");
+        assert_eq!(verdicts(&out, "marked"), "TC_ACT_OK 4", "{out}");
+    }
+    let out = common::ok(&run(&["twice"], &ping));
+    // A request and its copy: two answers each, but for the last, after which ping ends.
+    assert!(out.contains("duplicates"), "{out}");
+    let script = "echo 1 >/proc/sys/net/ipv4/ip_forward; exec ping -c 2 -i 0.1 peer";
+    let out = common::ok(&run(&["routes"], &["sh", "-c", script]));
+    assert!(out.contains("near 0 mac 22 mtu 1500"), "the neighbour of the namespace: {out}");
+    assert!(out.contains("far 4"), "BPF_FIB_LKUP_RET_NOT_FWDED: {out}");
+    assert!(out.contains("none -19"), "ENODEV: {out}");
+    let out = common::ok(&run(&["routes"], &ping));
+    assert!(out.contains("near 5"), "BPF_FIB_LKUP_RET_FWD_DISABLED: {out}");
+}
+
+/// Connections to 10.0.0.9 go to the peer; its answers come from 10.0.0.9.
+const TRANSLATING: &str = r#"
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <stddef.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#define IP(off) (ETH_HLEN + offsetof(struct iphdr, off))
+static int change(struct __sk_buff *skb, int at, __u32 from, __u32 to)
+{
+	__u32 now;
+	if (skb->protocol != bpf_htons(ETH_P_IP) || bpf_skb_load_bytes(skb, at, &now, 4)) return TC_ACT_OK;
+	from = bpf_htonl(from);
+	to = bpf_htonl(to);
+	if (now != from) return TC_ACT_OK;
+	bpf_l4_csum_replace(skb, ETH_HLEN + sizeof(struct iphdr) + offsetof(struct tcphdr, check), from, to, BPF_F_PSEUDO_HDR | 4);
+	bpf_l3_csum_replace(skb, IP(check), from, to, 4);
+	bpf_skb_store_bytes(skb, at, &to, 4, 0);
+	return TC_ACT_OK;
+}
+SEC("tcx/egress") int there(struct __sk_buff *skb) { return change(skb, IP(daddr), 0x0a000009, 0x0a000002); }
+SEC("tcx/ingress") int back(struct __sk_buff *skb) { return change(skb, IP(saddr), 0x0a000002, 0x0a000009); }
+char _license[] SEC("license") = "GPL";
+"#;
+
+/// Sends 4 MB to the server, which sends them back; ends well if they are the same.
+const CLIENT: &str = r"
+import socket, threading, hashlib, time
+data = b''.join(hashlib.sha256(str(i).encode()).digest() for i in range(1 << 17))
+for attempt in range(100):
+    try:
+        s = socket.create_connection(('10.0.0.9', 7777), 5)
+        break
+    except OSError:
+        time.sleep(0.1)
+sender = threading.Thread(target=lambda: (s.sendall(data), s.shutdown(socket.SHUT_WR)))
+sender.start()
+got = b''
+while part := s.recv(1 << 20):
+    got += part
+sender.join()
+print('same' if got == data else 'other', len(got))
+";
+const SERVER: &str = r"
+import socket
+l = socket.create_server(('', 7777))
+while True:
+    c, _ = l.accept()
+    got = b''
+    while part := c.recv(1 << 20):
+        got += part
+    c.sendall(got)
+    c.close()
+";
+
+#[test]
+fn translated_connections_keep_their_data_and_checksums() {
+    let Some(world) = World::new() else { return };
+    if !have("python3") || !have("tcpdump") || Command::new("ip").arg("-V").output().is_err() {
+        return;
+    }
+    world.compile("nat", TRANSLATING);
+    fs::write(world.path("client.py"), CLIENT).expect("a script");
+    fs::write(world.path("server.py"), SERVER).expect("a script");
+    let client =
+        "ip neigh add 10.0.0.9 lladdr 02:00:0a:00:00:02 dev eth0 && exec python3 client.py";
+    // Where nobody may write, the capture goes to a folder of theirs.
+    let captures = world.path("captures");
+    fs::create_dir(&captures).expect("a folder");
+    fs::set_permissions(&captures, fs::Permissions::from_mode(0o777)).expect("mode");
+    let file = captures.join("nat.pcapng").display().to_string();
+    let run = world.nobody(&[
+        "run",
+        "nat.o",
+        "--dev",
+        "eth0",
+        "--on",
+        "peer=exec python3 server.py",
+        "--write",
+        &file,
+        "--",
+        "sh",
+        "-c",
+        client,
+    ]);
+    let out = common::ok(&run);
+    assert!(out.contains(&format!("same {}", 1 << 22)), "{out}");
+    let read = Command::new("tcpdump").args(["-nvvr", &file, "tcp"]).output().expect("tcpdump");
+    let shown = text(&read.stdout);
+    let frames = shown.matches("cksum").count();
+    assert!(frames > 100, "{frames} of {shown}");
+    assert!(shown.contains("10.0.0.1.") && shown.contains("> 10.0.0.9.7777"), "as it was sent");
+    assert!(shown.contains("> 10.0.0.2.7777"), "as the program left it");
+    // Frames that stand for several have their checksums still to come.
+    let wrong = shown.lines().filter(|line| line.contains("(incorrect"));
+    let wrong: Vec<_> = wrong.filter(|line| !stands_for_several(line)).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    let comments = fs::read(&file).expect("the capture");
+    let comments = text(&comments);
+    assert!(comments.contains("tcx/egress there: TC_ACT_OK; stands for segments of 1448 bytes"));
+    assert!(comments.contains("tcx/ingress back: TC_ACT_OK"));
+}
+
+/// By the data that tcpdump tells of.
+fn stands_for_several(line: &str) -> bool {
+    let len = line.rsplit_once("length ").and_then(|(_, len)| len.split([',', ':']).next());
+    len.and_then(|len| len.trim().parse::<u32>().ok()).is_some_and(|len| len > 1448)
+}

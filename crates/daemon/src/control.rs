@@ -117,6 +117,8 @@ pub fn serve(place: &Place, types: impl FnOnce() -> Option<Arc<Btf>>) -> Result<
     runtime.set_feeder(hooks::packet::feeder());
     let name = place.dir().display().to_string();
     mount::clear(&name);
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    runtime.set_net_maker(hooks::packet::live::net_maker());
     let served = Server::at(runtime, &name).serve(&listener);
     clear(place, &lock);
     served.map_err(failed)

@@ -5,8 +5,8 @@ use std::time::Duration;
 use runtime::PerfRecord;
 use runtime::door::{
     Batch, Bpf, BtfInfo, BtfLoad, Counted, DeviceAdd, DeviceInfo, Fd, FsEntry, Holder, LinkCreate,
-    LinkInfo, LoadError, Loaded, MapCreate, MapInfo, Mapping, ObjKind, Outside, ProgAttach,
-    ProgInfo, ProgLoad, ProgQuery, Queried, TestRun, TestRunOut,
+    LinkInfo, LoadError, Loaded, MapCreate, MapInfo, Mapping, NetInfo, NetRefused, NetUp, ObjKind,
+    Outside, ProgAttach, ProgInfo, ProgLoad, ProgQuery, Queried, TcFilter, TestRun, TestRunOut,
 };
 use uapi::Errno;
 
@@ -239,6 +239,12 @@ commands! {
     47 fs_rename(from_path: plain(&str), to: plain(&str)) -> (), Errno;
     48 fs_read(path: plain(&str)) -> Vec<u8>, Errno;
     49 open_outside(what: lent(Outside)) -> Fd, Errno;
+    70 net_up(req: lent(NetUp)) -> NetInfo, NetRefused;
+    71 net_down(name: plain(&str)) -> (), Errno;
+    72 nets() -> Vec<NetInfo>, Errno;
+    73 tc_filter_add(req: lent(TcFilter)) -> (), Errno;
+    74 tc_filter_del(req: lent(TcFilter)) -> (), Errno;
+    75 tc_filters(ifindex: plain(u32)) -> Vec<TcFilter>, Errno;
     60 enable_stats(what: plain(Counted)) -> Fd, Errno;
     61 holders() -> Vec<Holder>, Errno;
 }

@@ -2,6 +2,7 @@
 //!
 //! Both stream: neither holds more than one packet and one block of the file.
 
+mod annotated;
 mod error;
 mod feed;
 mod input;
@@ -14,6 +15,7 @@ mod reader;
 mod writer;
 mod xdp;
 
+pub use annotated::{Annotated, AnnotatedWriter, VerdictOf};
 pub use error::CaptureError;
 pub use feed::feeder;
 pub use link::LinkType;

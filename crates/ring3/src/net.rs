@@ -1,15 +1,18 @@
 //! Programs on the packets of a little network: a command's host and its peers.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use hooks::packet::live::{self, Hook, HostPlan, LiveNet};
-pub use hooks::packet::live::{Child, NetError, Report, Tally};
+use hooks::packet::live::{self, Capture, Hook, HostPlan, LiveNet, Place};
+pub use hooks::packet::live::{Child, NetError, Report, Tally, leave_signals};
 pub use hooks::process::Command;
 use loader::ProgramSpec;
-use runtime::door::{AttachTo, Bpf, Fd, ProgAttach};
+use runtime::door::{AttachTo, NetInfo, ProgAttach};
+pub use runtime::door::{Bpf, Fd, ObjKind, TcFilter};
 use runtime::{Device, Runtime};
-use uapi::{Errno, ProgType};
+pub use uapi::Errno;
+use uapi::ProgType;
 
 use crate::{Error, Loaded, Object, action};
 
@@ -28,6 +31,10 @@ pub struct NetPlan {
     pub at: String,
     /// Programs and the sections they are attached by instead of their own.
     pub attach: Vec<(String, String)>,
+    /// A capture of its frames.
+    pub write: Option<PathBuf>,
+    /// Points that are captured, between commas; all of them if it is empty.
+    pub points: String,
 }
 
 impl NetPlan {
@@ -49,8 +56,36 @@ impl NetPlan {
             );
             return Err(NetError::Unusable(message));
         }
-        Ok(NetPlan { at: at.to_owned(), hosts, attach: Vec::new() })
+        Ok(NetPlan {
+            at: at.to_owned(),
+            hosts,
+            attach: Vec::new(),
+            write: None,
+            points: String::new(),
+        })
     }
+}
+
+impl NetPlan {
+    fn capture(&self) -> Result<Option<Capture>, NetError> {
+        let Some(file) = &self.write else { return Ok(None) };
+        live::capture(file, &self.points).map(Some)
+    }
+}
+
+/// Starts a command in the host of this name, of whichever network it is.
+pub fn spawn_in(nets: &[NetInfo], host: &str, command: &Command) -> Result<Child, NetError> {
+    let named = |net: &NetInfo| net.hosts.iter().position(|known| known.name == host);
+    let Some((net, at)) = nets.iter().find_map(|net| Some((net, named(net)?))) else {
+        let known = nets.iter().flat_map(|net| &net.hosts).map(|host| &*host.name);
+        let known: Vec<_> = known.collect();
+        let message = match known.is_empty() {
+            true => format!("there is no host '{host}': no network is up (ring3 net up NAME)"),
+            false => format!("there is no host '{host}'; there are {}", known.join(", ")),
+        };
+        return Err(NetError::Unusable(message));
+    };
+    Place { pid: net.pid as i32, own_users: net.own_users }.spawn(at, command)
 }
 
 /// Sections of programs on packets; the longest that fits counts.
@@ -161,6 +196,7 @@ impl<'a> Net<'a> {
     /// Makes the network and attaches what was loaded.
     pub fn start(loaded: &'a Loaded, plan: &NetPlan) -> Result<Net<'a>, NetError> {
         let runtime = loaded.shared_runtime();
+        let capture = plan.capture()?;
         let mut hosts = Vec::new();
         for (at, name) in plan.hosts.iter().enumerate() {
             let device = device(&runtime, name)?;
@@ -181,7 +217,12 @@ impl<'a> Net<'a> {
         }
         let devices = hosts.iter().map(|(host, _)| (host.ifindex, format!("{}/{ETH0}", host.name)));
         let devices = devices.collect();
-        Ok(Net { loaded, net: LiveNet::start(&hosts, runtime.hooks())?, devices, programs })
+        Ok(Net {
+            loaded,
+            net: LiveNet::start(&hosts, runtime.hooks(), capture)?,
+            devices,
+            programs,
+        })
     }
 
     /// Starts a command in a host.

@@ -95,6 +95,11 @@ impl Device {
         }
     }
 
+    /// A packet of so many bytes leaves by somebody else's hand.
+    pub fn left(&self, bytes: usize) {
+        self.add(SENT, SENT_BYTES, bytes);
+    }
+
     /// Hands on the packets that have left.
     pub fn flush(&self) {
         if self.sinks.load(Relaxed) {
@@ -176,6 +181,8 @@ impl Network {
 struct Made {
     device: Arc<Device>,
     made: DeviceAdd,
+    /// A network's, which takes it away itself.
+    live: bool,
     /// `None` without a capture.
     feed: Option<Box<dyn Feed>>,
 }
@@ -217,7 +224,7 @@ impl Devices {
         let ifindex = table.last.max(FIRST - 1) + 1;
         let peer = if req.peer.is_some() { ifindex + 1 } else { 0 };
         let device = Arc::new(Device { ifindex, peer, ..Device::default() });
-        let wants = req.capture.is_some() || req.out.is_some();
+        let wants = req.capture.is_some() || req.out.is_some() || req.real.is_some();
         let feed = match (wants, &*self.feeder.lock()) {
             (false, _) => None,
             (true, None) => return Err(Errno::EOPNOTSUPP),
@@ -226,13 +233,13 @@ impl Devices {
         table.last = ifindex.max(peer);
         let mut devices = net.devices.write();
         devices.insert(ifindex, device.clone());
-        table.devices.push(Made { device, made: req.clone(), feed });
+        table.devices.push(Made { device, made: req.clone(), live: false, feed });
         if let Some(name) = &req.peer {
             let device = Arc::new(Device { ifindex: peer, peer: ifindex, ..Device::default() });
             devices.insert(peer, device.clone());
             let (name, peer) = (name.clone(), Some(req.name.clone()));
             let made = DeviceAdd { name, peer, ..DeviceAdd::default() };
-            table.devices.push(Made { device, made, feed: None });
+            table.devices.push(Made { device, made, live: false, feed: None });
         }
         Ok(ifindex)
     }
@@ -248,12 +255,21 @@ impl Devices {
         let device = Arc::new(Device { ifindex, ..Device::default() });
         net.devices.write().insert(ifindex, device.clone());
         let made = DeviceAdd { name: name.to_owned(), ..DeviceAdd::default() };
-        table.devices.push(Made { device: device.clone(), made, feed: None });
+        table.devices.push(Made { device: device.clone(), made, live: true, feed: None });
         Ok(device)
     }
 
-    /// Its index and that of its peer, which goes with it; their feeds have ended.
+    /// Its index and that of its peer, which goes with it; their feeds have ended. EBUSY for a
+    /// network's.
     pub(crate) fn del(&self, name: &str, net: &Network) -> Result<Vec<u32>, Errno> {
+        if self.table.lock().devices.iter().any(|known| known.live && known.made.name == name) {
+            return Err(Errno::EBUSY);
+        }
+        self.del_live(name, net)
+    }
+
+    /// The same for any interface.
+    pub(crate) fn del_live(&self, name: &str, net: &Network) -> Result<Vec<u32>, Errno> {
         let mut gone = Vec::new();
         {
             let mut table = self.table.lock();

@@ -6,6 +6,7 @@
 
 mod attach;
 mod given;
+mod net;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ pub use attach::{
 pub use given::{GivenCtx, GivenSysctl};
 use isa::Insn;
 pub use maps::{Batch, Hold, Mapping, Part};
+pub use net::{NetHost, NetInfo, NetRefused, NetUp, TcFilter};
 use uapi::{Errno, MapDef, ProgType};
 use verifier::{FuncInfo, LineInfo, Rejection, Stats};
 
@@ -629,6 +631,30 @@ pub trait Bpf: Send + Sync {
     }
     /// The door's own interfaces.
     fn devices(&self) -> Result<Vec<DeviceInfo>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// Makes a network of hosts.
+    fn net_up(&self, _req: &NetUp) -> Result<NetInfo, NetRefused> {
+        Err(Errno::EOPNOTSUPP.into())
+    }
+    /// Ends it, and all that runs in it.
+    fn net_down(&self, _name: &str) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// Running networks.
+    fn nets(&self) -> Result<Vec<NetInfo>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// Adds a classifier of clsact.
+    fn tc_filter_add(&self, _req: &TcFilter) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// Removes those of a direction, a priority, a handle.
+    fn tc_filter_del(&self, _req: &TcFilter) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// Those of an interface.
+    fn tc_filters(&self, _ifindex: u32) -> Result<Vec<TcFilter>, Errno> {
         Err(Errno::EOPNOTSUPP)
     }
     /// Paths of the control groups that something was attached to, where the door has its own.

@@ -151,6 +151,10 @@ pub struct Attached {
     pub cookie: u64,
     /// Flags it was attached with; the mode of XDP.
     pub flags: u32,
+    /// The program's name.
+    pub name: String,
+    /// It takes packets in several pieces (BPF_F_XDP_HAS_FRAGS).
+    pub frags: bool,
     /// Runs it; it holds one of the runtime's CPUs while it lives.
     pub runner: Runner,
 }
@@ -195,6 +199,8 @@ impl Hooks {
             prog: entry.prog.id,
             cookie: entry.cookie,
             flags: entry.flags,
+            name: entry.prog.name.clone(),
+            frags: entry.prog.owner.frags,
             runner: Runner::new(core.clone(), entry.prog),
         };
         entries.into_iter().map(ready).collect()

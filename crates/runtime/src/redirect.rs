@@ -1,5 +1,6 @@
 //! Where helpers send packets.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::map_obj::MapObj;
@@ -14,8 +15,8 @@ pub(crate) enum Way {
     In,
     /// To the interface's end in another namespace, of which there are none.
     Peer,
-    /// To a neighbour, of which none are known.
-    Neighbour,
+    /// To a neighbour: this one, or the one that its destination is behind.
+    Neighbour(Option<IpAddr>),
 }
 
 /// Where the verdict sends a packet.

@@ -18,6 +18,7 @@ use crate::native;
 use crate::packet::PacketBuf;
 use crate::prog::Prog;
 use crate::redirect::{Copied, Redirect};
+use crate::route::Routes;
 use crate::run::Run;
 use crate::socket::Socket;
 use crate::task::Task;
@@ -60,12 +61,9 @@ impl Runner {
         self.ready.task = task;
     }
 
-    /// The interface that the last run's `bpf_redirect` named.
-    pub fn redirected_to(&self) -> Option<u32> {
-        match self.ready.redirect {
-            Some(Redirect::Device { ifindex, .. }) => Some(ifindex),
-            _ => None,
-        }
+    /// Sets the routes that programs on packets ask for.
+    pub fn set_routes(&mut self, routes: Arc<dyn Routes>) {
+        self.ready.routes = Some(routes);
     }
 
     /// Where the last run sent its packet.
@@ -244,6 +242,7 @@ pub(crate) struct Ready {
     selected: Option<Arc<Socket>>,
     /// Memory that every run may touch besides its context.
     pub(crate) granted: Vec<Region>,
+    routes: Option<Arc<dyn Routes>>,
     /// Latency flags in trace lines (`b..11`: lower half of interrupts off, as in packet hooks).
     pub(crate) trace_flags: &'static str,
     /// Repeated runs end when it becomes true.
@@ -267,6 +266,7 @@ impl Ready {
             copies: Vec::new(),
             selected: None,
             granted: Vec::new(),
+            routes: None,
             trace_flags,
             stop: Arc::default(),
         }
@@ -274,7 +274,11 @@ impl Ready {
 
     /// Runs the program on a context at `addr`.
     pub(crate) fn run(&mut self, ctx: Ctx<'_>, addr: u64) -> Result<u64, Trap> {
-        self.run_on(ctx, addr, None, World::default())
+        let routes = self.routes.take();
+        let world = World { routes: routes.as_deref(), ..World::default() };
+        let ran = self.run_on(ctx, addr, None, world);
+        self.routes = routes;
+        ran
     }
 
     /// Who runs it.

@@ -1,6 +1,7 @@
 //! The in-process kernel: objects behind descriptors.
 
 mod attach;
+mod net;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,8 +19,8 @@ use crate::device::Devices;
 use crate::devmap;
 use crate::door::{
     Batch, Bpf, BtfInfo, BtfLoad, Counted, DeviceAdd, DeviceInfo, Fd, FsEntry, Holder, LinkCreate,
-    LinkInfo, LoadError, Loaded, MapCreate, MapInfo, ObjKind, Outside, ProgAttach, ProgInfo,
-    ProgLoad, ProgQuery, Queried, TestRun, TestRunOut,
+    LinkInfo, LoadError, Loaded, MapCreate, MapInfo, NetInfo, NetRefused, NetUp, ObjKind, Outside,
+    ProgAttach, ProgInfo, ProgLoad, ProgQuery, Queried, TcFilter, TestRun, TestRunOut,
 };
 use crate::engine::Engine;
 use crate::fds::{Fds, Object};
@@ -30,6 +31,7 @@ use crate::machine_code::{MachineInsn, machine_code};
 use crate::map_obj::{InnerTypes, MapObj, PerfRecord};
 use crate::map_text;
 use crate::map_types;
+use crate::nets::Nets;
 use crate::outside::OutsideObj;
 use crate::runner::Runner;
 use crate::test_run::test_run;
@@ -47,6 +49,7 @@ pub struct Runtime {
     fds: Arc<Fds>,
     pins: Arc<Mutex<Bpffs>>,
     devices: Arc<Devices>,
+    nets: Arc<Nets>,
     /// Its test runs are to end.
     stop: Arc<AtomicBool>,
 }
@@ -68,6 +71,7 @@ impl Runtime {
             fds,
             pins: Arc::new(Mutex::new(Bpffs::new(limits.pins))),
             devices: Arc::default(),
+            nets: Arc::default(),
             stop: Arc::default(),
         }
     }
@@ -86,6 +90,7 @@ impl Runtime {
             fds,
             pins: self.pins.clone(),
             devices: self.devices.clone(),
+            nets: self.nets.clone(),
             stop: Arc::default(),
         }
     }
@@ -641,6 +646,30 @@ impl Bpf for Runtime {
 
     fn devices(&self) -> Result<Vec<DeviceInfo>, Errno> {
         Ok(self.list_devices())
+    }
+
+    fn net_up(&self, req: &NetUp) -> Result<NetInfo, NetRefused> {
+        self.bring_up(req)
+    }
+
+    fn net_down(&self, name: &str) -> Result<(), Errno> {
+        self.take_down(name)
+    }
+
+    fn nets(&self) -> Result<Vec<NetInfo>, Errno> {
+        Ok(self.nets.list())
+    }
+
+    fn tc_filter_add(&self, req: &TcFilter) -> Result<(), Errno> {
+        self.add_filter(req)
+    }
+
+    fn tc_filter_del(&self, req: &TcFilter) -> Result<(), Errno> {
+        self.del_filter(req)
+    }
+
+    fn tc_filters(&self, ifindex: u32) -> Result<Vec<TcFilter>, Errno> {
+        self.list_filters(ifindex)
     }
 
     fn cgroups(&self) -> Result<Vec<String>, Errno> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::door::Bpf;
 use crate::message::Message;
+use crate::route::Routes;
 use crate::segment::Segment;
 use crate::session::Session;
 use crate::socket::Socket;
@@ -30,6 +31,8 @@ pub struct World<'w> {
     pub session: Option<&'w Session>,
     /// The message that is sent through a socket.
     pub message: Option<&'w Message>,
+    /// Routes of the namespace that the packet is in.
+    pub routes: Option<&'w dyn Routes>,
 }
 
 /// A setting below `/proc/sys` that somebody reads or writes.

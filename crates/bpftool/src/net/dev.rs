@@ -12,7 +12,7 @@ use crate::prog::{number, string};
 use crate::session::Ctx;
 use crate::words::{Words, number as parse};
 
-/// `net dev [list] | add NAME [--pcap FILE] [--rate N] [--loop] [--out FILE] [--peer NAME] | del NAME`.
+/// `net dev [list] | add NAME [--pcap FILE] [--rate N] [--loop] [--out FILE] [--peer NAME] [--real IFACE] | del NAME`.
 pub(crate) fn dev(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
     if words.is_empty() || words.eat("list") || words.eat("show") {
         words.end()?;
@@ -48,6 +48,9 @@ fn add(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
             let rate = parse(word, 0).and_then(|rate| u32::try_from(rate).ok());
             let rate = rate.filter(|rate| *rate != 0);
             req.rate = rate.ok_or_else(|| Fail::new(format!("can't parse {word} as rate")))?;
+        } else if words.eat("real") {
+            words.need(1)?;
+            req.real = Some(words.take()?.to_owned());
         } else if words.eat("loop") {
             req.again = true;
         } else if words.eat("out") {
@@ -59,13 +62,22 @@ fn add(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
         } else {
             let got = words.peek().unwrap_or_default();
             let what = format!(
-                "expected '--pcap', '--rate', '--loop', '--out' or '--peer', got: '{got}'?"
+                "expected '--pcap', '--rate', '--loop', '--out', '--real' or '--peer', got: '{got}'?"
             );
             return Err(Fail::new(what));
         }
     }
     let done = ctx.door()?.device_add(&req);
     done.map_err(|errno| match (errno, &req.capture) {
+        (Errno::EPERM | Errno::EACCES, None) if req.real.is_some() => {
+            let real = req.real.as_deref().unwrap_or_default();
+            let what = "packets of the system's interfaces are root's (CAP_NET_RAW)";
+            Fail::new(format!("can't add {}: {real}: {what}", req.name)).code(-errno.0)
+        }
+        (Errno::ENODEV, None) if req.real.is_some() => {
+            let real = req.real.as_deref().unwrap_or_default();
+            Fail::new(format!("can't add {}: there is no interface {real}", req.name))
+        }
         (Errno::EINVAL, Some(file)) => {
             Fail::new(format!("can't add {}: {file} is no capture, or a bad name", req.name))
         }
@@ -98,7 +110,7 @@ fn state(device: &DeviceInfo) -> &'static str {
     match () {
         () if !device.error.is_empty() => "failed",
         () if device.ended => "ended",
-        () if device.made.capture.is_none() => "idle",
+        () if device.made.capture.is_none() && device.made.real.is_none() => "idle",
         () => "running",
     }
 }
@@ -119,6 +131,9 @@ impl Show for Devices {
             }
             if let Some(file) = &made.out {
                 text += &format!("  out {file}");
+            }
+            if let Some(real) = &made.real {
+                text += &format!("  real {real}");
             }
             if let Some(peer) = &made.peer {
                 text += &format!("  peer {peer}");
@@ -166,6 +181,9 @@ impl Show for Devices {
             }
             if let Some(file) = &made.out {
                 string(out, "out", file);
+            }
+            if let Some(real) = &made.real {
+                string(out, "real", real);
             }
             if let Some(peer) = &made.peer {
                 string(out, "peer", peer);

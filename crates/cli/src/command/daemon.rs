@@ -43,6 +43,15 @@ pub(crate) fn connect() -> Result<daemon::Client, Failure> {
     Ok(found.client)
 }
 
+/// The same, if it is running.
+pub(crate) fn running() -> Result<Option<daemon::Client>, Failure> {
+    match daemon::status(&Place::of_user()) {
+        Ok(_) => connect().map(Some),
+        Err(Error::NotRunning | Error::Killed { .. }) => Ok(None),
+        Err(error) => Err(failure(error)),
+    }
+}
+
 fn start(place: &Place) -> Result<String, Failure> {
     let Found { client, started, killed: gone } =
         daemon::start(place, &program()?).map_err(failure)?;

@@ -1,9 +1,15 @@
-//! `ring3 run PROGRAMS --dev eth0 -- COMMAND`.
+//! Networks: `ring3 run PROGRAMS --dev eth0 -- COMMAND`, `ring3 net exec`, `ring3 tc`.
+
+mod exec;
+mod tc;
 
 use std::io::{BufWriter, Write};
 
 use ring3::net::{self, Child, Command, HOST, Net};
 use ring3::{Config, Machine, Object};
+
+pub(crate) use exec::exec;
+pub(super) use tc::tc;
 
 use super::live::{Show, maps};
 use crate::failure::Failure;
@@ -71,6 +77,7 @@ fn follow(net: &Net<'_>, work: &NetWork, show: &mut Show<'_>) -> Result<u8, Fail
         .iter()
         .map(|(host, text)| net.spawn(host, &shell(text)))
         .collect::<Result<_, _>>()?;
+    net::leave_signals();
     let child = net.spawn(HOST, &Command { argv: work.command.clone() })?;
     let status = loop {
         if let Some(status) = child.wait_for(LOOK)? {

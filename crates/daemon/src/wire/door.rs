@@ -9,8 +9,8 @@ use runtime::PerfRecord;
 use runtime::door::{
     AttachTo, Batch, BtfInfo, BtfLoad, Counted, DeviceAdd, DeviceCounts, DeviceInfo, Fd, FsEntry,
     GivenCtx, GivenSysctl, Holder, LinkCreate, LinkInfo, LinkTarget, LoadError, Loaded, LogRequest,
-    MapCreate, MapInfo, ObjKind, Outside, ProgAttach, ProgInfo, ProgLoad, ProgQuery, Queried,
-    QueriedProg, SocketKind, TestRun, TestRunOut,
+    MapCreate, MapInfo, NetHost, NetInfo, NetRefused, NetUp, ObjKind, Outside, ProgAttach,
+    ProgInfo, ProgLoad, ProgQuery, Queried, QueriedProg, SocketKind, TcFilter, TestRun, TestRunOut,
 };
 use uapi::{Errno, MapDef, MapType, ProgType};
 use verifier::{FuncInfo, LineInfo, Rejection, Stats};
@@ -44,12 +44,17 @@ wire_struct! {
     ProgQuery { attach_type, flags, to }
     Queried { flags, progs, revision }
     QueriedProg { id, flags, link }
-    DeviceAdd { name, capture, rate, again, out, peer }
+    DeviceAdd { name, capture, rate, again, out, peer, real }
     DeviceInfo { ifindex, made, xdp_prog, xdp_mode, counts, ended, error }
     DeviceCounts {
         packets, bytes, aborted, drop, pass, tx, redirect, tc_pass, tc_drop, tc_redirect,
         egress_pass, egress_drop, egress_redirect, sent, sent_bytes, lost,
     }
+    NetUp { name, hosts, write, points }
+    NetInfo { name, pid, own_users, hosts }
+    NetHost { name, ifindex, address, mac }
+    NetRefused { errno, message }
+    TcFilter { ifindex, egress, priority, handle, prog, prog_id }
     FsEntry { name, object }
     Holder { kind, id, pid, comm }
     PerfRecord { cpu, time, data }

@@ -34,6 +34,15 @@ pub fn feeder() -> Feeder {
         if let Some(file) = &made.out {
             device.set_sink(Box::new(CaptureSink::create(Path::new(file))?));
         }
+        if let Some(name) = &made.real {
+            #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+            return super::live::real_feed(device, name, hooks);
+            #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+            {
+                let _ = name;
+                return Err(Errno::EOPNOTSUPP);
+            }
+        }
         let feed: Box<dyn Feed> = match &made.capture {
             Some(file) => Box::new(CaptureFeed::start(device, made, Path::new(file), hooks)?),
             None => Box::new(NoFeed),

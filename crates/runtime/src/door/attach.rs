@@ -131,6 +131,8 @@ pub struct DeviceAdd {
     pub out: Option<String>,
     /// The interface at the other end of its wire, which is made with it.
     pub peer: Option<String>,
+    /// The system's interface whose packets it gets copies of, and by which its own leave.
+    pub real: Option<String>,
 }
 
 /// An interface and what became of its packets.

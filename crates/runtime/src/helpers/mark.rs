@@ -1,5 +1,7 @@
 //! Helpers on what goes with a socket buffer: its type, hash, checksum state and tunnel.
 
+use std::net::IpAddr;
+
 use interp::Trap;
 use uapi::Errno;
 
@@ -138,13 +140,27 @@ pub(super) fn redirect_peer(
 /// The verdict alone; the neighbour is the deliverer's to find.
 pub(super) fn redirect_neigh(
     c: &mut Call<'_, '_>,
-    [ifindex, _, size, flags, _]: [u64; 5],
+    [ifindex, params, size, flags, _]: [u64; 5],
 ) -> Result<u64, Trap> {
     /// Bytes of `struct bpf_redir_neigh`.
     const NEIGH: u32 = 20;
     if flags != 0 || (1..NEIGH).contains(&(size as u32)) {
         return Ok(TC_ACT_SHOT);
     }
-    c.run.redirect = Some(Redirect::device(ifindex as u32, Way::Neighbour));
+    let hop =
+        (size as u32 >= NEIGH).then(|| next_hop(&mem::copy(params, NEIGH as usize))).flatten();
+    c.run.redirect = Some(Redirect::device(ifindex as u32, Way::Neighbour(hop)));
     Ok(TC_ACT_REDIRECT)
+}
+
+/// `struct bpf_redir_neigh`: family and address.
+fn next_hop(params: &[u8]) -> Option<IpAddr> {
+    const AF_INET: u32 = 2;
+    const AF_INET6: u32 = 10;
+    let (family, address) = params.split_first_chunk::<4>()?;
+    match u32::from_ne_bytes(*family) {
+        AF_INET => address.first_chunk::<4>().map(|bytes| IpAddr::from(*bytes)),
+        AF_INET6 => address.first_chunk::<16>().map(|bytes| IpAddr::from(*bytes)),
+        _ => None,
+    }
 }

@@ -26,6 +26,7 @@ mod probe;
 mod process;
 mod ringbuf;
 mod room;
+mod route;
 mod seq;
 mod skb;
 mod socket;
@@ -145,7 +146,7 @@ const LIST: &[(u32, &str, Body)] = &[
     (66, "bpf_skb_get_xfrm_state", mark::xfrm_state),
     (67, "bpf_get_stack", process::stack),
     (68, "bpf_skb_load_bytes_relative", skb::load_bytes_relative),
-    (69, "bpf_fib_lookup", room::fib_lookup),
+    (69, "bpf_fib_lookup", route::fib_lookup),
     (70, "bpf_sock_hash_update", socket::put),
     (71, "bpf_msg_redirect_hash", socket::redirect_hash),
     (72, "bpf_sk_redirect_hash", socket::redirect_hash),

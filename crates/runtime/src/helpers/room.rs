@@ -5,7 +5,7 @@ use translate::ctx::SkBuff;
 use uapi::Errno;
 
 use super::skb::{skb, update};
-use super::{Call, mem, status};
+use super::{Call, mem};
 
 const ETH_HLEN: u64 = 14;
 const VLAN_HLEN: u64 = 4;
@@ -353,13 +353,14 @@ pub(super) fn set_tstamp(
     })
 }
 
-/// Loopback's largest packet, without its Ethernet header; no other interface is known here.
+/// The interface's largest packet, without its Ethernet header. Where no routes are lent, only the
+/// loopback interface is known.
 pub(super) fn check_mtu(
     c: &mut Call<'_, '_>,
     [_, ifindex, mtu_len, diff, flags]: [u64; 5],
 ) -> Result<u64, Trap> {
     const SEGMENTS: u64 = 1;
-    const MTU: u32 = 65536;
+    const LOOPBACK: u32 = 65536;
     const TOO_LONG: u64 = 1;
     let wanted = mem::view(mtu_len, 4).u32(0);
     let (len, own, gso, known) = match &c.run.ctx {
@@ -377,30 +378,15 @@ pub(super) fn check_mtu(
     if flags & !known != 0 || (flags != 0 && (diff as u32 != 0 || wanted != 0)) {
         return Ok(Errno::EINVAL.as_ret());
     }
-    if ifindex != 1 {
-        return Ok(Errno::ENODEV.as_ret());
-    }
-    let len = if wanted == 0 { len as i32 } else { (wanted as i32).wrapping_add(ETH_HLEN as i32) };
-    let fits = len.wrapping_add(diff as i32) <= MAX_LEN as i32 || gso;
-    mem::write(mtu_len, &MTU.to_ne_bytes());
-    Ok(if fits { 0 } else { TOO_LONG })
-}
-
-/// Without routes and interfaces, what Linux says of a request for an interface that is not there.
-pub(super) fn fib_lookup(
-    _: &mut Call<'_, '_>,
-    [_, params, size, flags, _]: [u64; 5],
-) -> Result<u64, Trap> {
-    const PARAMS: u32 = 64;
-    const KNOWN: u64 = 0x3f;
-    if (size as u32) < PARAMS || flags as u32 as u64 & !KNOWN != 0 {
-        return Ok(Errno::EINVAL.as_ret());
-    }
-    let found = match mem::copy(params, 1)[0] {
-        2 | 10 => Errno::ENODEV,
-        _ => Errno::EAFNOSUPPORT,
+    let mtu = match c.run.world.routes {
+        Some(routes) => routes.mtu(ifindex),
+        None => (ifindex == 1).then_some(LOOPBACK),
     };
-    Ok(status(Err(found)))
+    let Some(mtu) = mtu else { return Ok(Errno::ENODEV.as_ret()) };
+    let len = if wanted == 0 { len as i32 } else { (wanted as i32).wrapping_add(ETH_HLEN as i32) };
+    let fits = len.wrapping_add(diff as i32) <= mtu.wrapping_add(ETH_HLEN as u32) as i32 || gso;
+    mem::write(mtu_len, &mtu.to_ne_bytes());
+    Ok(if fits { 0 } else { TOO_LONG })
 }
 
 /// Puts an outer IP header before the packet, within the head room.

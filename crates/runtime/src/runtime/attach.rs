@@ -36,8 +36,9 @@ impl Runtime {
         self.devices.set_feeder(feeder);
     }
 
-    /// Ends the packets of all interfaces.
+    /// Ends the packets of all interfaces, and all networks.
     pub fn close_devices(&self) {
+        self.nets.close();
         self.devices.close();
     }
 

@@ -5,6 +5,8 @@ pub mod daemon;
 pub mod hooks;
 pub mod interp;
 pub mod jit;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod live;
 pub mod loader;
 pub mod maps;
 pub mod packets;

@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 
 use serde_json::{Value, json};
 use syscall::Linux;
-use testkit::bench::{daemon, hooks, interp, jit, loader, maps, packets, programs, verifier};
+use testkit::bench::{daemon, hooks, interp, jit, live, loader, maps, packets, programs, verifier};
 
 struct Args {
     name: Option<String>,
@@ -21,6 +21,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("hooks", bench_hooks),
     ("interp", bench_interp),
     ("jit", bench_jit),
+    ("live", bench_live),
     ("loader", bench_loader),
     ("maps", bench_maps),
     ("packets", bench_packets),
@@ -109,6 +110,28 @@ fn bench_hooks(_: &Args) -> Result<(Value, String), String> {
     ];
     let table = rows.iter().map(|(what, ns)| format!("  {what:<38}{ns:>9.0} ns\n")).collect();
     Ok((json!(figures), table))
+}
+
+fn bench_live(_: &Args) -> Result<(Value, String), String> {
+    let f = live::run()?;
+    let (million, giga) = (|rate: f64| rate / 1e6, |bits: f64| bits / 1e9);
+    let table = format!(
+        "frames of 60 bytes: {:.2} million a second sent, {:.2} carried; XDP_DROP {:.2} million a \
+         second of one core, XDP_PASS into the stack {:.2}\n\
+         TCP: {:.1} Gbit/s with XDP and tc, {:.1} without programs, {:.1} over a plain veth: ratio \
+         {:.2}\nping: {:.0} us, over a plain veth {:.0} us\n",
+        million(f.generated),
+        million(f.carried),
+        million(f.per_core),
+        million(f.passed_per_core),
+        giga(f.bits),
+        giga(f.bare_bits),
+        giga(f.veth_bits),
+        f.ratio,
+        f.ping,
+        f.veth_ping,
+    );
+    Ok((json!(f), table))
 }
 
 fn bench_interp(args: &Args) -> Result<(Value, String), String> {

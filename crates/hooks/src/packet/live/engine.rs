@@ -5,17 +5,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
-use runtime::{Device, Hooks};
+use runtime::{Device, Hooks, PacketBuf, Routes, Runner};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::NetError;
 use super::network::{Network, SOCKETS};
 use super::path::{At, Packet};
 use super::plan::HostPlan;
+use super::points::Capture;
 use super::programs::{Hook, Programs, Tally};
 use super::ring::{Kind, Ring};
+use super::routes::HostRoutes;
 use super::sys::packet::{self, Out};
-use runtime::PacketBuf;
 
 /// Frames of one host's wire that are carried before the others' turn, and before they are sent.
 const BURST: usize = 64;
@@ -36,14 +39,21 @@ pub struct Report {
     pub tallies: Tallies,
     /// Frames that hosts sent.
     pub frames: u64,
-    /// Frames that the system had no room for.
+    /// Frames that the system had no room for, or that could not go where they were sent.
     pub lost: u64,
+    /// CPU time that carrying took.
+    pub cpu: Duration,
+    /// Frames in the capture.
+    pub captured: u64,
 }
 
 /// One host's end of the wire.
 pub(super) struct Port {
     pub(super) plan: HostPlan,
     pub(super) device: Arc<Device>,
+    pub(super) routes: Arc<HostRoutes>,
+    /// The same, as programs ask it.
+    pub(super) asked: Arc<dyn Routes>,
     sockets: [OwnedFd; SOCKETS],
     pub(super) out: Vec<Out>,
 }
@@ -56,8 +66,13 @@ pub(super) struct Engine {
     /// Copies of frames, until they are sent; the first `used` are.
     pub(super) pool: Vec<PacketBuf>,
     pub(super) used: usize,
+    /// Bytes of them.
+    pub(super) held: usize,
     pub(super) learned: HashMap<[u8; 6], usize>,
-    hooks: Hooks,
+    pub(super) hooks: Hooks,
+    /// Programs of maps' entries, by their ids.
+    pub(super) entries: HashMap<u32, Runner>,
+    pub(super) capture: Option<Capture>,
     /// The number of changes to the hooks that the programs are of.
     seen: Option<u64>,
     pub(super) report: Report,
@@ -69,7 +84,11 @@ impl Engine {
         network: &mut Network,
         devices: &[Arc<Device>],
         hooks: Hooks,
+        mut capture: Option<Capture>,
     ) -> Result<Engine, NetError> {
+        if let Some(capture) = &mut capture {
+            capture.describe(network.hosts.iter().map(|host| &*host.plan.name))?;
+        }
         let count = network.hosts.len();
         let (mut ports, mut rings, mut programs) = (Vec::new(), Vec::new(), Vec::new());
         for (host, device) in network.hosts.drain(..).zip(devices) {
@@ -84,9 +103,12 @@ impl Engine {
             }
             rings.push(pair);
             programs.push(Programs::default());
+            let routes = Arc::new(HostRoutes::new(host.netlink));
             ports.push(Port {
                 plan: host.plan,
                 device: device.clone(),
+                asked: routes.clone(),
+                routes,
                 sockets: host.sockets,
                 out: Vec::new(),
             });
@@ -97,15 +119,19 @@ impl Engine {
             programs,
             pool: Vec::new(),
             used: 0,
+            held: 0,
             learned: HashMap::new(),
             hooks,
+            entries: HashMap::new(),
+            capture,
             seen: None,
             report: Report::default(),
         })
     }
 
     /// Carries frames until `stop` has something to say.
-    pub(super) fn run(mut self, stop: BorrowedFd<'_>) -> io::Result<Report> {
+    pub(super) fn run(mut self, stop: BorrowedFd<'_>) -> Result<Report, NetError> {
+        let begun = cpu_time();
         let mut bursts = 0;
         loop {
             self.refresh();
@@ -121,13 +147,18 @@ impl Engine {
                 self.put_away();
             }
             bursts = 0;
-            if self.rest(stop, carried > 0)? {
+            let rested = self.rest(stop, carried > 0);
+            if rested.map_err(NetError::system("carrying frames"))? {
                 break;
             }
         }
         self.put_away();
         for port in &self.ports {
             self.report.lost += port.sockets.iter().map(|s| packet::lost(s.as_fd())).sum::<u64>();
+        }
+        self.report.cpu = cpu_time().saturating_sub(begun);
+        if let Some(capture) = self.capture.take() {
+            self.report.captured = capture.end()?;
         }
         Ok(self.report)
     }
@@ -144,6 +175,10 @@ impl Engine {
         }
         if !wait(self, READY)? {
             self.put_away();
+            if let Some(capture) = &mut self.capture {
+                // Who reads it while the network is idle sees all.
+                capture.flush();
+            }
             wait(self, -1)?;
         }
         packet::wait(&[stop], 0)
@@ -158,13 +193,14 @@ impl Engine {
         self.put_away();
         self.seen = Some(now);
         for (programs, port) in self.programs.iter_mut().zip(&self.ports) {
-            *programs = Programs::of(&self.hooks, port.plan.ifindex);
+            *programs = Programs::of(&self.hooks, port.plan.ifindex, &port.asked);
         }
     }
 
     /// Programs give back their CPU.
     fn put_away(&mut self) {
         self.seen = None;
+        self.entries.clear();
         for (programs, port) in self.programs.iter_mut().zip(&self.ports) {
             for ((hook, prog), tally) in programs.take() {
                 let key = (port.plan.ifindex, hook, prog);
@@ -203,7 +239,7 @@ impl Engine {
             self.report.lost += (port.out.len() - sent) as u64;
             port.out.clear();
         }
-        self.used = 0;
+        (self.used, self.held) = (0, 0);
     }
 
     pub(super) fn learn(&mut self, mac: [u8; 6], port: usize) {
@@ -223,6 +259,12 @@ impl Engine {
         self.used += 1;
         Some(self.used - 1)
     }
+}
+
+/// Of this thread.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// The ring whose next frame came first.

@@ -49,6 +49,9 @@ pub enum NetError {
         /// As a shell has it: 127 if there is no such command, 126 if it cannot be run.
         status: u8,
     },
+    /// The capture of a network.
+    #[error(transparent)]
+    Capture(#[from] crate::packet::CaptureError),
     /// Interfaces are refused by the runtime.
     #[error("interface '{name}': {errno}")]
     Device {

@@ -14,6 +14,7 @@ use super::NetError;
 use super::engine::{Engine, Report};
 use super::network::Network;
 use super::plan::HostPlan;
+use super::points::Capture;
 use super::sys::holder::FIRST_NETNS_FD;
 use super::sys::packet;
 use super::sys::spawn::{self, Enter, Failed, Image, Running};
@@ -22,7 +23,7 @@ use crate::process::Command;
 /// A running network; it ends when this is dropped.
 pub struct LiveNet {
     stop: Option<PipeWriter>,
-    thread: Option<JoinHandle<io::Result<Report>>>,
+    thread: Option<JoinHandle<Result<Report, NetError>>>,
     place: Place,
     hosts: Vec<String>,
 }
@@ -38,7 +39,11 @@ pub struct Place {
 
 impl LiveNet {
     /// Makes hosts and carries their frames; each host's interface is one of the runtime's.
-    pub fn start(hosts: &[(HostPlan, Arc<Device>)], hooks: Hooks) -> Result<LiveNet, NetError> {
+    pub fn start(
+        hosts: &[(HostPlan, Arc<Device>)],
+        hooks: Hooks,
+        capture: Option<Capture>,
+    ) -> Result<LiveNet, NetError> {
         let (plans, devices): (Vec<_>, Vec<_>) = hosts.iter().cloned().unzip();
         let names = plans.iter().map(|plan| plan.name.clone()).collect();
         let fail = NetError::system("a network's thread");
@@ -46,7 +51,7 @@ impl LiveNet {
         let (tell, told) = sync_channel(1);
         // The namespaces end with this thread.
         let work = move || {
-            let Some((engine, network)) = begin(&plans, &devices, hooks, &tell) else {
+            let Some((engine, network)) = begin(&plans, &devices, hooks, capture, &tell) else {
                 return Ok(Report::default());
             };
             let report = engine.run(stopped.as_fd());
@@ -76,15 +81,15 @@ impl LiveNet {
 
     /// Ends it: all commands in it are killed.
     pub fn end(mut self) -> Result<Report, NetError> {
-        self.join().map_err(NetError::system("carrying frames"))
+        self.join()
     }
 
-    fn join(&mut self) -> io::Result<Report> {
+    fn join(&mut self) -> Result<Report, NetError> {
         self.stop = None;
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(report)) => report,
             // A panic there has been printed.
-            Some(Err(_)) => Err(io::ErrorKind::Other.into()),
+            Some(Err(_)) => Err(NetError::system("carrying frames")(io::ErrorKind::Other.into())),
             None => Ok(Report::default()),
         }
     }
@@ -101,10 +106,11 @@ fn begin(
     plans: &[HostPlan],
     devices: &[Arc<Device>],
     hooks: Hooks,
+    capture: Option<Capture>,
     tell: &SyncSender<Result<Place, NetError>>,
 ) -> Option<(Engine, Network)> {
     let made = Network::new(plans).and_then(|mut network| {
-        let engine = Engine::new(&mut network, devices, hooks)?;
+        let engine = Engine::new(&mut network, devices, hooks, capture)?;
         Ok((engine, network))
     });
     let (answer, made) = match made {

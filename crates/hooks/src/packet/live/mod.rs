@@ -8,17 +8,27 @@
 mod engine;
 mod error;
 mod handle;
+mod maker;
 mod netlink;
 mod network;
 mod path;
 mod plan;
+mod points;
 mod programs;
+mod real;
 mod ring;
+mod routes;
 mod sys;
+mod verdict;
 mod vnet;
+
+pub(in crate::packet) use real::feed as real_feed;
 
 pub use engine::{Report, Tallies};
 pub use error::NetError;
 pub use handle::{Child, LiveNet, Place};
+pub use maker::{capture, net_maker};
 pub use plan::{HostPlan, MAX_HOSTS, check_name};
+pub use points::{Capture, Point, Points};
 pub use programs::{Hook, Tally};
+pub use sys::spawn::leave_signals;

@@ -1,18 +1,27 @@
 //! A frame's way: out of a host past its egress programs, over the wire, into another host past
 //! its ingress programs.
 
-use runtime::{Fate, Frame, PacketBuf, Seen};
+use std::net::IpAddr;
+
+use runtime::{EntryProg, Fate, Frame, PacketBuf, Sent, SentBy};
 
 use super::engine::Engine;
-use super::programs::{Hook, Program};
+use super::points::{Note, Point};
+use super::programs::Hook;
 use super::ring::{Ring, Slot};
 use super::sys::packet::Out;
+use super::verdict::{Tc, Xdp};
 use super::vnet::Vnet;
 
-/// Redirections of one frame, as Linux has it.
+/// Times that programs may send one frame on, as Linux has it.
 const MAX_WAYS: u8 = 8;
+/// Copies that wait to be sent, and their bytes.
+const MAX_HELD: usize = 4096;
+const MAX_HELD_BYTES: usize = 64 << 20;
 const MAC: usize = 6;
-const ETH_HLEN: usize = 14;
+pub(super) const ETH_HLEN: usize = 14;
+/// Bytes at the head that tell about addresses and checksums.
+const HEAD: usize = 192;
 
 /// Where a frame's bytes are.
 #[derive(Clone, Copy, Debug)]
@@ -26,40 +35,27 @@ pub(super) enum At {
 /// A frame on its way.
 #[derive(Clone, Copy)]
 pub(super) struct Packet {
-    vnet: Vnet,
+    pub(super) vnet: Vnet,
     vlan: Option<[u8; 4]>,
-    frame: Frame,
+    pub(super) frame: Frame,
     ways: u8,
+    /// A program has seen it.
+    pub(super) seen: bool,
 }
 
 impl Packet {
     pub(super) fn new(slot: &Slot) -> Packet {
-        Packet { vnet: slot.vnet, vlan: slot.vlan, frame: Frame::default(), ways: 0 }
+        let (vnet, vlan) = (slot.vnet, slot.vlan);
+        Packet { vnet, vlan, frame: Frame::default(), ways: 0, seen: false }
     }
 }
 
-/// What programs want with a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Pass,
-    Drop,
-    /// To an interface.
-    Redirect(Option<u32>),
-}
-
-const XDP_DROP: u32 = 1;
-const XDP_PASS: u32 = 2;
-const XDP_TX: u32 = 3;
-const XDP_REDIRECT: u32 = 4;
-const TC_NEXT: u32 = u32::MAX;
-const TC_OK: u32 = 0;
-const TC_SHOT: u32 = 2;
-const TC_STOLEN: u32 = 4;
-const TC_REDIRECT: u32 = 7;
-const TC_TRAP: u32 = 8;
-
 /// The buffer of a frame.
-fn buffer<'a>(rings: &'a mut [[Ring; 2]], pool: &'a mut [PacketBuf], at: At) -> &'a mut PacketBuf {
+pub(super) fn buffer<'a>(
+    rings: &'a mut [[Ring; 2]],
+    pool: &'a mut [PacketBuf],
+    at: At,
+) -> &'a mut PacketBuf {
     match at {
         At::Ring(port, ring) => &mut rings[port][ring].buf,
         At::Pool(index) => &mut pool[index],
@@ -76,17 +72,20 @@ fn head<const N: usize>(buf: &PacketBuf) -> Option<[u8; N]> {
 }
 
 impl Engine {
-    fn buffer(&mut self, at: At) -> &mut PacketBuf {
+    pub(super) fn buffer(&mut self, at: At) -> &mut PacketBuf {
         buffer(&mut self.rings, &mut self.pool, at)
     }
 
     /// A host has sent a frame.
     pub(super) fn leave(&mut self, port: usize, at: At, mut packet: Packet) {
         let Some(at) = self.untag(at, &mut packet) else { return };
+        self.note(port, at, &packet, Point::Sent, false, None);
         if !self.programs[port].any {
             return self.wire(port, at, packet);
         }
         packet.frame = self.frame(port, at, &packet);
+        // The stack knows of no other receiver before the wire.
+        packet.frame.pkt_type = pkt::HOST;
         if !self.cgroup(port, at, &mut packet, Hook::CgroupEgress) {
             return;
         }
@@ -95,13 +94,18 @@ impl Engine {
 
     /// A frame is to leave by an interface: its egress programs, then the wire.
     fn queue(&mut self, port: usize, at: At, mut packet: Packet) {
-        let verdict = self.tc(port, at, &mut packet, [Hook::TcxEgress, Hook::TcEgress]);
-        match verdict {
-            Verdict::Pass => {}
-            Verdict::Drop => return,
-            Verdict::Redirect(to) => return self.redirect(at, packet, to),
+        let device = self.ports[port].device.clone();
+        match self.tc(port, at, &mut packet, false) {
+            Tc::Pass => device.count(Fate::EgressPass),
+            Tc::Drop => return device.count(Fate::EgressDrop),
+            Tc::Redirect(to) => {
+                device.count(Fate::EgressRedirect);
+                return self.redirect(at, packet, to);
+            }
         }
-        self.tap(port, at, &mut packet);
+        let pkt_type = std::mem::replace(&mut packet.frame.pkt_type, pkt::OUTGOING);
+        self.tap(port, at, &packet);
+        packet.frame.pkt_type = pkt_type;
         self.wire(port, at, packet);
     }
 
@@ -112,6 +116,8 @@ impl Engine {
             let mac: [u8; MAC] = std::array::from_fn(|byte| macs[at + byte]);
             mac
         });
+        let len = self.buffer(at).len();
+        self.ports[from].device.left(len);
         self.learn(source, from);
         match self.port_of(to) {
             Some(port) if port == from => {}
@@ -142,9 +148,15 @@ impl Engine {
         self.hold(&bytes)
     }
 
-    fn hold(&mut self, bytes: &[u8]) -> Option<At> {
-        let index = self.spare()?;
-        self.pool[index].set(bytes).ok()?;
+    /// A place for a frame's bytes until it is sent; `None`, and the frame is lost, without room.
+    pub(super) fn hold(&mut self, bytes: &[u8]) -> Option<At> {
+        let room = self.used < MAX_HELD && self.held + bytes.len() <= MAX_HELD_BYTES;
+        let index = if room { self.spare() } else { None };
+        let Some(index) = index.filter(|index| self.pool[*index].set(bytes).is_ok()) else {
+            self.report.lost += 1;
+            return None;
+        };
+        self.held += bytes.len();
         Some(At::Pool(index))
     }
 
@@ -156,35 +168,32 @@ impl Engine {
             device.count(Fate::Pass);
             return self.deliver(port, at, packet);
         }
-        match self.xdp(port, at, &mut packet) {
-            (fate @ Fate::Pass, _) => device.count(fate),
-            (fate @ Fate::Tx, _) => {
-                device.count(fate);
-                if self.another_way(&mut packet) {
-                    self.wire(port, at, packet);
-                }
-                return;
-            }
-            (fate @ Fate::Redirect, to) => {
-                device.count(fate);
-                return self.redirect_xdp(at, packet, to);
-            }
-            (fate, _) => return device.count(fate),
+        let (fate, sent) = self.xdp(port, at, &mut packet);
+        device.count(fate);
+        match fate {
+            Fate::Pass => {}
+            Fate::Tx if self.another_way(&mut packet) => return self.wire(port, at, packet),
+            Fate::Redirect => return self.redirect_xdp(port, at, packet, sent),
+            _ => return,
         }
-        packet.frame = self.frame(port, at, &packet);
-        packet.frame.ingress_ifindex = packet.frame.ifindex;
-        self.receive(port, at, packet);
+        if let Some(at) = self.whole(at) {
+            self.receive(port, at, packet);
+        }
     }
 
     /// A frame that XDP has passed: ingress programs, then the host's stack.
     fn receive(&mut self, port: usize, at: At, mut packet: Packet) {
+        let mark = packet.frame.mark;
+        packet.frame = self.frame(port, at, &packet);
+        packet.frame.mark = mark;
+        packet.frame.ingress_ifindex = packet.frame.ifindex;
         let device = self.ports[port].device.clone();
-        self.tap(port, at, &mut packet);
-        match self.tc(port, at, &mut packet, [Hook::TcxIngress, Hook::TcIngress]) {
-            Verdict::Pass => device.count(Fate::TcPass),
-            Verdict::Drop => return device.count(Fate::TcDrop),
-            Verdict::Redirect(to) => {
-                device.count(Fate::TcPass);
+        self.tap(port, at, &packet);
+        match self.tc(port, at, &mut packet, true) {
+            Tc::Pass => device.count(Fate::TcPass),
+            Tc::Drop => return device.count(Fate::TcDrop),
+            Tc::Redirect(to) => {
+                device.count(Fate::TcRedirect);
                 return self.redirect(at, packet, to);
             }
         }
@@ -193,22 +202,42 @@ impl Engine {
         }
     }
 
+    /// The frame in one piece.
+    fn whole(&mut self, at: At) -> Option<At> {
+        let buf = self.buffer(at);
+        if buf.linear() == buf.len() {
+            return Some(at);
+        }
+        self.copy(at)
+    }
+
     /// Into the host's stack.
-    fn deliver(&mut self, port: usize, at: At, packet: Packet) {
-        let whole = match self.buffer(at) {
-            buf if buf.linear() == buf.len() => Some(at),
-            buf => {
-                let bytes = buf.to_vec();
-                self.hold(&bytes)
-            }
-        };
-        let Some(at) = whole else { return };
+    fn deliver(&mut self, port: usize, at: At, mut packet: Packet) {
+        let Some(at) = self.whole(at) else { return };
+        if packet.seen {
+            self.settle(at, &mut packet.vnet);
+        }
+        self.note(port, at, &packet, Point::Received, true, None);
         let buf = self.buffer(at);
         if buf.linear() < ETH_HLEN || !packet.vnet.fits(buf.linear()) {
             return;
         }
         let out = Out::new(packet.vnet.bytes(), buf.memory().addr(buf.start()), buf.linear());
         self.ports[port].out.push(out);
+    }
+
+    fn settle(&mut self, at: At, vnet: &mut Vnet) {
+        let buf = self.buffer(at);
+        let mut head = [0; HEAD];
+        let head = &mut head[..buf.linear().min(HEAD)];
+        let start = buf.start();
+        buf.memory().read(start, head);
+        let len = head.len();
+        vnet.settle(head, |at, sum| {
+            if at + sum.len() <= len {
+                buf.memory().write(start + at, maps::View::from(&sum[..]));
+            }
+        });
     }
 
     /// `false` for a frame that has gone around too often.
@@ -220,42 +249,137 @@ impl Engine {
         packet.ways <= MAX_WAYS
     }
 
-    fn port_at(&self, ifindex: Option<u32>) -> Option<usize> {
-        self.ports.iter().position(|port| Some(port.plan.ifindex) == ifindex)
+    fn port_at(&self, ifindex: u32) -> Option<usize> {
+        self.ports.iter().position(|port| port.plan.ifindex == ifindex)
     }
 
-    fn redirect_xdp(&mut self, at: At, mut packet: Packet, to: Option<u32>) {
-        match self.port_at(to) {
-            Some(port) if self.another_way(&mut packet) => self.wire(port, at, packet),
-            _ => self.report.lost += 1,
+    fn lose(&mut self, port: usize) {
+        self.ports[port].device.count(Fate::Lost);
+        self.report.lost += 1;
+    }
+
+    /// XDP_REDIRECT, from `port`: to interfaces, each after the program of its entry, or on to
+    /// another CPU, which here is this one.
+    fn redirect_xdp(&mut self, port: usize, at: At, mut packet: Packet, sent: Option<Sent>) {
+        if !self.another_way(&mut packet) {
+            return;
         }
-    }
-
-    fn redirect(&mut self, at: At, mut packet: Packet, to: Option<u32>) {
-        match self.port_at(to) {
-            Some(port) if self.another_way(&mut packet) => {
-                packet.frame.ifindex = self.ports[port].plan.ifindex;
-                self.queue(port, at, packet);
+        match sent {
+            Some(Sent::Device(to, _, prog)) => self.forward(port, at, packet, to, prog),
+            Some(Sent::Devices(list)) => {
+                for (to, prog) in list {
+                    if let Some(copy) = self.copy(at) {
+                        self.forward(port, copy, packet, to, prog);
+                    }
+                }
             }
-            _ => self.report.lost += 1,
+            Some(Sent::Cpu(prog)) => self.hand_to_cpu(port, at, packet, prog),
+            None => self.lose(port),
         }
+    }
+
+    fn forward(
+        &mut self,
+        from: usize,
+        at: At,
+        mut packet: Packet,
+        to: u32,
+        prog: Option<EntryProg>,
+    ) {
+        let Some(port) = self.port_at(to) else { return self.lose(from) };
+        let ran = prog.map(|prog| self.run_entry(from, at, &mut packet, &prog, to));
+        if let Some(Xdp::Pass) | None = ran {
+            self.wire(port, at, packet);
+        }
+    }
+
+    fn hand_to_cpu(&mut self, port: usize, at: At, mut packet: Packet, prog: Option<EntryProg>) {
+        match prog.map(|prog| self.run_entry(port, at, &mut packet, &prog, 0)) {
+            None | Some(Xdp::Pass) => {
+                if let Some(at) = self.whole(at) {
+                    self.receive(port, at, packet);
+                }
+            }
+            Some(Xdp::Redirect(sent)) => self.redirect_xdp(port, at, packet, sent),
+            Some(Xdp::Drop) => {}
+        }
+    }
+
+    /// A program of tc sends the frame elsewhere.
+    fn redirect(&mut self, at: At, mut packet: Packet, sent: Option<Sent>) {
+        let Some(Sent::Device(ifindex, by, _)) = sent else {
+            self.report.lost += 1;
+            return;
+        };
+        let Some(port) = self.port_at(ifindex).filter(|_| by != SentBy::Peer) else {
+            self.report.lost += 1;
+            return;
+        };
+        if !self.another_way(&mut packet) {
+            return;
+        }
+        packet.frame.ifindex = ifindex;
+        match by {
+            SentBy::In => self.come_in(port, at, packet),
+            SentBy::Neighbour(hop) if !self.address(port, at, hop) => self.report.lost += 1,
+            _ => self.queue(port, at, packet),
+        }
+    }
+
+    /// As if the frame had come in by the interface: only XDP in its generic mode sees it.
+    pub(super) fn come_in(&mut self, port: usize, at: At, mut packet: Packet) {
+        if !self.has_generic_xdp(port) {
+            return self.receive(port, at, packet);
+        }
+        packet.frame.ifindex = self.ports[port].plan.ifindex;
+        self.arrive(port, at, packet);
+    }
+
+    /// A copy that `bpf_clone_redirect` made of a frame.
+    pub(super) fn send_clone(&mut self, clone: &runtime::Clone, mut packet: Packet) {
+        let Some(port) = self.port_at(clone.ifindex) else { return };
+        if !self.another_way(&mut packet) {
+            return;
+        }
+        let Some(at) = self.hold(&clone.data) else { return };
+        packet.frame.ifindex = clone.ifindex;
+        match clone.by {
+            SentBy::In => self.come_in(port, at, packet),
+            _ => self.queue(port, at, packet),
+        }
+    }
+
+    /// Puts the hardware addresses of the next hop on a frame; `false` where it is not known.
+    fn address(&mut self, port: usize, at: At, hop: Option<IpAddr>) -> bool {
+        let buf = self.buffer(at);
+        let mut bytes = [0; HEAD];
+        let len = buf.linear().min(HEAD);
+        buf.memory().read(buf.start(), &mut bytes[..len]);
+        let Some(to) = destination(&bytes[..len]) else { return false };
+        let plan = self.ports[port].plan.clone();
+        let routes = &self.ports[port].routes;
+        let Some(hop) = hop.or_else(|| routes.next_hop(plan.ifindex, to)) else { return false };
+        // Who has no answer yet is asked in Linux; the switch knows its hosts.
+        let known = || self.ports.iter().find(|port| IpAddr::V4(port.plan.ip) == hop);
+        let mac = routes.neighbour(plan.ifindex, hop).or_else(|| known().map(|port| port.plan.mac));
+        let Some(mac) = mac else { return false };
+        let addresses = [mac, plan.mac];
+        let buf = self.buffer(at);
+        buf.memory().write(buf.start(), maps::View::from(addresses.as_flattened()));
+        true
     }
 
     /// What a `__sk_buff` tells.
-    fn frame(&mut self, port: usize, at: At, packet: &Packet) -> Frame {
+    pub(super) fn frame(&mut self, port: usize, at: At, packet: &Packet) -> Frame {
         let buf = self.buffer(at);
         let to = head::<MAC>(buf).unwrap_or_default();
         let len = buf.len();
-        const HOST: u32 = 0;
-        const BROADCAST: u32 = 1;
-        const MULTICAST: u32 = 2;
-        const OTHERHOST: u32 = 3;
         let plan = &self.ports[port].plan;
         let pkt_type = match to {
-            mac if mac == plan.mac => HOST,
-            [0xff, 0xff, 0xff, 0xff, 0xff, 0xff] => BROADCAST,
-            [first, ..] if first & 1 != 0 => MULTICAST,
-            _ => OTHERHOST,
+            mac if mac == plan.mac => pkt::HOST,
+            [0xff, 0xff, 0xff, 0xff, 0xff, 0xff] => pkt::BROADCAST,
+            [first, ..] if first & 1 != 0 => pkt::MULTICAST,
+            _ => pkt::OTHERHOST,
         };
         let gso_size = if packet.vnet.is_many() { packet.vnet.gso_size.into() } else { 0 };
         Frame {
@@ -267,111 +391,9 @@ impl Engine {
         }
     }
 
-    /// The XDP program's verdict, and where it sends the frame.
-    fn xdp(&mut self, port: usize, at: At, packet: &mut Packet) -> (Fate, Option<u32>) {
-        let buf = buffer(&mut self.rings, &mut self.pool, at);
-        let Some(program) = self.programs[port].at(Hook::Xdp).first_mut() else {
-            return (Fate::Pass, None);
-        };
-        buf.ingress_ifindex = self.ports[port].plan.ifindex;
-        let start = buf.start();
-        let ran = program.attached.runner.run_xdp(buf);
-        match &ran {
-            Ok(value) => program.tally.count(*value),
-            Err(_) => program.tally.stopped += 1,
-        }
-        let moved = packet.vnet.grow(start as isize - buf.start() as isize);
-        let fate = match ran {
-            Ok(XDP_DROP) => Fate::Drop,
-            Ok(XDP_PASS) if moved => Fate::Pass,
-            Ok(XDP_TX) if moved => Fate::Tx,
-            Ok(XDP_REDIRECT) if moved => Fate::Redirect,
-            _ => Fate::Aborted,
-        };
-        (fate, program.attached.runner.redirected_to())
-    }
-
-    /// Runs one program of a list on a frame; `None` if it gives no verdict.
-    fn run_one(
-        &mut self,
-        port: usize,
-        (hook, index): (Hook, usize),
-        at: At,
-        packet: &mut Packet,
-        seen: Seen,
-    ) -> Option<u32> {
-        let buf = buffer(&mut self.rings, &mut self.pool, at);
-        let Program { attached, tally } = self.programs[port].at(hook).get_mut(index)?;
-        let start = buf.start();
-        let ran = attached.runner.run_frame(buf, &mut packet.frame, seen);
-        let moved = packet.vnet.grow(start as isize - buf.start() as isize);
-        match ran {
-            Ok(Some(value)) if moved => {
-                tally.count(value);
-                Some(value)
-            }
-            Ok(None) => Some(TC_NEXT),
-            _ => {
-                tally.stopped += 1;
-                None
-            }
-        }
-    }
-
-    /// The programs of tcx, then those of clsact if none has decided.
-    fn tc(&mut self, port: usize, at: At, packet: &mut Packet, lists: [Hook; 2]) -> Verdict {
-        let [tcx, clsact] = lists;
-        for index in 0..self.programs[port].at(tcx).len() {
-            match self.run_one(port, (tcx, index), at, packet, Seen::Link) {
-                Some(TC_NEXT) => continue,
-                Some(TC_OK) => return Verdict::Pass,
-                Some(TC_SHOT) | None => return Verdict::Drop,
-                Some(TC_REDIRECT) => return self.asked(port, tcx, index),
-                // What is no verdict ends the list without one.
-                Some(_) => break,
-            }
-        }
-        for index in 0..self.programs[port].at(clsact).len() {
-            match self.run_one(port, (clsact, index), at, packet, Seen::Link) {
-                Some(TC_OK) => return Verdict::Pass,
-                Some(TC_SHOT | TC_STOLEN | TC_TRAP) | None => return Verdict::Drop,
-                Some(TC_REDIRECT) => return self.asked(port, clsact, index),
-                Some(_) => {}
-            }
-        }
-        Verdict::Pass
-    }
-
-    fn asked(&mut self, port: usize, hook: Hook, index: usize) -> Verdict {
-        let program = self.programs[port].at(hook).get(index);
-        Verdict::Redirect(program.and_then(|program| program.attached.runner.redirected_to()))
-    }
-
-    /// Whether all programs of the group let an IP packet pass.
-    fn cgroup(&mut self, port: usize, at: At, packet: &mut Packet, hook: Hook) -> bool {
-        let count = self.programs[port].at(hook).len();
-        if count == 0 {
-            return true;
-        }
-        let ip =
-            matches!(head::<ETH_HLEN>(self.buffer(at)), Some([.., 0x08, 0x00] | [.., 0x86, 0xdd]));
-        if !ip {
-            return true;
-        }
-        let allows = |value: Option<u32>| value.is_some_and(|value| value & 1 == 1);
-        let mut all = true;
-        for index in 0..count {
-            all &= allows(self.run_one(port, (hook, index), at, packet, Seen::Network));
-        }
-        all
-    }
-
-    /// Filters of packet sockets see the frame and change nothing.
-    fn tap(&mut self, port: usize, at: At, packet: &mut Packet) {
-        for index in 0..self.programs[port].at(Hook::Tap).len() {
-            let mut own = *packet;
-            self.run_one(port, (Hook::Tap, index), at, &mut own, Seen::Link);
-        }
+    /// Whether the frame is one of IP.
+    pub(super) fn is_ip(&mut self, at: At) -> bool {
+        matches!(head::<ETH_HLEN>(self.buffer(at)), Some([.., 0x08, 0x00] | [.., 0x86, 0xdd]))
     }
 
     /// Puts a tag that the kernel took out back into the frame.
@@ -383,5 +405,40 @@ impl Engine {
         }
         bytes.splice(2 * MAC..2 * MAC, tag);
         self.hold(&bytes)
+    }
+
+    /// Writes the frame to the network's capture, if there is one.
+    pub(super) fn note(
+        &mut self,
+        port: usize,
+        at: At,
+        packet: &Packet,
+        point: Point,
+        inbound: bool,
+        program: Option<(&str, Option<u32>)>,
+    ) {
+        let Some(capture) = &mut self.capture else { return };
+        if capture.wants(point) {
+            let buf = buffer(&mut self.rings, &mut self.pool, at);
+            capture.write(&Note { port, point, inbound, program }, buf, &packet.vnet);
+        }
+    }
+}
+
+/// `PACKET_*`: for whom a frame is.
+pub(super) mod pkt {
+    pub(in super::super) const HOST: u32 = 0;
+    pub(in super::super) const BROADCAST: u32 = 1;
+    pub(in super::super) const MULTICAST: u32 = 2;
+    pub(in super::super) const OTHERHOST: u32 = 3;
+    pub(in super::super) const OUTGOING: u32 = 4;
+}
+
+/// Where an IP packet goes.
+fn destination(frame: &[u8]) -> Option<IpAddr> {
+    match frame.get(12..ETH_HLEN)? {
+        [0x08, 0x00] => Some(IpAddr::from(*frame.get(30..)?.first_chunk::<4>()?)),
+        [0x86, 0xdd] => Some(IpAddr::from(*frame.get(38..)?.first_chunk::<16>()?)),
+        _ => None,
     }
 }

@@ -1,6 +1,8 @@
 //! The programs of one interface, by hook, ready to run on this thread.
 
-use runtime::{Attached, Hooks, Place, Target, Task};
+use std::sync::Arc;
+
+use runtime::{Attached, Hooks, Place, Routes, Runner, Target, Task};
 
 /// Where programs meet packets, in the order in which an outgoing and then an incoming packet
 /// comes by.
@@ -40,6 +42,54 @@ const TABLE: [(Hook, u32, &str); HOOKS] = [
 ];
 
 impl Hook {
+    /// All of them.
+    pub const ALL: [Hook; HOOKS] = [
+        Hook::CgroupEgress,
+        Hook::TcxEgress,
+        Hook::TcEgress,
+        Hook::Xdp,
+        Hook::TcxIngress,
+        Hook::TcIngress,
+        Hook::CgroupIngress,
+        Hook::Tap,
+    ];
+
+    /// Whether frames come in there; at packet sockets both do.
+    pub(super) fn is_inbound(self, frame: &runtime::Frame) -> bool {
+        use Hook::{CgroupIngress, Tap, TcIngress, TcxIngress, Xdp};
+        match self {
+            Tap => frame.pkt_type != super::path::pkt::OUTGOING,
+            _ => matches!(self, Xdp | TcxIngress | TcIngress | CgroupIngress),
+        }
+    }
+
+    /// What a program's number means there; `None` is a run that was stopped.
+    pub(super) fn verdict(self, value: Option<u32>) -> String {
+        const XDP: [&str; 5] = ["XDP_ABORTED", "XDP_DROP", "XDP_PASS", "XDP_TX", "XDP_REDIRECT"];
+        const TC: [&str; 9] = [
+            "TC_ACT_OK",
+            "TC_ACT_RECLASSIFY",
+            "TC_ACT_SHOT",
+            "TC_ACT_PIPE",
+            "TC_ACT_STOLEN",
+            "TC_ACT_QUEUED",
+            "TC_ACT_REPEAT",
+            "TC_ACT_REDIRECT",
+            "TC_ACT_TRAP",
+        ];
+        const GROUP: [&str; 2] = ["deny", "allow"];
+        let Some(value) = value else { return "stopped".into() };
+        let names: &[&str] = match self {
+            Hook::Xdp => &XDP,
+            Hook::CgroupEgress | Hook::CgroupIngress => &GROUP,
+            Hook::Tap if value == 0 => return "ignore".into(),
+            Hook::Tap => return format!("keep {value} bytes"),
+            _ if value == u32::MAX => return "TC_ACT_UNSPEC".into(),
+            _ => &TC,
+        };
+        names.get(value as usize).map_or_else(|| value.to_string(), |name| (*name).into())
+    }
+
     /// Its place at an interface.
     pub fn place(self, ifindex: u32) -> Place {
         Place { attach_type: TABLE[self as usize].1, target: Target::Device(ifindex) }
@@ -63,10 +113,18 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub(super) fn count(&mut self, value: u32) {
+    fn count(&mut self, value: u32) {
         match self.usual.get_mut(value as usize) {
             Some(count) => *count += 1,
             None => *self.other.entry(value).or_default() += 1,
+        }
+    }
+
+    /// A run and its value; `None` if it was stopped.
+    pub(super) fn count_run(&mut self, value: Option<u32>) {
+        match value {
+            Some(value) => self.count(value),
+            None => self.stopped += 1,
         }
     }
 
@@ -94,6 +152,12 @@ pub(super) struct Program {
     pub(super) tally: Tally,
 }
 
+/// Packets come while no process runs.
+pub(super) fn prepare(runner: &mut Runner, routes: &Arc<dyn Routes>) {
+    runner.set_task(Task { comm: "<idle>".into(), ..Task::default() });
+    runner.set_routes(routes.clone());
+}
+
 /// The programs of one interface.
 #[derive(Default)]
 pub(super) struct Programs {
@@ -103,10 +167,9 @@ pub(super) struct Programs {
 
 impl Programs {
     /// Those that are attached now.
-    pub(super) fn of(hooks: &Hooks, ifindex: u32) -> Programs {
+    pub(super) fn of(hooks: &Hooks, ifindex: u32, routes: &Arc<dyn Routes>) -> Programs {
         let ready = |mut attached: Attached| {
-            // Packets come while no process runs.
-            attached.runner.set_task(Task { comm: "<idle>".into(), ..Task::default() });
+            prepare(&mut attached.runner, routes);
             Program { attached, tally: Tally::default() }
         };
         let at = |(hook, ..): (Hook, u32, &str)| {

@@ -1,7 +1,7 @@
 //! Packet sockets: rings that the kernel writes frames into, and sending.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::check;
 
@@ -35,6 +35,26 @@ fn set<T>(socket: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Resul
         libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const *value).cast(), len)
     };
     check(done.into()).map(drop)
+}
+
+/// A packet socket in this namespace that gets nothing yet.
+pub(in super::super) fn socket() -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers; the descriptor is new.
+    unsafe {
+        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+        let fd = check(libc::socket(libc::AF_PACKET, kind, 0).into())?;
+        Ok(OwnedFd::from_raw_fd(fd as i32))
+    }
+}
+
+/// The index of an interface of this namespace; ENODEV if there is none.
+pub(in super::super) fn index(name: &str) -> io::Result<u32> {
+    let name = std::ffi::CString::new(name).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: a C string.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(io::Error::from_raw_os_error(libc::ENODEV)),
+        index => Ok(index),
+    }
 }
 
 /// Frames with a header about checksums and segments, none of those that we send.
@@ -85,10 +105,19 @@ pub(in super::super) fn only(socket: BorrowedFd<'_>, more: u32, most: u32) -> io
 
 /// Frames of one interface come from now on.
 pub(in super::super) fn bind(socket: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
+    bind_for(socket, ifindex, libc::ETH_P_ALL as u16)
+}
+
+/// What is sent leaves by an interface, of which nothing comes.
+pub(in super::super) fn bind_to_send(socket: BorrowedFd<'_>, ifindex: u32) -> io::Result<()> {
+    bind_for(socket, ifindex, 0)
+}
+
+fn bind_for(socket: BorrowedFd<'_>, ifindex: u32, protocol: u16) -> io::Result<()> {
     // SAFETY: all-zero is a valid address.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
-    address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+    address.sll_protocol = protocol.to_be();
     address.sll_ifindex = ifindex as i32;
     let len = size_of_val(&address) as libc::socklen_t;
     // SAFETY: a local of its size.

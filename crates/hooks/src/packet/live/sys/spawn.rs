@@ -6,6 +6,14 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::check;
 
+/// What the terminal's keys send is for commands from now on, as with system(3).
+pub fn leave_signals() {
+    for signal in [libc::SIGINT, libc::SIGQUIT] {
+        // SAFETY: no handler of ours is replaced.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
 /// What is run, found before.
 pub(in super::super) struct Image {
     pub(in super::super) path: CString,
