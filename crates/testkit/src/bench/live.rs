@@ -143,7 +143,7 @@ impl Bench {
         command: &str,
     ) -> Result<(f64, Report), String> {
         let wrong = |error: &dyn std::fmt::Display| error.to_string();
-        let mut object = Object::open(&self.dir.join("live.bpf.c")).map_err(|e| wrong(&e))?;
+        let mut object = Object::open(self.dir.join("live.bpf.c")).map_err(|e| wrong(&e))?;
         let names: Vec<String> = programs.iter().map(|name| (*name).to_owned()).collect();
         object.keep_programs(&names).map_err(|e| wrong(&e))?;
         let machine = Machine::with(Config::default());
