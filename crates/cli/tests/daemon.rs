@@ -57,6 +57,26 @@ impl Drop for User {
     }
 }
 
+/// What bpftool needs an object for, ring3 compiles: the same instructions either way.
+#[test]
+fn source_loads_as_its_object_does() {
+    let user = User::new();
+    let object = user.dir.path().join("hello.bpf.o");
+    let object = object.to_str().expect("UTF-8");
+    ok(&user.ring3(&["compile", "hello.bpf.c", "-o", object]));
+    for (file, pin) in [("hello.bpf.c", "/sys/fs/bpf/source"), (object, "/sys/fs/bpf/object")] {
+        ok(&user.ring3(&["prog", "load", file, pin]));
+    }
+    let tag = |pin| json(&user.ring3(&["-j", "prog", "show", "pinned", pin]))["tag"].clone();
+    assert!(tag("/sys/fs/bpf/source").is_string());
+    assert_eq!(tag("/sys/fs/bpf/source"), tag("/sys/fs/bpf/object"));
+    let broken = user.dir.path().join("broken.bpf.c");
+    fs::write(&broken, "int x = ;").expect("a file");
+    let path = broken.to_str().expect("UTF-8");
+    let said = refused(&user.ring3(&["prog", "load", path, "/sys/fs/bpf/broken"]), 255);
+    assert!(said.contains("expected expression") && said.contains("broken.bpf.c:1"), "{said}");
+}
+
 #[test]
 fn it_starts_stops_and_says_how_it_is() {
     let user = User::new();

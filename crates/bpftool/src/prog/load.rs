@@ -98,7 +98,7 @@ pub(crate) fn load_object(
     file: &str,
     asked: &Load<'_>,
 ) -> Result<LoadedObject, Fail> {
-    let mut object = open(file)?;
+    let mut object = open(ctx, file)?;
     let named = |reused: &Reused<'_>| match reused {
         Reused::Index(index) => Some(*index),
         Reused::Name(name) => object.spec().maps.iter().position(|map| map.name == *name),
@@ -155,21 +155,24 @@ fn explain(error: &ring3::Error) -> String {
     }
 }
 
-/// Reads an object as libbpf would open it.
-pub(crate) fn open(file: &str) -> Result<Object, Fail> {
+/// Reads an object as libbpf would open it; C source, which libbpf knows nothing of, is compiled.
+pub(crate) fn open(ctx: &Ctx<'_>, file: &str) -> Result<Object, Fail> {
     let failed = || Fail::new("failed to open object file");
-    let bytes = match std::fs::read(file) {
-        Ok(bytes) => bytes,
-        Err(error) => {
+    let path = Path::new(file);
+    let bytes = if ring3::is_source(path) {
+        let compiled = ring3::compile(path, ctx.kernel());
+        compiled.map_err(|error| failed().after(format!("{error}\n")))?.object
+    } else {
+        std::fs::read(path).map_err(|error| {
             let errno = crate::fail::io_errno(&error);
-            return Err(failed().after(format!("libbpf: elf: failed to open {file}: -{errno}\n")));
-        }
+            failed().after(format!("libbpf: elf: failed to open {file}: -{errno}\n"))
+        })?
     };
     if !bytes.starts_with(b"\x7fELF") {
         let text = format!("libbpf: elf: '{file}' is not a proper ELF object\n");
         return Err(failed().after(text));
     }
-    let name = Path::new(file).file_name().map_or(file.into(), |name| name.to_string_lossy());
+    let name = path.file_name().map_or(file.into(), |name| name.to_string_lossy());
     Object::parse(&name, &bytes)
         .map_err(|error| failed().after(format!("libbpf: {}\n", said(&error))))
 }
