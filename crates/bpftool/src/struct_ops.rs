@@ -101,10 +101,10 @@ impl Show for Rows {
 }
 
 /// `struct_ops register OBJECT [DIR]`.
-pub(crate) fn register(_: &Ctx<'_>, mut words: Words<'_>) -> Done {
+pub(crate) fn register(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
     words.need(1)?;
     let file = words.take()?;
-    crate::prog::open(file)?;
+    crate::prog::open(ctx, file)?;
     Err(Fail::new(format!("can't register struct_ops: {}", strerror(Errno::EOPNOTSUPP))))
 }
 

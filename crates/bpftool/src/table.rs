@@ -84,7 +84,12 @@ pub const NOUNS: &[Noun] = &[
                 "load an object or C source, pin its first program",
                 prog::load,
             ),
-            verb("loadall", "OBJECT DIR …", "load an object or C source, pin all its programs", prog::loadall),
+            verb(
+                "loadall",
+                "OBJECT DIR …",
+                "load an object or C source, pin all its programs",
+                prog::loadall,
+            ),
             verb("attach", "PROG ATTACH_TYPE [MAP]", "attach it to a map of sockets", prog::attach),
             verb("detach", "PROG ATTACH_TYPE [MAP]", "undo that", prog::detach),
             verb("tracelog", "", "what programs print", prog::tracelog),

@@ -164,6 +164,10 @@ fn the_running_kernel_gives_the_same_verdicts() {
     }
     for object in objects {
         let kernel = load(&object).expect("bpftool");
+        if text(&kernel.stderr).contains("failed to guess program type") {
+            eprintln!("skipped: {}: its sections are newer than bpftool here", object.display());
+            continue;
+        }
         let (rows, _) = verify(&object);
         let ours = rows[0]["verdict"] == "accept";
         assert_eq!(ours, kernel.status.success(), "{}: {}", object.display(), text(&kernel.stderr));

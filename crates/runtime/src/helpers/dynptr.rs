@@ -236,10 +236,16 @@ pub(super) fn from_meta(c: &mut Call<'_, '_>, [_, flags, out, ..]: [u64; 5]) -> 
     made(c, out, Dynptr { start, kind: SKB, size: 0, off: 0, read_only: true })
 }
 
+/// Offset and length as Linux 6.18 takes them, of 32 bits; later kernels take 64.
+fn narrow(off: u64, len: u64) -> (u64, u64) {
+    (u64::from(off as u32), u64::from(len as u32))
+}
+
 pub(super) fn read(
     c: &mut Call<'_, '_>,
     [to, len, from, off, flags]: [u64; 5],
 ) -> Result<u64, Trap> {
+    let (off, len) = narrow(off, len);
     let Some(from) = Dynptr::at(c, from)?.filter(|_| flags == 0) else {
         return Ok(Errno::EINVAL.as_ret());
     };
@@ -252,6 +258,7 @@ pub(super) fn write(
 ) -> Result<u64, Trap> {
     /// A socket buffer's checksum may be recomputed, its hash forgotten.
     const OF_SKB: u64 = 3;
+    let (off, len) = narrow(off, len);
     let Some(to) = Dynptr::at(c, to)?.filter(|to| !to.read_only) else {
         return Ok(Errno::EINVAL.as_ret());
     };
@@ -267,6 +274,7 @@ pub(super) fn write(
 }
 
 pub(super) fn data(c: &mut Call<'_, '_>, [ptr, off, len, ..]: [u64; 5]) -> Result<u64, Trap> {
+    let (off, len) = narrow(off, len);
     let ptr = Dynptr::at(c, ptr)?.filter(|ptr| !ptr.read_only && ptr.is_memory());
     let Some(ptr) = ptr else { return Ok(0) };
     Ok(ptr.address(c, off, len, true)?.ok().flatten().unwrap_or(0))
@@ -274,7 +282,7 @@ pub(super) fn data(c: &mut Call<'_, '_>, [ptr, off, len, ..]: [u64; 5]) -> Resul
 
 /// `bpf_dynptr_slice`: the bytes where they are, or copied to the buffer where they are in parts.
 pub(super) fn slice(c: &mut Call<'_, '_>, [ptr, off, buf, len, _]: [u64; 5]) -> Result<u64, Trap> {
-    let (off, len) = (u64::from(off as u32), u64::from(len as u32));
+    let (off, len) = narrow(off, len);
     let Some(ptr) = Dynptr::at(c, ptr)? else { return Ok(0) };
     match ptr.address(c, off, len, false)? {
         Err(_) => Ok(0),
@@ -350,7 +358,7 @@ pub(super) fn copy(
 }
 
 pub(super) fn fill(c: &mut Call<'_, '_>, [to, off, len, byte, _]: [u64; 5]) -> Result<u64, Trap> {
-    let (off, len) = (u64::from(off as u32), u64::from(len as u32));
+    let (off, len) = narrow(off, len);
     let Some(to) = Dynptr::at(c, to)?.filter(|to| !to.read_only) else {
         return Ok(Errno::EINVAL.as_ret());
     };
