@@ -81,6 +81,8 @@ pub struct HashMap {
     pub key: i32,
     /// Of the value.
     pub value: i32,
+    /// Of what a lookup sets to 1 if it is 0, 4 bytes.
+    pub used: Option<i32>,
     /// 4 or 8: one word. 16: four words of 4 bytes.
     pub key_size: u32,
     /// One for each word.

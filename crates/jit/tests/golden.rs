@@ -41,6 +41,7 @@ impl Env for Fixed {
             hash: 8,
             key: 16,
             value: 32,
+            used: None,
             key_size,
             multipliers: [0x1111_1111_1111_1111, 0x2222, 0x3333, 0x4444],
             bits: 10,

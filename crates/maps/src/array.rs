@@ -146,6 +146,6 @@ impl Ops for Array {
     }
 
     fn batch(&self) -> BatchKind {
-        BatchKind::Keys { delete: false }
+        BatchKind::Keys { delete: false, take: false }
     }
 }

@@ -5,6 +5,7 @@ use uapi::Errno;
 use crate::map::{Map, Perms};
 use crate::ops::{BatchKind, LOCK};
 use crate::raw::View;
+use crate::refs::Held;
 
 /// How far a batch came: `count` elements, then the error that ended it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,7 +42,7 @@ impl Map {
         self.allow(perms, true, take)?;
         let by_bucket = match self.ops().batch() {
             BatchKind::Buckets => true,
-            BatchKind::Keys { .. } if !take => false,
+            BatchKind::Keys { take: known, .. } if known || !take => false,
             _ => return Err(Errno::ENOTSUPP),
         };
         plain(elem_flags)?;
@@ -52,7 +53,7 @@ impl Map {
         let result = if by_bucket {
             self.by_bucket(from, count, take, &mut out)
         } else {
-            self.by_key(from, count, &mut out)
+            self.by_key(from, count, take, &mut out)
         };
         Ok(out.end(result))
     }
@@ -82,7 +83,13 @@ impl Map {
         if bucket >= buckets { Err(Errno::ENOENT) } else { Ok(()) }
     }
 
-    fn by_key(&self, from: Option<&[u8]>, count: u32, out: &mut Batch) -> Result<(), Errno> {
+    fn by_key(
+        &self,
+        from: Option<&[u8]>,
+        count: u32,
+        take: bool,
+        out: &mut Batch,
+    ) -> Result<(), Errno> {
         let mut last = from.map(|f| self.key(f).map(<[u8]>::to_vec)).transpose()?;
         let (key_size, value_size) = (self.def().key_size as usize, self.user_value_size());
         let (mut key, mut value) = (zeroes(key_size)?, zeroes(value_size)?);
@@ -90,6 +97,9 @@ impl Map {
             self.ops().next_key(last.as_deref(), &mut key)?;
             match self.ops().user_lookup(&key, &mut value) {
                 Ok(()) => {
+                    if take {
+                        self.ops().delete(View::from(&key[..]))?;
+                    }
                     append(&mut out.keys, &key)?;
                     append(&mut out.values, &value)?;
                     out.count += 1;
@@ -98,7 +108,8 @@ impl Map {
                 Err(errno) => return Err(errno),
             }
             out.next.clone_from(&key);
-            last = Some(key.clone());
+            // What is taken leaves another one first.
+            last = if take { None } else { Some(key.clone()) };
         }
         Ok(())
     }
@@ -124,6 +135,27 @@ impl Map {
         })
     }
 
+    /// BPF_MAP_UPDATE_BATCH of a map of objects; `object` turns a value into what it stands for.
+    pub fn update_batch_refs(
+        &self,
+        perms: Perms,
+        (keys, values): (&[u8], &[u8]),
+        count: u32,
+        elem_flags: u64,
+        mut object: impl FnMut(&[u8]) -> Result<Held, Errno>,
+    ) -> Result<Batch, Errno> {
+        self.allow(perms, false, true)?;
+        if self.ops().batch() == BatchKind::None {
+            return Err(Errno::ENOTSUPP);
+        }
+        plain(elem_flags)?;
+        let (key_size, value_size) = (self.def().key_size as usize, self.user_value_size());
+        each(count, |i| {
+            let (key, value) = (slice(keys, i, key_size)?, slice(values, i, value_size)?);
+            self.update_ref(perms, key, elem_flags, || object(value))
+        })
+    }
+
     /// BPF_MAP_DELETE_BATCH.
     pub fn delete_batch(
         &self,
@@ -133,7 +165,7 @@ impl Map {
         elem_flags: u64,
     ) -> Result<Batch, Errno> {
         self.allow(perms, false, true)?;
-        if matches!(self.ops().batch(), BatchKind::None | BatchKind::Keys { delete: false }) {
+        if matches!(self.ops().batch(), BatchKind::None | BatchKind::Keys { delete: false, .. }) {
             return Err(Errno::ENOTSUPP);
         }
         plain(elem_flags)?;

@@ -4,6 +4,7 @@ use uapi::map_flags as f;
 use uapi::{Errno, MapDef, MapType};
 
 use crate::Env;
+use crate::struct_ops::DATA;
 
 const ACCESS: u32 = f::RDONLY | f::WRONLY | f::RDONLY_PROG | f::WRONLY_PROG;
 const HASH: u32 = f::NO_PREALLOC | f::NO_COMMON_LRU | f::NUMA_NODE | ACCESS | f::ZERO_SEED;
@@ -62,7 +63,7 @@ pub(crate) fn check(def: &MapDef, env: &Env) -> Result<MapDef, Errno> {
         MapType::Queue | MapType::Stack => queue(&def)?,
         MapType::LpmTrie => lpm(&def)?,
         MapType::Ringbuf | MapType::UserRingbuf => ringbuf(&def)?,
-        MapType::StructOps => return Err(Errno::ENOTSUPP),
+        MapType::StructOps => struct_ops(&def)?,
     }
     Ok(def)
 }
@@ -74,6 +75,9 @@ fn ensure(ok: bool, errno: Errno) -> Result<(), Errno> {
 fn common(def: &MapDef) -> Result<(), Errno> {
     let has_extra = matches!(def.map_type, MapType::BloomFilter | MapType::Arena);
     ensure(def.extra == 0 || has_extra, Errno::EINVAL)?;
+    let ops = def.btf_vmlinux_value_type_id != 0;
+    let typed = def.btf_key_type_id != 0 || def.btf_value_type_id != 0;
+    ensure(!ops || (def.map_type == MapType::StructOps && !typed), Errno::EINVAL)?;
     for both in [f::RDONLY | f::WRONLY, f::RDONLY_PROG | f::WRONLY_PROG] {
         ensure(def.flags & both != both, Errno::EINVAL)?;
     }
@@ -221,6 +225,14 @@ fn lpm(def: &MapDef) -> Result<(), Errno> {
         && (1..=value_max).contains(&u64::from(def.value_size));
     ensure(sizes && def.flags & f::NO_PREALLOC != 0, Errno::EINVAL)?;
     allowed(def, ACCESS | f::NO_PREALLOC | f::NUMA_NODE)
+}
+
+/// Its type is the kernel's; that it has this size is for those to say who know the type.
+fn struct_ops(def: &MapDef) -> Result<(), Errno> {
+    let sizes = def.key_size == 4 && def.max_entries == 1;
+    ensure(sizes && def.btf_vmlinux_value_type_id != 0, Errno::EINVAL)?;
+    allowed(def, f::LINK)?;
+    ensure(def.value_size >= DATA as u32, Errno::EINVAL)
 }
 
 fn ringbuf(def: &MapDef) -> Result<(), Errno> {

@@ -25,7 +25,7 @@ impl Devices {
         }
         // Room as elements come: the table grows with what is set.
         let entries = def.max_entries.min(1 << 20);
-        let set = MapDef::new(MapType::Hash, def.key_size, def.value_size, entries);
+        let set = MapDef::new(MapType::DevmapHash, def.key_size, def.value_size, entries);
         Ok(Devices { set: Hash::new(&set, env)?, def: def.clone(), cpus: env.cpus })
     }
 

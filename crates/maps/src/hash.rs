@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Orderin
 
 use uapi::{Errno, MapDef, MapType, map_flags};
 
-use crate::lru::Lru;
+use crate::lru::{Lru, Table};
 use crate::ops::{BatchKind, EXIST, HashLayout, NOEXIST, Ops, check_flags};
 use crate::pool::Pool;
 use crate::raw::{Slab, View};
@@ -21,6 +21,8 @@ const SLOT: u32 = 1 << 31;
 /// Offsets within a slot; [`Pool::LINK`] is 4.
 const NEXT: usize = 0;
 const HASH: usize = 8;
+/// Not 0 where an element of an LRU map was used.
+const USED: usize = 12;
 const KEY: usize = 16;
 
 /// A hash map of any of the four types.
@@ -72,12 +74,16 @@ impl Hash {
         let (key_size, value_size) = (def.key_size as usize, def.value_size as usize);
         let stride = value_size.next_multiple_of(8);
         let slot_size = KEY + key_size.next_multiple_of(8) + stride * copies;
-        // Replacing takes a slot before it gives one back: a spare for each CPU.
-        let cap = def.max_entries + env.cpus;
         let buckets = def.max_entries.next_power_of_two();
         let lru = matches!(def.map_type, MapType::LruHash | MapType::LruPercpuHash);
+        // Replacing takes a slot before it gives one back: a spare for each CPU.
+        let cap = def.max_entries + if lru { 0 } else { env.cpus };
+        let own = def.flags & map_flags::NO_COMMON_LRU != 0;
         let seeded = def.flags & map_flags::ZERO_SEED == 0;
-        let spread = Spread::new(key_size, seeded.then_some(env.seed));
+        let spread = match def.map_type {
+            MapType::DevmapHash => Spread::Number,
+            _ => Spread::new(key_size, seeded.then_some(env.seed)),
+        };
         Ok(Hash {
             slots: env.slab(slot_size, cap as usize)?,
             heads: env.slab(8, buckets as usize)?,
@@ -87,7 +93,7 @@ impl Hash {
             max: def.max_entries,
             count: AtomicU32::new(0),
             pool: Pool::new(cap, slot_size),
-            lru: if lru { Some(Lru::new(cap, env)?) } else { None },
+            lru: if lru { Some(Lru::new(cap, own, env)?) } else { None },
             key_size,
             value_size,
             stride,
@@ -187,40 +193,99 @@ impl Hash {
     fn put(&self, key: View<'_>, source: Source<'_>, flags: u64) -> Result<(), Errno> {
         check_flags(flags)?;
         let (key, hash) = (self.key(key), self.hash_of(self.key(key)));
-        let placed = loop {
-            match self.put_locked(key, hash, source, flags) {
-                Err(Errno::E2BIG) if self.evict() => {}
-                done => break done?,
-            }
-        };
-        if let Some(old) = placed.old {
-            self.forget(old);
+        if let Some(lru) = &self.lru {
+            return self.put_lru(lru, (hash, key), source, flags);
         }
-        if let (Some(lru), Some(new)) = (&self.lru, placed.new) {
-            while self.count.load(Relaxed) > self.max && self.evict() {}
-            lru.insert(new);
+        if let Some(old) = self.put_locked(key, hash, source, flags)? {
+            self.pool.push(&self.slots, old);
         }
         Ok(())
     }
 
+    /// Makes room before it looks whether that was needed, as Linux does.
+    fn put_lru(
+        &self,
+        lru: &Lru,
+        (hash, key): (u32, View<'_>),
+        source: Source<'_>,
+        flags: u64,
+    ) -> Result<(), Errno> {
+        let cpu = match source {
+            Source::Cpu(_, cpu) => cpu,
+            Source::All(_) => 0,
+        };
+        let in_place = self.per_cpu && flags & EXIST != 0;
+        let new = if in_place { None } else { Some(lru.pop(cpu, self).ok_or(Errno::ENOMEM)?) };
+        if let (Some(new), false) = (new, self.per_cpu) {
+            self.prepare(new, hash, key, source);
+        }
+        let spare = self.place_lru(new, (hash, key), source, flags);
+        let (result, spare) = match spare {
+            Ok(spare) => (Ok(()), spare),
+            Err(errno) => (Err(errno), new),
+        };
+        if let Some(spare) = spare {
+            lru.push(spare, self);
+        }
+        result
+    }
+
+    /// Puts a prepared slot into its bucket; the slot that is not needed now.
+    fn place_lru(
+        &self,
+        new: Option<u32>,
+        (hash, key): (u32, View<'_>),
+        source: Source<'_>,
+        flags: u64,
+    ) -> Result<Option<u32>, Errno> {
+        let locked = self.lock(self.bucket_of(hash));
+        let old = locked.find(hash, key);
+        if old.is_some() && flags & NOEXIST != 0 {
+            return Err(Errno::EEXIST);
+        }
+        match (old, new) {
+            (None, _) if flags & EXIST != 0 => Err(Errno::ENOENT),
+            (Some((old, _)), new) if self.per_cpu => {
+                self.touch(old);
+                self.fill(old, source, false);
+                Ok(new)
+            }
+            (Some((old, before)), Some(new)) => {
+                self.touch(new);
+                locked.link(new);
+                locked.unlink(old, before.or(Some(new)));
+                Ok(Some(old))
+            }
+            (None, Some(new)) => {
+                if self.per_cpu {
+                    self.prepare(new, hash, key, source);
+                }
+                locked.link(new);
+                self.count.fetch_add(1, Relaxed);
+                Ok(None)
+            }
+            (_, None) => Err(Errno::ENOENT),
+        }
+    }
+
+    /// The slot that is no longer in use.
     fn put_locked(
         &self,
         key: View<'_>,
         hash: u32,
         source: Source<'_>,
         flags: u64,
-    ) -> Result<Placed, Errno> {
+    ) -> Result<Option<u32>, Errno> {
         let locked = self.lock(self.bucket_of(hash));
         match locked.find(hash, key) {
             Some(_) if flags & NOEXIST != 0 => Err(Errno::EEXIST),
             None if flags & EXIST != 0 => Err(Errno::ENOENT),
             Some((old, _)) if self.per_cpu => {
                 self.fill(old, source, false);
-                self.touch(old);
-                Ok(Placed::default())
+                Ok(None)
             }
             Some((old, before)) => Ok(self.replace(&locked, (old, before), hash, key, source)),
-            None => self.add(&locked, hash, key, source),
+            None => self.add(&locked, hash, key, source).map(|()| None),
         }
     }
 
@@ -232,15 +297,15 @@ impl Hash {
         hash: u32,
         key: View<'_>,
         source: Source<'_>,
-    ) -> Placed {
+    ) -> Option<u32> {
         let Some(new) = self.pool.pop(&self.slots) else {
             self.fill(old, source, false);
-            return Placed::default();
+            return None;
         };
         self.prepare(new, hash, key, source);
         locked.link(new);
         locked.unlink(old, before.or(Some(new)));
-        Placed { new: Some(new), old: Some(old) }
+        Some(old)
     }
 
     fn add(
@@ -249,7 +314,7 @@ impl Hash {
         hash: u32,
         key: View<'_>,
         source: Source<'_>,
-    ) -> Result<Placed, Errno> {
+    ) -> Result<(), Errno> {
         self.grow()?;
         let Some(new) = self.pool.pop(&self.slots) else {
             self.count.fetch_sub(1, Relaxed);
@@ -257,13 +322,12 @@ impl Hash {
         };
         self.prepare(new, hash, key, source);
         locked.link(new);
-        Ok(Placed { new: Some(new), old: None })
+        Ok(())
     }
 
-    /// Counts one more element; an LRU map evicts afterwards.
+    /// Counts one more element.
     fn grow(&self) -> Result<(), Errno> {
-        let limit = if self.lru.is_some() { u32::MAX } else { self.max };
-        let more = |n| (n < limit).then_some(n + 1);
+        let more = |n| (n < self.max).then_some(n + 1);
         self.count.fetch_update(Relaxed, Relaxed, more).map(|_| ()).map_err(|_| Errno::E2BIG)
     }
 
@@ -273,34 +337,23 @@ impl Hash {
         self.fill(slot, source, true);
     }
 
-    /// A replaced slot goes back to the pool.
+    /// A slot that is in no bucket goes back.
     fn forget(&self, slot: u32) {
-        if let Some(lru) = &self.lru {
-            lru.remove(slot);
+        match &self.lru {
+            Some(lru) => lru.push(slot, self),
+            None => self.pool.push(&self.slots, slot),
         }
-        self.pool.push(&self.slots, slot);
+    }
+
+    fn used_cell(&self, slot: u32) -> &AtomicU32 {
+        self.slots.cell32(self.at(slot, USED))
     }
 
     fn touch(&self, slot: u32) {
-        if let Some(lru) = &self.lru {
-            lru.touch(slot);
+        let used = self.used_cell(slot);
+        if self.lru.is_some() && used.load(Relaxed) == 0 {
+            used.store(1, Relaxed);
         }
-    }
-
-    /// Removes the least recently used element of an LRU map; `false` if there is none.
-    fn evict(&self) -> bool {
-        let Some(lru) = &self.lru else { return false };
-        while let Some(victim) = lru.oldest() {
-            let locked = self.lock(self.bucket_of(self.hash_cell(victim).load(Relaxed)));
-            // Somebody else may have deleted it meanwhile.
-            let Some(before) = locked.before(victim) else { continue };
-            locked.unlink(victim, before);
-            drop(locked);
-            self.count.fetch_sub(1, Relaxed);
-            self.forget(victim);
-            return true;
-        }
-        false
     }
 
     fn remove(&self, key: View<'_>, out: Option<&mut [u8]>) -> Result<(), Errno> {
@@ -336,11 +389,19 @@ impl Hash {
     }
 }
 
-/// What an update linked and unlinked.
-#[derive(Default)]
-struct Placed {
-    new: Option<u32>,
-    old: Option<u32>,
+impl Table for Hash {
+    fn used(&self, slot: u32) -> &AtomicU32 {
+        self.used_cell(slot)
+    }
+
+    fn evict(&self, slot: u32) -> bool {
+        let locked = self.lock(self.bucket_of(self.hash_cell(slot).load(Relaxed)));
+        // It may not be in the table yet, or no more.
+        let Some(before) = locked.before(slot) else { return false };
+        locked.unlink(slot, before);
+        self.count.fetch_sub(1, Relaxed);
+        true
+    }
 }
 
 impl Locked<'_> {
@@ -425,8 +486,7 @@ impl Ops for Hash {
     }
 
     fn hash_layout(&self) -> Option<HashLayout> {
-        // A use of an element of an LRU map is noted.
-        let multipliers = self.spread.multipliers().filter(|_| self.lru.is_none())?;
+        let multipliers = self.spread.multipliers()?;
         Some(HashLayout {
             heads: self.heads.addr(0),
             slots: self.slots.addr(0),
@@ -435,6 +495,7 @@ impl Ops for Hash {
             hash: HASH,
             key: KEY,
             value: self.value_off(0, 0),
+            used: self.lru.is_some().then_some(USED),
             key_size: self.key_size,
             multipliers,
             bits: (self.mask + 1).trailing_zeros(),

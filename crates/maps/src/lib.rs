@@ -30,6 +30,9 @@ mod ring_pages;
 mod ringbuf;
 mod spread;
 mod stack_trace;
+mod store;
+mod struct_ops;
+mod trie;
 mod user_ringbuf;
 
 pub use arena::Arena;
@@ -43,6 +46,7 @@ pub use raw::{Hold, Mapping, Part, View};
 pub use refs::{Held, Refs};
 pub use ringbuf::Ringbuf;
 pub use stack_trace::StackTrace;
+pub use struct_ops::StructOps;
 pub use user_ringbuf::{Drain, MAX_SAMPLES, Sample, UserRingbuf};
 
 use uapi::{MapDef, MapType};

@@ -1,19 +1,21 @@
 //! Longest-prefix-match tries.
 //!
-//! A key is a prefix length in bits and that many bits of data. Nodes form a binary trie without
-//! chains: a node without value only joins two children. Values lie in pools that do not move.
+//! A key is a prefix length in bits and that many bits of data.
 
-use parking_lot::RwLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use parking_lot::Mutex;
 use uapi::{Errno, MapDef};
 
 use crate::ops::{BatchKind, EXIST, NOEXIST, Ops};
-use crate::raw::{Slab, View};
+use crate::raw::View;
+use crate::store::Store;
+use crate::trie::{Placed, Slots, Trie, Words};
 
 /// Bytes of the prefix length before the data of a key.
 const LEN: usize = 4;
-/// Values of the first pool; each next one doubles, up to about a megabyte.
-const FIRST_POOL: usize = 16;
-const POOL_BYTES: usize = 1 << 20;
+/// Words of the longest data.
+const MOST: usize = 32;
 
 /// A trie.
 pub(crate) struct Lpm {
@@ -21,111 +23,66 @@ pub(crate) struct Lpm {
     max_bits: u32,
     data_size: usize,
     value_size: usize,
-    trie: RwLock<Trie>,
+    trie: Trie,
+    values: Store,
+    count: AtomicU32,
+    slots: Mutex<Slots>,
 }
 
-#[derive(Default)]
-struct Trie {
-    root: Option<Box<Node>>,
-    count: u32,
-    pools: Vec<Slab>,
-    free: Vec<Place>,
-}
-
-/// Where a value is: pool and offset.
-#[derive(Clone, Copy)]
-struct Place {
-    pool: u32,
-    off: u32,
-}
-
-struct Node {
-    bits: u32,
-    data: Box<[u8]>,
-    value: Option<Place>,
-    children: [Option<Box<Node>>; 2],
-}
-
-fn bit(data: &[u8], n: u32) -> usize {
-    usize::from(data[n as usize / 8] >> (7 - n % 8) & 1)
-}
-
-/// Bits that two data have in common, at most `limit`.
-fn common(a: &[u8], b: &[u8], limit: u32) -> u32 {
-    let mut bits = 0;
-    for (x, y) in a.iter().zip(b) {
-        let same = (x ^ y).leading_zeros();
-        bits += same;
-        if same < 8 || bits >= limit {
-            break;
+/// Runs an expression with `$key` in as few words as the map's keys have.
+macro_rules! with_words {
+    ($lpm:expr, $view:expr, |$key:ident| $body:expr) => {
+        match $lpm.data_size {
+            ..=8 => {
+                let $key = &words::<1>($view);
+                $body
+            }
+            ..=16 => {
+                let $key = &words::<2>($view);
+                $body
+            }
+            _ => {
+                let $key = &words::<MOST>($view);
+                $body
+            }
         }
-    }
-    bits.min(limit)
+    };
 }
 
-impl Node {
-    fn leaf(bits: u32, data: &[u8], value: Option<Place>) -> Box<Node> {
-        Box::new(Node { bits, data: data.into(), value, children: [None, None] })
+/// The data of a key.
+#[inline]
+fn words<const N: usize>(data: View<'_>) -> Words<N> {
+    let mut words = [0; N];
+    if data.len() == 4 {
+        words[0] = u64::from(data.u32(0).swap_bytes()) << 32;
+        return words;
     }
+    for (i, word) in words.iter_mut().enumerate().take(data.len().div_ceil(8)) {
+        *word = data.u64(8 * i).swap_bytes();
+    }
+    words
 }
 
 impl Lpm {
-    pub(crate) fn new(def: &MapDef) -> Lpm {
+    pub(crate) fn new(def: &MapDef) -> Result<Lpm, Errno> {
         let data_size = def.key_size as usize - LEN;
-        Lpm {
+        let value_size = def.value_size as usize;
+        Ok(Lpm {
             max: def.max_entries,
             max_bits: data_size as u32 * 8,
             data_size,
-            value_size: def.value_size as usize,
-            trie: RwLock::default(),
-        }
-    }
-
-    fn stride(&self) -> usize {
-        self.value_size.next_multiple_of(8)
+            value_size,
+            trie: Trie::new(data_size.div_ceil(8), def.max_entries)?,
+            values: Store::new(value_size.next_multiple_of(8), def.max_entries)?,
+            count: AtomicU32::new(0),
+            slots: Mutex::default(),
+        })
     }
 
     /// Prefix length and data of a key; `None` if the length is more than the data has.
-    fn key(&self, key: View<'_>) -> Option<(u32, Vec<u8>)> {
+    fn key<'k>(&self, key: View<'k>) -> Option<(u32, View<'k>)> {
         let bits = key.u32(0);
-        let mut data = vec![0; self.data_size];
-        key.part(LEN, self.data_size).copy_to(&mut data);
-        (bits <= self.max_bits).then_some((bits, data))
-    }
-
-    /// A place for a value.
-    fn place(&self, trie: &mut Trie) -> Result<Place, Errno> {
-        if trie.free.is_empty() {
-            let last = trie.pools.last().map_or(0, Slab::len);
-            let first = FIRST_POOL * self.stride();
-            let len = if last == 0 { first } else { (last * 2).min(POOL_BYTES.max(last)) };
-            let len = len / self.stride() * self.stride();
-            let pool = trie.pools.len() as u32;
-            trie.pools.push(Slab::new(len.max(self.stride()))?);
-            let places = (0..len / self.stride()).rev();
-            trie.free.extend(places.map(|i| Place { pool, off: (i * self.stride()) as u32 }));
-        }
-        trie.free.pop().ok_or(Errno::ENOMEM)
-    }
-
-    /// The value of the longest prefix of the key.
-    fn find(&self, trie: &Trie, bits: u32, data: &[u8]) -> Option<Place> {
-        let mut best = None;
-        let mut node = trie.root.as_deref();
-        while let Some(n) = node {
-            if n.bits > bits || common(&n.data, data, n.bits) < n.bits {
-                break;
-            }
-            best = n.value.or(best);
-            if n.bits >= bits.min(self.max_bits) && n.bits == self.max_bits {
-                break;
-            }
-            if n.bits == bits {
-                break;
-            }
-            node = n.children[bit(data, n.bits)].as_deref();
-        }
-        best
+        (bits <= self.max_bits).then_some((bits, key.part(LEN, self.data_size)))
     }
 
     fn put(&self, key: View<'_>, value: View<'_>, flags: u64) -> Result<(), Errno> {
@@ -133,113 +90,57 @@ impl Lpm {
         if flags > EXIST {
             return Err(Errno::EINVAL);
         }
-        let mut trie = self.trie.write();
-        let known = exact(trie.root.as_deref(), bits, &data).is_some();
-        match known {
+        with_words!(self, data, |key| self.put_words(key, bits, value, flags))
+    }
+
+    fn put_words<const N: usize>(
+        &self,
+        key: &Words<N>,
+        bits: u32,
+        value: View<'_>,
+        flags: u64,
+    ) -> Result<(), Errno> {
+        let mut slots = self.slots.lock();
+        let count = self.count.load(Relaxed);
+        match self.trie.exact(key, bits).is_some() {
             true if flags == NOEXIST => return Err(Errno::EEXIST),
             false if flags == EXIST => return Err(Errno::ENOENT),
-            false if trie.count >= self.max => return Err(Errno::ENOSPC),
+            false if count >= self.max => return Err(Errno::ENOSPC),
             _ => {}
         }
-        let place = self.place(&mut trie)?;
-        trie.pools[place.pool as usize].write(place.off as usize, value.part(0, self.value_size));
-        match insert(&mut trie.root, bits, &data, place) {
-            // Programs may still hold the old one; it is recycled, not unmapped.
-            Some(old) => trie.free.push(old),
-            None => trie.count += 1,
+        let place = slots.value(&self.values)?;
+        let (slab, off) = self.values.at(place).ok_or(Errno::ENOMEM)?;
+        slab.write(off, value.part(0, self.value_size));
+        match self.trie.insert(&mut slots, key, bits, place, count + 1) {
+            Ok(Placed::Instead(old)) => slots.free_value(old),
+            Ok(Placed::New) => self.count.store(count + 1, Relaxed),
+            Err(errno) => {
+                slots.free_value(place);
+                return Err(errno);
+            }
         }
         Ok(())
     }
 
     fn remove(&self, key: View<'_>) -> Result<(), Errno> {
         let (bits, data) = self.key(key).ok_or(Errno::EINVAL)?;
-        let mut trie = self.trie.write();
-        let place = unlink(&mut trie.root, bits, &data).ok_or(Errno::ENOENT)?;
-        trie.count -= 1;
-        trie.free.push(place);
+        let mut slots = self.slots.lock();
+        let gone = with_words!(self, data, |key| self.trie.remove(&mut slots, key, bits));
+        slots.free_value(gone.ok_or(Errno::ENOENT)?);
+        self.count.fetch_sub(1, Relaxed);
         Ok(())
     }
-}
 
-/// The node of exactly this prefix that has a value.
-fn exact<'n>(mut node: Option<&'n Node>, bits: u32, data: &[u8]) -> Option<&'n Node> {
-    while let Some(n) = node {
-        if n.bits > bits || common(&n.data, data, n.bits) < n.bits {
-            return None;
-        }
-        if n.bits == bits {
-            return n.value.map(|_| n);
-        }
-        node = n.children[bit(data, n.bits)].as_deref();
+    #[inline]
+    fn find(&self, key: View<'_>) -> Option<u32> {
+        let (bits, data) = self.key(key)?;
+        with_words!(self, data, |key| self.trie.find(key, bits, || self.slots.lock()))
     }
-    None
-}
-
-/// Sets a prefix; the value it had before.
-fn insert(mut at: &mut Option<Box<Node>>, bits: u32, data: &[u8], place: Place) -> Option<Place> {
-    while at.as_ref().is_some_and(|n| n.bits < bits && common(&n.data, data, n.bits) == n.bits) {
-        let Some(n) = at else { return None };
-        at = &mut n.children[bit(data, n.bits)];
-    }
-    let Some(mut old) = at.take() else {
-        *at = Some(Node::leaf(bits, data, Some(place)));
-        return None;
-    };
-    let shared = common(&old.data, data, old.bits.min(bits));
-    if shared == bits && old.bits == bits {
-        // Bits behind the prefix are those of the last update.
-        old.data.copy_from_slice(data);
-        let before = old.value.replace(place);
-        *at = Some(old);
-        return before;
-    }
-    let mut new = Node::leaf(bits, data, Some(place));
-    if shared == bits {
-        let side = bit(&old.data, bits);
-        new.children[side] = Some(old);
-        *at = Some(new);
-        return None;
-    }
-    let mut joint = Node::leaf(shared, data, None);
-    let side = bit(data, shared);
-    joint.children[side] = Some(new);
-    joint.children[1 - side] = Some(old);
-    *at = Some(joint);
-    None
-}
-
-/// Takes a prefix out; a node that then joins nothing goes too.
-fn unlink(at: &mut Option<Box<Node>>, bits: u32, data: &[u8]) -> Option<Place> {
-    let node = at.as_mut()?;
-    if node.bits > bits || common(&node.data, data, node.bits) < node.bits {
-        return None;
-    }
-    let place = if node.bits == bits {
-        node.value.take()?
-    } else {
-        unlink(&mut node.children[bit(data, node.bits)], bits, data)?
-    };
-    if node.value.is_none() {
-        match &mut node.children {
-            [Some(_), Some(_)] => {}
-            [one, other] => *at = one.take().or(other.take()),
-        }
-    }
-    Some(place)
-}
-
-/// Visits prefixes, each after those it contains; stops at `false`.
-fn walk<'n>(node: Option<&'n Node>, visit: &mut dyn FnMut(&'n Node) -> bool) -> bool {
-    let Some(n) = node else { return true };
-    n.children.iter().all(|child| walk(child.as_deref(), visit)) && (n.value.is_none() || visit(n))
 }
 
 impl Ops for Lpm {
     fn lookup(&self, key: View<'_>, _: u32) -> Option<u64> {
-        let (bits, data) = self.key(key)?;
-        let trie = self.trie.read();
-        let place = self.find(&trie, bits, &data)?;
-        Some(trie.pools[place.pool as usize].addr(place.off as usize))
+        self.values.addr(self.find(key)?)
     }
 
     fn update(&self, key: View<'_>, value: View<'_>, flags: u64, _: u32) -> Result<(), Errno> {
@@ -251,19 +152,17 @@ impl Ops for Lpm {
     }
 
     fn value_at(&self, addr: u64) -> Option<(u64, u64)> {
-        let trie = self.trie.read();
-        trie.pools.iter().find_map(|pool| {
-            let off = pool.offset(addr)?;
-            let start = pool.addr(off - off % self.stride());
-            Some((start, start + self.value_size as u64))
-        })
+        let start = self.values.start_of(addr)?;
+        Some((start, start + self.value_size as u64))
     }
 
     fn user_lookup(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
         let (bits, data) = self.key(View::from(key)).ok_or(Errno::ENOENT)?;
-        let trie = self.trie.read();
-        let place = self.find(&trie, bits, &data).ok_or(Errno::ENOENT)?;
-        trie.pools[place.pool as usize].read(place.off as usize, out);
+        // The value must stay while it is copied.
+        let _slots = self.slots.lock();
+        let found = with_words!(self, data, |key| self.trie.find(key, bits, || ()));
+        let (slab, off) = found.and_then(|slot| self.values.at(slot)).ok_or(Errno::ENOENT)?;
+        slab.read(off, out);
         Ok(())
     }
 
@@ -272,33 +171,26 @@ impl Ops for Lpm {
     }
 
     fn next_key(&self, key: Option<&[u8]>, next: &mut [u8]) -> Result<(), Errno> {
-        let trie = self.trie.read();
-        let root = trie.root.as_deref();
+        let _slots = self.slots.lock();
         let from = key.and_then(|k| self.key(View::from(k)));
-        let known = from.filter(|(bits, data)| exact(root, *bits, data).is_some());
-        let mut found = None;
-        let mut passed = known.is_none();
-        walk(root, &mut |n| {
-            if passed {
-                found = Some(n);
-                return false;
-            }
-            passed = known.as_ref().is_some_and(|(bits, data)| {
-                n.bits == *bits && common(&n.data, data, *bits) == *bits
-            });
-            true
-        });
-        let found = found.ok_or(Errno::ENOENT)?;
-        next[..LEN].copy_from_slice(&found.bits.to_ne_bytes());
-        next[LEN..].copy_from_slice(&found.data);
+        let found = match from {
+            None => self.trie.next::<1>(None),
+            Some((bits, data)) => with_words!(self, data, |key| {
+                let known = self.trie.exact(key, bits).map(|_| (key, bits));
+                self.trie.next(known)
+            }),
+        };
+        let (bits, data) = next.split_at_mut(LEN);
+        let own = self.trie.read(found.ok_or(Errno::ENOENT)?, data);
+        bits.copy_from_slice(&own.to_ne_bytes());
         Ok(())
     }
 
     fn live(&self) -> u32 {
-        self.trie.read().count
+        self.count.load(Relaxed)
     }
 
     fn batch(&self) -> BatchKind {
-        BatchKind::Keys { delete: true }
+        BatchKind::Keys { delete: true, take: false }
     }
 }

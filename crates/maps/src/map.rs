@@ -23,6 +23,7 @@ use crate::raw::{Hold, Mapping, Part, Slab, View};
 use crate::refs::{Held, Refs};
 use crate::ringbuf::Ringbuf;
 use crate::stack_trace::StackTrace;
+use crate::struct_ops::StructOps;
 use crate::user_ringbuf::UserRingbuf;
 use crate::user_value_size;
 
@@ -119,7 +120,7 @@ impl Map {
             MapType::Ringbuf => Box::new(Ringbuf::new(&def, env)?),
             MapType::UserRingbuf => Box::new(UserRingbuf::new(&def, env)?),
             MapType::Arena => Box::new(Arena::new(&def, env)?),
-            MapType::LpmTrie => Box::new(Lpm::new(&def)),
+            MapType::LpmTrie => Box::new(Lpm::new(&def)?),
             MapType::StackTrace => Box::new(StackTrace::new(&def, env)?),
             MapType::SkStorage
             | MapType::InodeStorage
@@ -128,7 +129,7 @@ impl Map {
             MapType::CgroupStorage | MapType::PercpuCgroupStorage => {
                 Box::new(CgroupStorage::new(&def, env))
             }
-            MapType::StructOps => return Err(Errno::ENOTSUPP),
+            MapType::StructOps => Box::new(StructOps::new(&def)?),
         };
         Ok(Map {
             def,
@@ -288,6 +289,9 @@ impl Map {
 
     /// BPF_MAP_FREEZE; EBUSY while it is mapped for writing.
     pub fn freeze(&self, perms: Perms) -> Result<(), Errno> {
+        if self.ops.struct_ops().is_some() {
+            return Err(Errno::ENOTSUPP);
+        }
         let _lock = self.mapped.lock();
         self.allow(perms, false, true)?;
         if Arc::strong_count(&self.writers) > 1 || self.lent.load(Relaxed) {

@@ -9,6 +9,7 @@ use crate::raw::{Part, View};
 use crate::refs::Refs;
 use crate::ringbuf::Ringbuf;
 use crate::stack_trace::StackTrace;
+use crate::struct_ops::StructOps;
 use crate::user_ringbuf::UserRingbuf;
 
 /// `BPF_ANY`: create or replace.
@@ -25,10 +26,12 @@ pub const LOCK: u64 = 4;
 pub enum BatchKind {
     /// None: ENOTSUPP.
     None,
-    /// By walking keys; deletion only if the flag is set.
+    /// By walking keys; deletion only if the flags are set.
     Keys {
         /// BPF_MAP_DELETE_BATCH works.
         delete: bool,
+        /// BPF_MAP_LOOKUP_AND_DELETE_BATCH works.
+        take: bool,
     },
     /// By whole buckets, deletion included.
     Buckets,
@@ -71,6 +74,8 @@ pub struct HashLayout {
     pub key: usize,
     /// Of the value, its first copy.
     pub value: usize,
+    /// Of what a lookup sets to 1 if it is 0, 4 bytes.
+    pub used: Option<usize>,
     /// 4 or 8, one word; or 16, four words.
     pub key_size: usize,
     /// Multipliers of the key's words.
@@ -222,6 +227,11 @@ pub trait Ops: Send + Sync {
 
     /// The stack traces.
     fn stack_trace(&self) -> Option<&StackTrace> {
+        None
+    }
+
+    /// The value of a struct_ops map.
+    fn struct_ops(&self) -> Option<&StructOps> {
         None
     }
 

@@ -158,7 +158,8 @@ impl Ops for Refs {
 
     fn batch(&self) -> BatchKind {
         match self.def.map_type {
-            MapType::ArrayOfMaps | MapType::HashOfMaps => BatchKind::Keys { delete: true },
+            MapType::ArrayOfMaps => BatchKind::Keys { delete: false, take: false },
+            MapType::HashOfMaps => BatchKind::Keys { delete: true, take: true },
             _ => BatchKind::None,
         }
     }

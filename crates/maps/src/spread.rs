@@ -20,6 +20,8 @@ pub(crate) enum Spread {
     Words(Multipliers),
     /// lookup3 under this seed.
     Jenkins(u32),
+    /// The key's first 4 bytes as they are.
+    Number,
 }
 
 impl Spread {
@@ -39,6 +41,7 @@ impl Spread {
     pub(crate) fn hash(&self, key: View<'_>) -> u32 {
         let product = match self {
             Spread::Jenkins(seed) => return jhash(key, *seed),
+            Spread::Number => return key.u32(0),
             Spread::Word(by) => match key.len() {
                 4 => u64::from(key.u32(0)).wrapping_mul(*by),
                 _ => key.u64(0).wrapping_mul(*by),
@@ -53,7 +56,7 @@ impl Spread {
     /// How far to shift a hash for the number of its bucket, of `1 << bits`.
     pub(crate) fn shift(&self, bits: u32) -> u32 {
         match self {
-            Spread::Jenkins(_) => 0,
+            Spread::Jenkins(_) | Spread::Number => 0,
             _ => 32 - bits,
         }
     }
@@ -63,7 +66,7 @@ impl Spread {
         match self {
             Spread::Word(by) => Some([*by, 0, 0, 0]),
             Spread::Words(by) => Some(*by),
-            Spread::Jenkins(_) => None,
+            Spread::Jenkins(_) | Spread::Number => None,
         }
     }
 }

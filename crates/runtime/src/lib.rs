@@ -29,6 +29,7 @@ mod load;
 mod log;
 mod machine_code;
 mod map_obj;
+mod map_ops;
 mod map_text;
 mod map_types;
 mod message;

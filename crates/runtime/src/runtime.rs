@@ -29,6 +29,7 @@ use crate::load;
 use crate::log::{self, Log};
 use crate::machine_code::{MachineInsn, machine_code};
 use crate::map_obj::{InnerTypes, MapObj, PerfRecord};
+use crate::map_ops;
 use crate::map_text;
 use crate::map_types;
 use crate::nets::Nets;
@@ -314,7 +315,11 @@ impl Bpf for Runtime {
         let (model, inner) = inner.unzip();
         def.inner = model;
         maps::check(&def, &self.core.env)?;
+        map_ops::check(&def, self.core.config.kernel_btf.as_deref())?;
         let btf = req.btf.map(|fd| self.fds.btf(fd)).transpose()?;
+        if def.btf_vmlinux_value_type_id != 0 && btf.is_none() {
+            return Err(Errno::EBADF);
+        }
         let fields = if req.def.btf_key_type_id != 0 || req.def.btf_value_type_id != 0 {
             let config = &self.core.config;
             let kernel =
@@ -342,6 +347,10 @@ impl Bpf for Runtime {
         let (map, perms) = self.fds.map(map)?;
         if map.map.ops().refs().is_some() {
             return map.map.update_ref(perms, key, flags, || self.held(&map, value));
+        }
+        if let Some(ops) = map.map.ops().struct_ops() {
+            let prog = |fd| self.fds.prog(Fd(fd));
+            return map_ops::update(&self.core, &map, ops, (perms, key, value, flags), prog);
         }
         if devmap::takes(&map) {
             let prog = |fd| self.fds.prog(Fd(fd));
@@ -411,6 +420,10 @@ impl Bpf for Runtime {
         elem_flags: u64,
     ) -> Result<Batch, Errno> {
         let (map, perms) = self.fds.map(map)?;
+        if map.map.ops().refs().is_some() {
+            let held = |value: &[u8]| self.held(&map, value);
+            return map.map.update_batch_refs(perms, (keys, values), count, elem_flags, held);
+        }
         map.map.update_batch(perms, keys, values, count, elem_flags)
     }
 

@@ -316,10 +316,22 @@ impl Gen<'_> {
         let chain = Chain { map, key, link, slot, restart, again, end, miss };
         let (label, what) = (next, ColdWhat::Chain(chain));
         self.colds.push(Cold { label, back: again, what, pc: self.pc });
+        if let Some(used) = map.used {
+            self.note_use(Mem::at(slot, used));
+        }
         if map.cpu_stride != 0 {
             self.add_copy(slot, link, map.cpu_stride)?;
         }
         Ok((slot, map.value))
+    }
+
+    /// Sets a word to 1; only if it is not: other threads may look at what is around it.
+    fn note_use(&mut self, used: Mem) {
+        let noted = self.out.new_label();
+        self.asm().arith_imm(W::W32, Arith::Cmp, Rm::Mem(used), 0);
+        self.out.jcc(Cc::NE, noted);
+        self.asm().store_imm(2, used, 1);
+        self.out.bind(noted);
     }
 
     /// The hash of a key of four words.

@@ -130,6 +130,7 @@ fn hash(key_size: usize, bits: u8, per_cpu: bool) -> TestMap {
         hash: 8,
         key: KEY_AT as i32,
         value: value_at as i32,
+        used: None,
         key_size: key_size as u32,
         multipliers,
         bits,

@@ -95,6 +95,7 @@ impl jit::Env for Doors<'_> {
             hash: small(layout.hash)?,
             key: small(layout.key)?,
             value: small(layout.value)?,
+            used: layout.used.map(small).map_or(Some(None), |used| used.map(Some))?,
             key_size: layout.key_size as u32,
             multipliers: layout.multipliers,
             bits: layout.bits as u8,

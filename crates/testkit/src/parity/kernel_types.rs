@@ -46,6 +46,7 @@ pub(super) fn model() -> Result<Arc<Btf>, String> {
     types.tracepoint();
     types.operations("tcp_congestion_ops", 18, TCP);
     types.operations("bpf_dummy_ops", 3, DUMMY);
+    types.value("bpf_struct_ops_tcp_congestion_ops");
     types.b.build().map(Arc::new).map_err(|e| e.to_string())
 }
 
@@ -81,7 +82,7 @@ impl Types {
         self.b.typedef("btf_trace_sched_switch", pointer);
     }
 
-    fn operations(&mut self, name: &str, members: usize, rows: &[Operation]) {
+    fn operations(&mut self, name: &'static str, members: usize, rows: &[Operation]) {
         let mut slots = vec![("", self.int); members];
         for (index, member, args, stub) in rows {
             let args: Vec<_> = args.iter().map(|arg| self.argument(arg)).collect();
@@ -105,6 +106,22 @@ impl Types {
                 bitfield_size: 0,
             })
             .collect();
-        self.b.structure(name, 8 * members.len() as u32, &members);
+        let id = self.b.structure(name, 8 * members.len() as u32, &members);
+        self.named.push((name, id));
+    }
+
+    /// What a map of such operations holds, of Linux's size.
+    fn value(&mut self, name: &str) {
+        let of = self.named.iter().find(|(n, _)| name.ends_with(n));
+        let data = of.map_or(TypeId(0), |(_, id)| *id);
+        let common = self.b.structure("bpf_struct_ops_common_value", 8, &[]);
+        let members = [("common", common, 0), ("data", data, 64 * 8)];
+        let members = members.map(|(name, type_id, bit_offset)| NewMember {
+            name,
+            type_id,
+            bit_offset,
+            bitfield_size: 0,
+        });
+        self.b.structure(name, 256, &members);
     }
 }

@@ -197,6 +197,7 @@ fn named(ask: &mut Ask<'_>, what: &str, want: &Value) {
         "without_btf" => one(ask, what, want, |req| {
             req.btf = None;
             (req.def.btf_key_type_id, req.def.btf_value_type_id) = (0, 0);
+            req.def.btf_vmlinux_value_type_id = 0;
         }),
         "name_bad_chars" => one(ask, what, want, name("a-b")),
         "name_dots_underscore" => one(ask, what, want, name("a.b_c")),

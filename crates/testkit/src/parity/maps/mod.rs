@@ -3,6 +3,7 @@
 mod batch;
 mod commands;
 mod create;
+mod interface;
 mod world;
 
 use serde_json::Value;

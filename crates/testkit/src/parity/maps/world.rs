@@ -5,6 +5,8 @@ use runtime::door::{Bpf, BtfLoad, Fd, LogRequest, MapCreate, Outside, ProgLoad, 
 use serde_json::Value;
 use uapi::{Errno, MapDef, MapType, ProgType, map_flags};
 
+use super::interface;
+
 /// A door, and descriptors behind it.
 pub(super) struct World<'a> {
     pub(super) door: &'a dyn Bpf,
@@ -17,6 +19,8 @@ pub(super) struct World<'a> {
     pub(super) group: Fd,
     pub(super) task: Fd,
     pub(super) file: Fd,
+    /// The kernel's type that values of struct_ops had when they were recorded; 0 without.
+    pub(super) interface: u32,
 }
 
 impl Drop for World<'_> {
@@ -50,6 +54,7 @@ impl<'a> World<'a> {
             group: open(Outside::Cgroup(group_path().into()))?,
             task: open(Outside::Task(std::process::id()))?,
             file: open(Outside::File("/tmp".into()))?,
+            interface: interface::find(door, btf.fd),
         })
     }
 
@@ -62,6 +67,10 @@ impl<'a> World<'a> {
         let mut req = MapCreate::from(def);
         if local_storage(t) {
             (req.def.btf_key_type_id, req.def.btf_value_type_id) = (1, 1);
+            req.btf = Some(self.btf);
+        }
+        if t == MapType::StructOps {
+            req.def.btf_vmlinux_value_type_id = self.interface;
             req.btf = Some(self.btf);
         }
         if t.name().ends_with("OF_MAPS") {
