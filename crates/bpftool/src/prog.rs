@@ -17,7 +17,7 @@ pub(crate) use show::{number, show, string, strings, type_name};
 use std::fs::File;
 use std::io::Cursor;
 
-use runtime::door::{AttachTo, ProgAttach};
+use runtime::door::{AttachTo, Fd, ProgAttach};
 use uapi::Errno;
 
 use crate::answer::{Answer, Done};
@@ -86,7 +86,13 @@ const TRACE_PIPES: [&str; 2] =
     ["/sys/kernel/tracing/trace_pipe", "/sys/kernel/debug/tracing/trace_pipe"];
 
 /// `prog tracelog`.
-pub(crate) fn tracelog(ctx: &Ctx<'_>, words: Words<'_>) -> Done {
+pub(crate) fn tracelog(ctx: &Ctx<'_>, mut words: Words<'_>) -> Done {
+    if let Some(stream) = words.peek().and_then(|word| STREAMS.iter().find(|s| s.0 == word)) {
+        words.next();
+        let prog = handle::prog(ctx, &mut words)?;
+        words.end()?;
+        return printed(ctx, prog, stream.1);
+    }
     words.end()?;
     if ctx.target() == Target::Linux {
         let opened = TRACE_PIPES.iter().find_map(|path| File::open(path).ok());
@@ -102,6 +108,23 @@ pub(crate) fn tracelog(ctx: &Ctx<'_>, words: Words<'_>) -> Done {
     let lines = lines.map_err(|errno| Fail::of("could not open trace pipe", errno))?;
     let text: String = lines.into_iter().flat_map(|line| [line, "\n".into()]).collect();
     ctx.stream(&mut Cursor::new(text))
+}
+
+/// A program's own streams.
+const STREAMS: [(&str, u32); 2] = [("stdout", 1), ("stderr", 2)];
+
+/// What a program has printed into a stream of its own since it was last asked.
+fn printed(ctx: &Ctx<'_>, prog: Fd, stream: u32) -> Done {
+    const CHUNK: u32 = 4096;
+    let mut text = Vec::new();
+    loop {
+        let part = ctx.door()?.stream_read(prog, stream, CHUNK);
+        let part = part.map_err(|errno| Fail::of("failed to read from stream", errno))?;
+        if part.is_empty() {
+            return ctx.stream(&mut Cursor::new(text));
+        }
+        text.extend(part);
+    }
 }
 
 /// Time that a daemon waits for a line before it says that there is none.

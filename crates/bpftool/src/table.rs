@@ -92,7 +92,12 @@ pub const NOUNS: &[Noun] = &[
             ),
             verb("attach", "PROG ATTACH_TYPE [MAP]", "attach it to a map of sockets", prog::attach),
             verb("detach", "PROG ATTACH_TYPE [MAP]", "undo that", prog::detach),
-            verb("tracelog", "", "what programs print", prog::tracelog),
+            verb(
+                "tracelog",
+                "[{stdout | stderr} PROG]",
+                "what programs print, or one program into its own stream",
+                prog::tracelog,
+            ),
             verb(
                 "run",
                 "PROG data_in PATH [data_out PATH [data_size_out N]] [ctx_in PATH [ctx_out PATH [ctx_size_out N]]] [ctx_json PATH] [repeat N]",

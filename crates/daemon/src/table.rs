@@ -245,6 +245,7 @@ commands! {
     73 tc_filter_add(req: lent(TcFilter)) -> (), Errno;
     74 tc_filter_del(req: lent(TcFilter)) -> (), Errno;
     75 tc_filters(ifindex: plain(u32)) -> Vec<TcFilter>, Errno;
+    59 stream_read(prog: plain(Fd), stream: plain(u32), len: plain(u32)) -> Vec<u8>, Errno;
     60 enable_stats(what: plain(Counted)) -> Fd, Errno;
     61 holders() -> Vec<Holder>, Errno;
 }

@@ -124,6 +124,8 @@ pub enum TrapKind {
     NoKfunc(i32),
     /// A tail call to a program that the host does not know.
     NoProgram(u64),
+    /// The program threw an exception with this cookie, which ends it in all its frames.
+    Thrown(u64),
     /// A helper stopped the program.
     Helper(&'static str),
 }
@@ -145,6 +147,7 @@ impl fmt::Display for Trap {
             TrapKind::NoHelper(id) => write!(f, "helper {id} has no body here"),
             TrapKind::NoKfunc(id) => write!(f, "kernel function {id} has no body here"),
             TrapKind::NoProgram(name) => write!(f, "tail call to unknown program {name:#x}"),
+            TrapKind::Thrown(cookie) => write!(f, "an exception with cookie {cookie:#x}"),
             TrapKind::Helper(why) => f.write_str(why),
         }
     }

@@ -136,4 +136,21 @@ impl Program {
         // SAFETY: handed on to the caller.
         unsafe { self.run(ctx, context) }
     }
+
+    /// Like [`Program::call`], with the helpers of `machine`.
+    ///
+    /// # Safety
+    /// As for [`Program::call`] and [`Program::run_with`].
+    pub unsafe fn call_with<M: Machine>(
+        &self,
+        index: usize,
+        args: [u64; 5],
+        machine: &mut M,
+        context: &mut RunContext,
+    ) -> Result<u64, Fault> {
+        context.user = std::ptr::from_mut(machine).cast();
+        context.resolve_tail = Some(resolve::<M>);
+        // SAFETY: handed on to the caller.
+        unsafe { self.call(index, args, context) }
+    }
 }

@@ -142,6 +142,12 @@ impl Map {
         })
     }
 
+    /// The map with other operations around its own.
+    #[must_use]
+    pub fn wrapped(self, around: impl FnOnce(Box<dyn Ops>) -> Box<dyn Ops>) -> Map {
+        Map { ops: around(self.ops), ..self }
+    }
+
     /// The attributes, as the map has them.
     pub fn def(&self) -> &MapDef {
         &self.def

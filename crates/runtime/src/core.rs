@@ -14,12 +14,17 @@ use crate::counting::Counting;
 use crate::cpus::Cpus;
 use crate::device::Network;
 use crate::engine::{self, Engine};
+use crate::heap::Heap;
+use crate::helpers::Owners;
 use crate::hook::Registry;
+use crate::later::Later;
 use crate::limits::{Account, Limits};
 use crate::map_obj::MapObj;
 use crate::objects::Ids;
 use crate::processes::Processes;
 use crate::prog::Prog;
+use crate::route::Routes;
+use crate::socket::Socket;
 use crate::trace::TracePipe;
 
 /// Settings of a [`crate::Runtime`].
@@ -116,11 +121,37 @@ pub(crate) struct Core {
     /// Dumps of machine code that nobody has taken yet.
     pub(crate) jit_dumps: Mutex<String>,
     pub(crate) map_bytes: Account,
+    /// Objects of programs.
+    pub(crate) heap: Arc<Heap>,
+    /// Timers and work.
+    pub(crate) later: Arc<Later>,
+    /// What the user told of the network around.
+    pub(crate) routes: RwLock<Option<Arc<dyn Routes>>>,
+    /// Sockets that programs may find.
+    pub(crate) sockets: RwLock<Vec<Arc<Socket>>>,
     /// What SYN cookies are made with.
     pub(crate) secret: u64,
 }
 
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.later.stop();
+    }
+}
+
 impl Core {
+    /// A core that programs' timers run in.
+    pub(crate) fn shared(config: Config) -> Arc<Core> {
+        let core = Arc::new(Core::new(config));
+        core.later.belongs_to(Arc::downgrade(&core));
+        core
+    }
+
+    /// What special fields of map values own things in.
+    pub(crate) fn owners(&self) -> Owners {
+        Owners { heap: self.heap.clone(), later: self.later.clone() }
+    }
+
     pub(crate) fn new(mut config: Config) -> Core {
         if config.cpus == 0 {
             config.cpus = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
@@ -154,6 +185,10 @@ impl Core {
             processes: Processes::default(),
             jit_dumps: Mutex::default(),
             map_bytes: Account::default(),
+            heap: Arc::default(),
+            routes: RwLock::default(),
+            sockets: RwLock::default(),
+            later: Arc::default(),
             config,
         }
     }

@@ -491,6 +491,9 @@ pub trait Bpf: Send + Sync {
     fn test_run(&self, prog: Fd, req: &TestRun) -> Result<TestRunOut, Errno>;
     /// BPF_PROG_BIND_MAP.
     fn bind_map(&self, prog: Fd, map: Fd) -> Result<(), Errno>;
+    /// BPF_PROG_STREAM_READ_BY_FD: up to `len` bytes of what the program has printed, 1 being its
+    /// output and 2 its errors; ENOENT for another stream.
+    fn stream_read(&self, prog: Fd, stream: u32, len: u32) -> Result<Vec<u8>, Errno>;
 
     /// BPF_OBJ_PIN.
     fn obj_pin(&self, obj: Fd, path: &str) -> Result<(), Errno>;

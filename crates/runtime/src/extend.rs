@@ -127,12 +127,16 @@ fn join(core: &Core, target: &Prog, functions: &[Function]) -> Option<Prog> {
     let mut code = target.translated.clone();
     let mut maps: Vec<Arc<MapObj>> = target.maps.clone();
     let mut hosts = target.host_helpers.clone();
+    let mut object_types = target.object_types.clone();
+    let by_main = functions.iter().find(|f| f.start == 0);
+    let exception_callback = by_main.map_or(target.exception_callback, |f| f.by.exception_callback);
     // The main program last: what is before it moves everything else.
     let (main, others): (Vec<_>, Vec<_>) = functions.iter().partition(|f| f.start == 0);
     for function in others.into_iter().chain(main) {
         code = with(code, &target.translated, function)?;
         maps.extend(function.by.maps.iter().cloned());
         hosts.extend(function.by.host_helpers.iter().cloned());
+        object_types.extend(function.by.object_types.iter().cloned());
     }
     let named: Vec<_> = maps.iter().map(|map| (0, map.clone())).collect();
     let native = match &target.native {
@@ -161,6 +165,10 @@ fn join(core: &Core, target: &Prog, functions: &[Function]) -> Option<Prog> {
         line_info: target.line_info.clone(),
         attach_btf_id: target.attach_btf_id,
         host_helpers: hosts,
+        streams: target.streams.clone(),
+        object_types,
+        sees_objects: target.sees_objects || functions.iter().any(|f| f.by.sees_objects),
+        exception_callback,
         functions: Vec::new(),
         demands: target.demands,
         extends: None,

@@ -18,6 +18,11 @@ use crate::prog::Prog;
 use crate::runner::Runner;
 use image::Image;
 
+/// Byte offset of a member of a structure, or of one in it without a name.
+pub(crate) fn member_offset(btf: &btf::Btf, ty: TypeId, name: &str) -> Option<usize> {
+    image::offset(btf, ty, name, 0)
+}
+
 /// The iterator through the elements of a map.
 pub(crate) const MAP_ELEM: &str = "bpf_map_elem";
 /// Iterators that there are something to go through for.

@@ -8,14 +8,17 @@ use translate::KfuncCall;
 use uapi::{Errno, MapType, OBJ_NAME_LEN, ProgType};
 use verifier::{LogOptions, Outcome, Program, Rejection, World};
 
+use crate::btf_obj::BtfObj;
 use crate::clock::ClockKind;
 use crate::core::{Core, HostHelper};
 use crate::door::{Fd, LoadError, LogRequest, ProgLoad};
 use crate::engine::{self, Engine};
 use crate::fds::Fds;
+use crate::heap::ObjectType;
 use crate::helpers;
 use crate::log::{self, Log};
 use crate::map_obj::{MapObj, Owner};
+use crate::map_types;
 use crate::native;
 use crate::prog::{Prog, tag};
 
@@ -83,7 +86,8 @@ pub(crate) fn load(
         let (log, log_true_size) = (log.text, log.true_size);
         return Err(LoadError { errno, log, log_true_size, rejection: None });
     }
-    let kfuncs = kfuncs(core, req, &facts)?;
+    let mut types = ObjectTypes::default();
+    let kfuncs = kfuncs(core, req, &facts, btf.as_deref(), &mut types)?;
     let missing_body = facts.used_helpers.iter().find(|id| !has_body(**id, &hosts));
     if let Some(&id) = missing_body {
         return Err(missing(&format!("helper {}", helper_name(id))));
@@ -115,6 +119,12 @@ pub(crate) fn load(
         map.owned_by(owner)?;
     }
     core.progs.below(core.config.limits.objects)?;
+    let holds = |map: &Arc<MapObj>| {
+        let inner = map.inner.as_ref().is_some_and(|inner| !inner.fields.is_empty());
+        !map.fields.is_empty() || inner
+    };
+    let sees_objects = !kfuncs.is_empty() || used.iter().any(holds);
+    let exception_callback = exception_callback(&facts, &translated);
     let prog = core.progs.add(|id| Prog {
         id,
         prog_type,
@@ -141,6 +151,10 @@ pub(crate) fn load(
         extends: target.as_ref().map(|prog| (prog.prog_type, prog.attach_type)),
         target: target.into(),
         replaced: Default::default(),
+        streams: Default::default(),
+        object_types: types.types.into_iter().map(|(_, ty)| ty).collect(),
+        sees_objects,
+        exception_callback,
         stats: Default::default(),
     });
     Ok(Accepted { prog, log, stats: outcome.stats })
@@ -151,19 +165,72 @@ fn kfuncs(
     core: &Core,
     req: &ProgLoad,
     facts: &verifier::Facts,
+    own: Option<&BtfObj>,
+    types: &mut ObjectTypes,
 ) -> Result<Vec<KfuncCall>, LoadError> {
     let live = |pc: usize| facts.insns.get(pc).is_none_or(|fact| fact.reachable);
     let is_call = |insn: &isa::Insn| insn.code == CALL && insn.src().0 == PSEUDO_KFUNC_CALL;
     let calls = req.insns.iter().enumerate().filter(|(pc, insn)| is_call(insn) && live(*pc));
     let btf = core.config.kernel_btf.as_deref();
-    let body = |(insn, call): (usize, &isa::Insn)| {
+    let mut body = |(insn, call): (usize, &isa::Insn)| {
         let id = btf::TypeId(call.imm as u32);
         let name = btf.filter(|_| call.off == 0).map_or("", |btf| btf.name_of(id));
         let number = helpers::kfunc::number(name).and_then(|number| i32::try_from(number).ok());
         let missing = || missing(&format!("kernel function {name}#{}", call.imm));
-        Ok(KfuncCall { insn, number: number.ok_or_else(missing)?, ..KfuncCall::default() })
+        let number = number.ok_or_else(missing)?;
+        let fact = facts.kfuncs.iter().find(|fact| fact.insn == insn);
+        let made = fact.filter(|_| helpers::kfunc::allocates(name));
+        let load = match made {
+            Some(fact) => Some((R2, types.number(core, own, &fact.object)?)),
+            None => None,
+        };
+        Ok(KfuncCall { insn, number, loads: [load, None] })
     };
-    calls.map(body).collect()
+    calls.map(&mut body).collect()
+}
+
+/// The register that tells a body of an object's type.
+const R2: u8 = 2;
+
+/// Types of the objects that a program allocates, each once.
+#[derive(Default)]
+struct ObjectTypes {
+    types: Vec<(u32, Arc<ObjectType>)>,
+    metas: Option<btf::fields::StructMetas>,
+}
+
+impl ObjectTypes {
+    fn number(
+        &mut self,
+        core: &Core,
+        own: Option<&BtfObj>,
+        object: &verifier::KfuncObject,
+    ) -> Result<u64, LoadError> {
+        if object.type_id == 0 {
+            return Err(missing("an object of unknown type"));
+        }
+        if let Some((_, known)) = self.types.iter().find(|(id, _)| *id == object.type_id) {
+            return Ok(Arc::as_ptr(known).addr() as u64);
+        }
+        let btf = &own.ok_or(Errno::EINVAL)?.btf;
+        let metas = match self.metas.take() {
+            Some(metas) => metas,
+            None => map_types::metas(btf, core.config.kernel_btf.as_deref())?,
+        };
+        let record = metas.get(btf::TypeId(object.type_id)).cloned().unwrap_or_default();
+        self.metas = Some(metas);
+        let ty = Arc::new(ObjectType { size: object.size as usize, record });
+        let number = Arc::as_ptr(&ty).addr() as u64;
+        self.types.push((object.type_id, ty));
+        Ok(number)
+    }
+}
+
+/// The function that exceptions end in, among those of the translated program.
+fn exception_callback(facts: &verifier::Facts, code: &translate::Translated) -> Option<usize> {
+    let start = facts.subprogs.get(facts.exception_callback?)?.start;
+    let origin = |slot: &u32| code.origin.get(*slot as usize).map(|origin| *origin as usize);
+    code.starts.iter().position(|slot| origin(slot) == Some(start))
 }
 
 fn verify(core: &Core, log: LogRequest, program: &Program, world: &World) -> Outcome {

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use uapi::{Errno, MapType, ProgType};
 
 use crate::btf_obj::BtfObj;
+use crate::helpers::{Fields, Owners};
 use crate::limits::Charge;
 use crate::prog::Prog;
 
@@ -28,6 +29,8 @@ pub(crate) struct MapObj {
     perf: Mutex<Perf>,
     /// Programs that go with elements of maps of interfaces and CPUs.
     entry_progs: Mutex<BTreeMap<Box<[u8]>, Arc<Prog>>>,
+    /// What the special fields own things in.
+    owners: Option<Owners>,
     _charge: Charge,
 }
 
@@ -88,6 +91,9 @@ impl Drop for User {
         if let (true, Some(refs)) = (array, self.map.ops().refs()) {
             refs.clear();
         }
+        if let Some(owners) = &self.owners {
+            owners.later.forget_map(self);
+        }
     }
 }
 
@@ -103,6 +109,7 @@ impl MapObj {
             user: Mutex::default(),
             perf: Mutex::default(),
             entry_progs: Mutex::default(),
+            owners: None,
             _charge: charge,
         }
     }
@@ -115,6 +122,22 @@ impl MapObj {
         inner: Option<Box<InnerTypes>>,
     ) -> MapObj {
         MapObj { btf, fields, inner, ..self }
+    }
+
+    /// The same, the special fields of its values kept by the rules.
+    pub(crate) fn guarded(self, cpus: u32, owners: Owners) -> MapObj {
+        if self.fields.is_empty() {
+            return self;
+        }
+        let MapObj { map, fields, .. } = self;
+        let (def, record, own) = (map.def().clone(), fields.clone(), owners.clone());
+        let map = map.wrapped(|ops| Box::new(Fields::new(ops, &def, record, cpus, own)));
+        MapObj { map, fields, owners: Some(owners), ..self }
+    }
+
+    /// User space holds it.
+    pub(crate) fn is_held(&self) -> bool {
+        self.user.lock().strong_count() > 0
     }
 
     /// User space's hold, a new one if it had let go.

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Weak};
 
+use maps::View;
 use parking_lot::Mutex;
 use uapi::{Errno, MapType};
 
@@ -29,9 +30,7 @@ impl Drop for OutsideObj {
         // Storage of a socket ends with it; the others live on without a descriptor.
         if let Outside::Socket(_) = self.what {
             for map in self.stores.lock().drain(..).filter_map(|map| map.upgrade()) {
-                if let Some(local) = map.map.ops().local() {
-                    let _ = local.delete(self.id);
-                }
+                let _ = map.map.ops().delete(View::from(&self.id.to_ne_bytes()[..]));
             }
         }
     }

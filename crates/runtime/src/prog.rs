@@ -10,8 +10,10 @@ use crate::btf_obj::BtfObj;
 use crate::core::HostHelper;
 use crate::door::ProgInfo;
 use crate::extend::Replaced;
+use crate::heap::ObjectType;
 use crate::map_obj::{MapObj, Owner};
 use crate::native::Native;
+use crate::streams::Streams;
 
 /// A program object.
 pub(crate) struct Prog {
@@ -49,6 +51,14 @@ pub(crate) struct Prog {
     pub(crate) target: Mutex<Option<Arc<Prog>>>,
     /// Functions that extensions have taken the place of.
     pub(crate) replaced: Replaced,
+    /// What it prints.
+    pub(crate) streams: Streams,
+    /// Types of the objects that it allocates; their addresses are their numbers in the code.
+    pub(crate) object_types: Vec<Arc<ObjectType>>,
+    /// It may come across objects of the heap.
+    pub(crate) sees_objects: bool,
+    /// Function that runs when it throws; without one the cookie is the result.
+    pub(crate) exception_callback: Option<usize>,
     pub(crate) stats: Arc<Stats>,
 }
 

@@ -6,7 +6,8 @@ use interp::{Callback, Host, Region, Trap, TrapKind};
 
 use crate::core::Core;
 use crate::event::Event;
-use crate::helpers::{self, Call, Ctx, Tunnel};
+use crate::heap::Pin;
+use crate::helpers::{self, Call, Ctx, Tunnel, Walk};
 use crate::map_obj::MapObj;
 use crate::prog::Prog;
 use crate::redirect::{Copied, Redirect};
@@ -30,8 +31,14 @@ pub(crate) struct Run<'r> {
     pub(crate) tunnel: Option<Tunnel>,
     /// Words that iterators go through.
     pub(crate) bits: Vec<Vec<u64>>,
+    /// Lists that iterators go through.
+    pub(crate) walks: Vec<Walk>,
+    /// Objects that the run holds.
+    pub(crate) kept: Vec<u64>,
     /// System calls that the program may still make.
     pub(crate) syscalls: u32,
+    /// Sockets that it has found.
+    pub(crate) found: Vec<Arc<Socket>>,
     /// The socket that the program chose.
     pub(crate) selected: Option<Arc<Socket>>,
     /// Maps reached through other maps.
@@ -53,8 +60,55 @@ pub(crate) struct Run<'r> {
     pub(crate) trap: Option<Trap>,
     /// Callbacks that machine code may still make.
     pub(crate) callbacks: u64,
+    /// Keeps objects that the program may look at.
+    pub(crate) pin: Option<Pin>,
+    /// Locks that it holds, of those that find a deadlock.
+    pub(crate) locks: Vec<u64>,
     /// Machine code's stack is below.
     pub(crate) stack_top: u64,
+}
+
+/// System calls of one run.
+const SYSCALLS: u32 = 4096;
+
+impl<'r> Run<'r> {
+    /// A run of `prog` on a context, outside of all events.
+    pub(crate) fn new(
+        core: &'r Core,
+        prog: Arc<Prog>,
+        cpu: u32,
+        task: &'r Task,
+        ctx: Ctx<'r>,
+    ) -> Run<'r> {
+        Run {
+            core,
+            pin: prog.sees_objects.then(|| core.heap.pin()),
+            prog,
+            cpu,
+            task,
+            event: None,
+            ctx,
+            world: World::default(),
+            tunnel: None,
+            bits: Vec::new(),
+            walks: Vec::new(),
+            kept: Vec::new(),
+            syscalls: SYSCALLS,
+            found: Vec::new(),
+            selected: None,
+            inner_maps: Vec::new(),
+            granted: Vec::new(),
+            next: None,
+            waiting: Vec::new(),
+            redirect: None,
+            copies: Vec::new(),
+            trace_flags: "...11",
+            trap: None,
+            callbacks: 0,
+            locks: Vec::new(),
+            stack_top: 0,
+        }
+    }
 }
 
 impl Run<'_> {
@@ -81,6 +135,38 @@ impl Run<'_> {
         handle
     }
 
+    /// The programs of the run: which of them calls is not known where one called another.
+    pub(crate) fn progs(&self) -> impl Iterator<Item = &Arc<Prog>> {
+        std::iter::once(&self.prog).chain(&self.waiting)
+    }
+
+    /// Keeps the memory of objects from now on.
+    pub(crate) fn pin(&mut self) {
+        if self.pin.is_none() {
+            self.pin = Some(self.core.heap.pin());
+        }
+    }
+
+    /// An object for the rest of the run, whose hold is the run's own.
+    pub(crate) fn keep(&mut self, object: u64) -> u64 {
+        if self.kept.contains(&object) {
+            self.core.heap.release(object);
+        } else if object != 0 {
+            self.kept.push(object);
+        }
+        object
+    }
+
+    /// Gives back what the run holds; locks are left only by a program that was stopped.
+    pub(crate) fn finish(&mut self) {
+        for lock in self.locks.drain(..) {
+            helpers::unlock(lock);
+        }
+        for object in self.kept.drain(..) {
+            self.core.heap.release(object);
+        }
+    }
+
     fn kernel_region(&self, addr: u64) -> Option<Region> {
         let process = self.event?.process;
         let (start, end) = process.kernel(addr)?;
@@ -90,7 +176,9 @@ impl Run<'_> {
     fn world_region(&self, addr: u64) -> Option<Region> {
         let socket = self.world.socket.and_then(|socket| socket.region(addr));
         let session = self.world.session.map(|s| s.region()).filter(|r| holds(r, addr));
+        let found = self.found.iter().find_map(|socket| socket.region(addr));
         socket
+            .or(found)
             .or(session)
             .or_else(|| self.world.message.map(|m| m.region()).filter(|r| holds(r, addr)))
     }
@@ -115,6 +203,7 @@ impl Host for Run<'_> {
         own.or_else(|| self.map_region(addr))
             .or_else(|| self.granted.iter().find(|r| holds(r, addr)).copied())
             .or_else(|| self.world_region(addr))
+            .or_else(|| self.core.heap.region(addr))
             .or_else(|| self.kernel_region(addr))
     }
 
@@ -125,8 +214,7 @@ impl Host for Run<'_> {
             }
             return body(&mut Call { run: self, vm }, args);
         }
-        let progs = std::iter::once(&self.prog).chain(&self.waiting);
-        let found = progs.flat_map(|p| &p.host_helpers).find(|h| h.proto.id == id).cloned();
+        let found = self.progs().flat_map(|p| &p.host_helpers).find(|h| h.proto.id == id).cloned();
         let Some(host) = found else { return Err(Trap::here(TrapKind::NoHelper(id))) };
         helpers::check_memory(self, vm, &host.proto, &args)?;
         Ok((host.body)(args))
@@ -147,6 +235,9 @@ impl Host for Run<'_> {
 
     fn program(&mut self, _: u64) -> Option<Arc<interp::Program>> {
         self.prog = self.next.take()?.current();
+        if self.prog.sees_objects {
+            self.pin();
+        }
         Some(self.prog.code.clone())
     }
 
@@ -234,6 +325,10 @@ pub(crate) mod tests {
             extends: None,
             target: Default::default(),
             replaced: Default::default(),
+            streams: Default::default(),
+            object_types: Vec::new(),
+            sees_objects: false,
+            exception_callback: None,
             stats: Default::default(),
         });
         let memory = Slab::new(64).unwrap();

@@ -38,8 +38,6 @@ pub struct Runner {
 /// Bytes of the largest context of an event, with the word before it.
 const RECORD: usize = 4096;
 const WORD: usize = 8;
-/// System calls of one run.
-const SYSCALLS: u32 = 4096;
 
 impl Runner {
     pub(crate) fn new(core: Arc<Core>, prog: Arc<Prog>) -> Runner {
@@ -255,7 +253,9 @@ impl Ready {
         let limits = Limits { fuel: core.config.fuel };
         let trace_flags = "b..11";
         let (vm, task) = (Vm::new(), Task::current());
+        let routes = core.routes.read().clone();
         Ready {
+            routes,
             core,
             prog,
             vm,
@@ -266,7 +266,6 @@ impl Ready {
             copies: Vec::new(),
             selected: None,
             granted: Vec::new(),
-            routes: None,
             trace_flags,
             stop: Arc::default(),
         }
@@ -296,34 +295,27 @@ impl Ready {
     ) -> Result<u64, Trap> {
         let (counted, insns) = self.core.counting.now();
         let started = counted.then(Instant::now);
-        let mut run = Run {
-            core: &self.core,
-            prog: self.prog.current(),
-            cpu: self.cpu.id(),
-            task: &self.task,
-            event: event.copied(),
-            ctx,
-            world,
-            tunnel: None,
-            bits: Vec::new(),
-            syscalls: SYSCALLS,
-            selected: None,
-            inner_maps: Vec::new(),
-            granted: self.granted.clone(),
-            next: None,
-            waiting: Vec::new(),
-            redirect: None,
-            copies: Vec::new(),
-            trace_flags: self.trace_flags,
-            trap: None,
-            callbacks: 0,
-            stack_top: 0,
-        };
+        let mut run = Run::new(&self.core, self.prog.current(), self.cpu.id(), &self.task, ctx);
+        run.event = event.copied();
+        run.world = world;
+        if let (None, Some(routes)) = (world.routes, &self.routes) {
+            run.world.routes = Some(&**routes);
+        }
+        run.granted.clone_from(&self.granted);
+        run.trace_flags = self.trace_flags;
         let prog = run.prog.clone();
         let ret = match &prog.native {
             Ok(code) if !insns => native::run(code, addr, &mut run),
             _ => self.vm.run(&prog.code, addr, &mut run, self.limits),
         };
+        let ret = match ret {
+            Err(Trap { kind: TrapKind::Thrown(cookie), .. }) => {
+                let prog = run.prog.clone();
+                caught(&mut self.vm, &prog, cookie, &mut run, self.limits, insns)
+            }
+            ret => ret,
+        };
+        run.finish();
         self.redirect = run.redirect;
         self.copies = run.copies;
         self.selected = run.selected.take();
@@ -335,5 +327,41 @@ impl Ready {
             self.prog.stats.ns.fetch_add(started.elapsed().as_nanos() as u64, Relaxed);
         }
         ret
+    }
+}
+
+/// What an exception of this program ends in: the value of its callback, or the cookie.
+#[cold]
+fn caught(
+    vm: &mut Vm,
+    prog: &Prog,
+    cookie: u64,
+    run: &mut Run<'_>,
+    limits: Limits,
+    interpret: bool,
+) -> Result<u64, Trap> {
+    match prog.exception_callback {
+        None => Ok(cookie),
+        Some(index) => call_function(vm, prog, index, [cookie, 0, 0, 0, 0], run, limits, interpret),
+    }
+}
+
+/// Runs a function of the run's program by itself.
+pub(crate) fn call_function(
+    vm: &mut Vm,
+    prog: &Prog,
+    index: usize,
+    args: [u64; 5],
+    run: &mut Run<'_>,
+    limits: Limits,
+    interpret: bool,
+) -> Result<u64, Trap> {
+    match &prog.native {
+        Ok(code) if !interpret => native::call(code, index, args, run),
+        _ => {
+            let slot = prog.translated.starts.get(index).copied().unwrap_or(0);
+            let func = interp::FUNC_BASE + u64::from(slot);
+            vm.run_function(&prog.code, func, args, run, limits)
+        }
     }
 }

@@ -34,7 +34,9 @@ use crate::map_text;
 use crate::map_types;
 use crate::nets::Nets;
 use crate::outside::OutsideObj;
+use crate::route_table::RouteTable;
 use crate::runner::Runner;
+use crate::socket::Socket;
 use crate::test_run::test_run;
 use crate::trace::TraceSink;
 
@@ -65,10 +67,10 @@ impl Runtime {
     /// An empty runtime.
     pub fn new(config: Config) -> Runtime {
         let limits = config.limits;
-        let core = Core::new(config);
+        let core = Core::shared(config);
         let fds = core.processes.add(limits.fds, std::process::id());
         Runtime {
-            core: Arc::new(core),
+            core,
             fds,
             pins: Arc::new(Mutex::new(Bpffs::new(limits.pins))),
             devices: Arc::default(),
@@ -113,6 +115,16 @@ impl Runtime {
         let mut helpers = self.core.host_helpers.write();
         helpers.retain(|h| h.proto.id != proto.id);
         helpers.push(HostHelper { proto, body });
+    }
+
+    /// The routes, interfaces and neighbours that programs look up from now on.
+    pub fn set_routes(&self, routes: RouteTable) {
+        *self.core.routes.write() = Some(Arc::new(routes));
+    }
+
+    /// The sockets that programs find from now on.
+    pub fn set_sockets(&self, sockets: Vec<Arc<Socket>>) {
+        *self.core.sockets.write() = sockets;
     }
 
     /// The lines that programs printed since the last call, as trace_pipe shows them.
@@ -332,8 +344,10 @@ impl Bpf for Runtime {
         self.core.maps.below(limits.objects)?;
         let map = Map::create(&def, &self.core.env)?;
         let charge = self.core.map_bytes.charge(map.memlock(), map.def(), limits.map_memory)?;
-        let map =
-            self.core.maps.add(|id| MapObj::new(id, map, charge).of_types(btf, fields, inner));
+        let map = self.core.maps.add(|id| {
+            let map = MapObj::new(id, map, charge).of_types(btf, fields, inner);
+            map.guarded(self.core.config.cpus, self.core.owners())
+        });
         self.fds.open(Object::Map(map.user(), perms))
     }
 
@@ -481,6 +495,10 @@ impl Bpf for Runtime {
             bound.push(Arc::clone(&map));
         }
         Ok(())
+    }
+
+    fn stream_read(&self, prog: Fd, stream: u32, len: u32) -> Result<Vec<u8>, Errno> {
+        self.fds.prog(prog)?.streams.read(stream, len as usize)
     }
 
     fn obj_pin(&self, obj: Fd, path: &str) -> Result<(), Errno> {

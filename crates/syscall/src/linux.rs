@@ -385,6 +385,20 @@ impl Bpf for Linux {
         simple(call.num(prog_bind_map::MAP_FD, map.0)).map(drop)
     }
 
+    fn stream_read(&self, prog: Fd, stream: u32, len: u32) -> Result<Vec<u8>, Errno> {
+        use uapi::attr::prog_stream_read as attr;
+        let mut out = vec![0; len as usize];
+        let read = simple(
+            Call::new(Cmd::ProgStreamReadByFd)
+                .output(attr::STREAM_BUF, &mut out)
+                .num(attr::STREAM_BUF_LEN, len as i32)
+                .num(attr::STREAM_ID, stream as i32)
+                .num(attr::PROG_FD, prog.0),
+        )?;
+        out.truncate(usize::try_from(read.ret).unwrap_or(0));
+        Ok(out)
+    }
+
     fn obj_pin(&self, object: Fd, path: &str) -> Result<(), Errno> {
         let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
         let call = Call::new(Cmd::ObjPin).num(obj::BPF_FD, object.0);

@@ -57,8 +57,8 @@ impl Output {
         self.push(&[insn], from);
     }
 
-    /// The program with all targets resolved.
-    pub(crate) fn finish(mut self) -> Result<Translated, TranslateError> {
+    /// The program with all targets resolved; a function that nobody calls may start at `also`.
+    pub(crate) fn finish(mut self, also: Option<usize>) -> Result<Translated, TranslateError> {
         if u32::try_from(self.insns.len()).is_err() {
             return Err(TranslateError::TooLarge);
         }
@@ -86,6 +86,8 @@ impl Output {
                 starts.push(place as u32);
             }
         }
+        let also = also.and_then(|slot| self.places.get(slot));
+        starts.extend(also.filter(|p| **p < self.insns.len()).map(|p| *p as u32));
         starts.sort_unstable();
         starts.dedup();
         Ok(Translated { insns: self.insns, origin: self.origin, starts })

@@ -109,7 +109,8 @@ pub fn translate(input: Input<'_>) -> Result<Translated, TranslateError> {
         }
         pc += slots;
     }
-    translator.out.finish()
+    let callback = input.facts.exception_callback.and_then(|n| input.facts.subprogs.get(n));
+    translator.out.finish(callback.map(|callback| callback.start))
 }
 
 /// Loads 64 bits.

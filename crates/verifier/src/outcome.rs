@@ -66,6 +66,8 @@ pub struct Facts {
     pub changes_packet: bool,
     /// Prototype, in the kernel's BTF, of the function that the program attaches to; 0 for none.
     pub attach_proto: u32,
+    /// The subprogram that an exception of the program ends in.
+    pub exception_callback: Option<usize>,
     /// What the program demands of where it is attached.
     pub demands: Demands,
 }

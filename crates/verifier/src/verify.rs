@@ -148,6 +148,7 @@ impl Env<'_> {
         used_helpers.sort_unstable();
         used_helpers.dedup();
         Facts {
+            exception_callback: self.exception_callback,
             insns: insns.collect(),
             subprogs: subprogs.collect(),
             used_maps: self.used_maps.clone(),

@@ -95,7 +95,7 @@ fn announced(options: &[u8]) -> u16 {
     0
 }
 
-fn generate(c: &mut Call<'_, '_>, [ip, tcp, len, ..]: [u64; 5], v6: bool) -> u64 {
+fn make(c: &mut Call<'_, '_>, [ip, tcp, len, ..]: [u64; 5], v6: bool) -> u64 {
     let len = len as u32 as usize;
     let offset = usize::from(mem::view(tcp, TCP_HLEN).byte(12) >> 4) * 4;
     if len < TCP_HLEN || len != offset {
@@ -111,7 +111,7 @@ fn generate(c: &mut Call<'_, '_>, [ip, tcp, len, ..]: [u64; 5], v6: bool) -> u64
     u64::from(cookie) | u64::from(flow.sizes[index]) << 32
 }
 
-fn check(c: &mut Call<'_, '_>, [ip, tcp, ..]: [u64; 5], v6: bool) -> u64 {
+fn tell(c: &mut Call<'_, '_>, [ip, tcp, ..]: [u64; 5], v6: bool) -> u64 {
     let flow = Flow::new(ip, tcp, v6);
     let (cookie, seq) = (flow.ack.wrapping_sub(1), flow.seq.wrapping_sub(1));
     match flow.check(c.run.core.secret, minute(c), cookie, seq) {
@@ -121,17 +121,62 @@ fn check(c: &mut Call<'_, '_>, [ip, tcp, ..]: [u64; 5], v6: bool) -> u64 {
 }
 
 pub(super) fn generate4(c: &mut Call<'_, '_>, args: [u64; 5]) -> Result<u64, Trap> {
-    Ok(generate(c, args, false))
+    Ok(make(c, args, false))
 }
 
 pub(super) fn generate6(c: &mut Call<'_, '_>, args: [u64; 5]) -> Result<u64, Trap> {
-    Ok(generate(c, args, true))
+    Ok(make(c, args, true))
 }
 
 pub(super) fn check4(c: &mut Call<'_, '_>, args: [u64; 5]) -> Result<u64, Trap> {
-    Ok(check(c, args, false))
+    Ok(tell(c, args, false))
 }
 
 pub(super) fn check6(c: &mut Call<'_, '_>, args: [u64; 5]) -> Result<u64, Trap> {
-    Ok(check(c, args, true))
+    Ok(tell(c, args, true))
+}
+
+/// Flags of a TCP header: which of FIN, SYN, RST and ACK are set.
+fn flags(tcp: u64) -> u8 {
+    const KNOWN: u8 = 0x17;
+    mem::view(tcp, TCP_HLEN).byte(13) & KNOWN
+}
+const SYN: u8 = 2;
+const ACK: u8 = 0x10;
+
+/// Whether the packet is of version 6, once its headers are whole and the socket listens.
+fn listens(c: &Call<'_, '_>, [sk, ip, ip_len, _, len]: [u64; 5]) -> Result<bool, Errno> {
+    const LISTEN: u32 = 10;
+    const TCP: u32 = 6;
+    let (ip_len, len) = (ip_len as u32 as usize, len as u32 as usize);
+    let socket = super::socket::named(c, sk).ok_or(Errno::EINVAL)?;
+    let info = socket.info();
+    if len < TCP_HLEN || ip_len < 20 || (info.protocol, info.state) != (TCP, LISTEN) {
+        return Err(Errno::EINVAL);
+    }
+    match mem::view(ip, 1).byte(0) >> 4 {
+        4 => Ok(false),
+        6 if ip_len >= 40 => Ok(true),
+        6 => Err(Errno::EINVAL),
+        _ => Err(Errno::EPROTONOSUPPORT),
+    }
+}
+
+/// A cookie for a SYN to a listening socket.
+pub(super) fn generate(c: &mut Call<'_, '_>, args: [u64; 5]) -> Result<u64, Trap> {
+    Ok(match listens(c, args) {
+        Err(why) => why.as_ret(),
+        Ok(_) if flags(args[3]) != SYN => Errno::ENOENT.as_ret(),
+        Ok(v6) => make(c, [args[1], args[3], args[4], 0, 0], v6),
+    })
+}
+
+/// Whether an ACK to a listening socket brings a cookie.
+pub(super) fn check(c: &mut Call<'_, '_>, args: [u64; 5]) -> Result<u64, Trap> {
+    Ok(match listens(c, args) {
+        Err(why) => why.as_ret(),
+        Ok(_) if flags(args[3]) != ACK => Errno::ENOENT.as_ret(),
+        Ok(v6) if tell(c, [args[1], args[3], 0, 0, 0], v6) == 0 => 0,
+        Ok(_) => Errno::ENOENT.as_ret(),
+    })
 }

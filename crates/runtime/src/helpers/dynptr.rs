@@ -44,17 +44,27 @@ impl Dynptr {
         Ok(Some(kept).filter(|kept| kept.start != 0))
     }
 
+    /// One of plain memory.
+    pub(super) fn of_memory(start: u64, size: u32) -> Dynptr {
+        Dynptr { start, kind: LOCAL, size: size & SIZE_MAX, off: 0, read_only: false }
+    }
+
     /// Stores it at `addr`.
     pub(super) fn put(&self, c: &mut Call<'_, '_>, addr: u64) -> Result<(), Trap> {
         guard::usable(c.run, &*c.vm, addr, BYTES, true)?;
+        mem::write(addr, &self.bytes());
+        Ok(())
+    }
+
+    /// As it lies in memory.
+    pub(super) fn bytes(&self) -> [u8; BYTES] {
         let read_only = if self.read_only { READ_ONLY } else { 0 };
         let mut raw = [0; BYTES];
         raw[..8].copy_from_slice(&self.start.to_ne_bytes());
         let word = self.size | self.kind << KIND_SHIFT | read_only;
         raw[8..12].copy_from_slice(&word.to_ne_bytes());
         raw[12..].copy_from_slice(&self.off.to_ne_bytes());
-        mem::write(addr, &raw);
-        Ok(())
+        raw
     }
 
     /// Offset of `len` bytes at `off` in what it is of.

@@ -31,10 +31,14 @@ pub(super) fn current(c: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
 
 /// The group's ancestor at a level, 0 being the root.
 pub(super) fn ancestor(c: &mut Call<'_, '_>, [level, ..]: [u64; 5]) -> Result<u64, Trap> {
-    let path = path(c);
+    Ok(ancestor_of(&path(c), level as i32))
+}
+
+/// Number of the ancestor at a level of the group at this path; 0 if it is not so deep.
+pub(super) fn ancestor_of(path: &str, level: i32) -> u64 {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let level = usize::try_from(level as i32).ok();
-    Ok(level.and_then(|n| parts.get(..n)).map_or(0, |above| id(&above.join("/"))))
+    let level = usize::try_from(level).ok();
+    level.and_then(|n| parts.get(..n)).map_or(0, |above| id(&above.join("/")))
 }
 
 /// Arrays of groups stay empty here.
@@ -67,15 +71,23 @@ pub(super) fn ns_pid_tgid(
 }
 
 /// Names the thread, as Linux's address does: the same number for the same thread, in the upper
-/// half of addresses, with nothing to read there. In events it is the synthetic kernel's.
+/// half of addresses, with nothing to read there. In events it is the synthetic kernel's, and with
+/// the kernel's types an object like its.
 pub(super) fn task(c: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
-    const BASE: u64 = 0xffff_8880_0000_0000;
-    const APART: u64 = 1 << 14;
     let known = c.run.event.map_or(0, |event| event.process.task());
     if known != 0 {
         return Ok(known);
     }
-    Ok(BASE + u64::from(c.run.task.pid) * APART)
+    c.run.pin();
+    let object = c.run.core.task_object(c.run.task.pid);
+    Ok(if object == 0 { number_of(c.run.task.pid) } else { c.run.keep(object) })
+}
+
+/// What stands for a task where the kernel's types are not known.
+pub(super) fn number_of(pid: u32) -> u64 {
+    const BASE: u64 = 0xffff_8880_0000_0000;
+    const APART: u64 = 1 << 14;
+    BASE + u64::from(pid) * APART
 }
 
 /// Only events have a cookie; other runs are of no link.

@@ -50,7 +50,7 @@ pub(super) fn zero(addr: u64, len: usize) {
 }
 
 /// The bytes at `addr`, copied.
-pub(super) fn copy(addr: u64, len: usize) -> Vec<u8> {
+pub(crate) fn copy(addr: u64, len: usize) -> Vec<u8> {
     let mut out = vec![0; len];
     view(addr, len).copy_to(&mut out);
     out
@@ -68,7 +68,7 @@ pub(super) fn try_lock(addr: u64) -> bool {
 }
 
 /// Gives the spin lock at `addr` back.
-pub(super) fn unlock(addr: u64) {
+pub(crate) fn unlock(addr: u64) {
     lock_word(addr).store(0, Release);
 }
 
@@ -78,4 +78,11 @@ pub(super) fn change_bits(addr: u64, bits: u64, on: bool) -> u64 {
     // all of us touch such words as atomics.
     let word = unsafe { AtomicU64::from_ptr(std::ptr::with_exposed_provenance_mut(addr as usize)) };
     if on { word.fetch_or(bits, AcqRel) } else { word.fetch_and(!bits, AcqRel) }
+}
+
+/// Puts `value` in the place of the aligned word at `addr`; what was there.
+pub(super) fn swap(addr: u64, value: u64) -> u64 {
+    // SAFETY: as in `change_bits`.
+    let word = unsafe { AtomicU64::from_ptr(std::ptr::with_exposed_provenance_mut(addr as usize)) };
+    word.swap(value, AcqRel)
 }

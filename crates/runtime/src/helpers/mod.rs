@@ -5,14 +5,18 @@
 #![allow(unsafe_code, reason = "the named unsafe module of this crate")]
 
 mod absent;
+mod area;
 mod cookie;
 mod ctx;
+mod drain;
 mod dynptr;
+mod fields;
 mod flow;
 mod group;
 mod guard;
 mod infrared;
 pub(crate) mod kfunc;
+mod later;
 mod map;
 mod mark;
 mod mem;
@@ -30,6 +34,7 @@ mod route;
 mod seq;
 mod skb;
 mod socket;
+mod storage;
 mod syscall;
 mod sysctl;
 mod system;
@@ -42,7 +47,10 @@ use interp::{Callback, Trap};
 use uapi::Errno;
 
 pub(crate) use ctx::{Ctx, CtxCell};
+pub(crate) use fields::{Fields, Owners};
 pub(crate) use guard::check_memory;
+pub(crate) use kfunc::Walk;
+pub(crate) use mem::{copy as bytes_at, unlock};
 pub(crate) use tunnel::Tunnel;
 
 use crate::run::Run;
@@ -156,13 +164,14 @@ const LIST: &[(u32, &str, Body)] = &[
     (76, "bpf_lwt_seg6_action", absent::seg6_action),
     (77, "bpf_rc_repeat", infrared::repeat),
     (78, "bpf_rc_keydown", infrared::key_down),
-    (79, "bpf_skb_cgroup_id", mark::none),
+    (79, "bpf_skb_cgroup_id", socket::cgroup_id),
     (80, "bpf_get_current_cgroup_id", group::current),
+    (81, "bpf_get_local_storage", storage::at_own_group),
     (82, "bpf_sk_select_reuseport", socket::select),
-    (83, "bpf_skb_ancestor_cgroup_id", mark::none),
-    (84, "bpf_sk_lookup_tcp", socket::null),
-    (85, "bpf_sk_lookup_udp", socket::null),
-    (86, "bpf_sk_release", socket::wanted),
+    (83, "bpf_skb_ancestor_cgroup_id", socket::ancestor_group),
+    (84, "bpf_sk_lookup_tcp", socket::find_tcp),
+    (85, "bpf_sk_lookup_udp", socket::find_udp),
+    (86, "bpf_sk_release", socket::release),
     (87, "bpf_map_push_elem", map::push),
     (88, "bpf_map_pop_elem", map::pop),
     (89, "bpf_map_peek_elem", map::peek),
@@ -175,18 +184,18 @@ const LIST: &[(u32, &str, Body)] = &[
     (96, "bpf_tcp_sock", socket::tcp),
     (97, "bpf_skb_ecn_set_ce", room::ecn_set_ce),
     (98, "bpf_get_listener_sock", socket::listener),
-    (99, "bpf_skc_lookup_tcp", socket::null),
-    (100, "bpf_tcp_check_syncookie", socket::wanted),
+    (99, "bpf_skc_lookup_tcp", socket::find_tcp),
+    (100, "bpf_tcp_check_syncookie", cookie::check),
     (101, "bpf_sysctl_get_name", sysctl::name),
     (102, "bpf_sysctl_get_current_value", sysctl::current),
     (103, "bpf_sysctl_get_new_value", sysctl::new),
     (104, "bpf_sysctl_set_new_value", sysctl::set_new),
     (105, "bpf_strtol", text::strtol),
     (106, "bpf_strtoul", text::strtoul),
-    (107, "bpf_sk_storage_get", socket::null),
-    (108, "bpf_sk_storage_delete", socket::wanted),
+    (107, "bpf_sk_storage_get", storage::of_socket),
+    (108, "bpf_sk_storage_delete", storage::delete_of_socket),
     (109, "bpf_send_signal", process::signal),
-    (110, "bpf_tcp_gen_syncookie", socket::wanted),
+    (110, "bpf_tcp_gen_syncookie", cookie::generate),
     (111, "bpf_skb_output", perf::output),
     (112, "bpf_probe_read_user", probe::read_user),
     (113, "bpf_probe_read_kernel", probe::read_kernel),
@@ -204,7 +213,7 @@ const LIST: &[(u32, &str, Body)] = &[
     (126, "bpf_seq_printf", seq::printf),
     (127, "bpf_seq_write", seq::write),
     (128, "bpf_sk_cgroup_id", socket::cgroup_id),
-    (129, "bpf_sk_ancestor_cgroup_id", socket::null),
+    (129, "bpf_sk_ancestor_cgroup_id", socket::ancestor_group),
     (130, "bpf_ringbuf_output", ringbuf::output),
     (131, "bpf_ringbuf_reserve", ringbuf::reserve),
     (132, "bpf_ringbuf_submit", ringbuf::submit),
@@ -220,13 +229,19 @@ const LIST: &[(u32, &str, Body)] = &[
     (142, "bpf_load_hdr_opt", tcp_option::load),
     (143, "bpf_store_hdr_opt", tcp_option::store),
     (144, "bpf_reserve_hdr_opt", tcp_option::reserve),
+    (145, "bpf_inode_storage_get", storage::of_inode),
+    (146, "bpf_inode_storage_delete", storage::delete_of_inode),
     (147, "bpf_d_path", process::path),
     (148, "bpf_copy_from_user", probe::read_user),
     (149, "bpf_snprintf_btf", typed::snprintf),
     (150, "bpf_seq_printf_btf", typed::seq_printf),
     (151, "bpf_skb_cgroup_classid", mark::none),
     (152, "bpf_redirect_neigh", mark::redirect_neigh),
+    (153, "bpf_per_cpu_ptr", kfunc::of_cpu),
+    (154, "bpf_this_cpu_ptr", kfunc::of_this_cpu),
     (155, "bpf_redirect_peer", mark::redirect_peer),
+    (156, "bpf_task_storage_get", storage::of_task),
+    (157, "bpf_task_storage_delete", storage::delete_of_task),
     (158, "bpf_get_current_task_btf", group::task),
     (159, "bpf_bprm_opts_set", absent::executed),
     (160, "bpf_ktime_get_coarse_ns", system::ktime_coarse),
@@ -238,6 +253,10 @@ const LIST: &[(u32, &str, Body)] = &[
     (166, "bpf_sys_bpf", syscall::sys_bpf),
     (167, "bpf_btf_find_by_name_kind", syscall::find_type),
     (168, "bpf_sys_close", syscall::close),
+    (169, "bpf_timer_init", later::timer_init),
+    (170, "bpf_timer_set_callback", later::set_callback),
+    (171, "bpf_timer_start", later::timer_start),
+    (172, "bpf_timer_cancel", later::timer_cancel),
     (173, "bpf_get_func_ip", process::func_ip),
     (174, "bpf_get_attach_cookie", group::attach_cookie),
     (175, "bpf_task_pt_regs", process::regs),
@@ -245,6 +264,7 @@ const LIST: &[(u32, &str, Body)] = &[
     (177, "bpf_trace_vprintk", print::trace_vprintk),
     (178, "bpf_skc_to_unix_sock", absent::null),
     (179, "bpf_kallsyms_lookup_name", group::kallsyms),
+    (180, "bpf_find_vma", area::find),
     (181, "bpf_loop", flow::bpf_loop),
     (182, "bpf_strncmp", text::strncmp),
     (183, "bpf_get_func_arg", process::func_arg),
@@ -258,6 +278,7 @@ const LIST: &[(u32, &str, Body)] = &[
     (191, "bpf_copy_from_user_task", process::copy_from_task),
     (192, "bpf_skb_set_tstamp", room::set_tstamp),
     (193, "bpf_ima_file_hash", absent::unmeasured),
+    (194, "bpf_kptr_xchg", kfunc::exchange),
     (195, "bpf_map_lookup_percpu_elem", map::lookup_percpu),
     (196, "bpf_skc_to_mptcp_sock", absent::null),
     (197, "bpf_dynptr_from_mem", dynptr::from_mem),
@@ -272,6 +293,9 @@ const LIST: &[(u32, &str, Body)] = &[
     (206, "bpf_tcp_raw_check_syncookie_ipv4", cookie::check4),
     (207, "bpf_tcp_raw_check_syncookie_ipv6", cookie::check6),
     (208, "bpf_ktime_get_tai_ns", system::ktime_tai),
+    (209, "bpf_user_ringbuf_drain", drain::drain),
+    (210, "bpf_cgrp_storage_get", storage::of_group),
+    (211, "bpf_cgrp_storage_delete", storage::delete_of_group),
 ];
 
 static TABLE: [Option<Body>; SIZE] = table();

@@ -3,20 +3,13 @@
 use super::body;
 
 /// Helpers without a body, and why; whoever runs programs may bring a body of his own.
-const WITHOUT: &[(&[u32], &str)] = &[
-    (&[180], "memory areas of a task are not known"),
-    (&[81, 145, 146, 156, 157, 210, 211], "storage at kernel objects, of which there are none"),
-    (&[116], "there is no TCP to send an acknowledgement"),
-    (&[153, 154], "needs variables of a kernel by BTF"),
-    (&[169, 170, 171, 172], "timers run later, on no thread of the run"),
-    (&[194], "kernel objects in map values"),
-    (&[209], "user ring buffers are not drained by programs"),
-];
+const WITHOUT: &[(&[u32], &str)] = &[(&[116], "there is no TCP to send an acknowledgement")];
 
 /// Answers that say that something is not there, and what.
 const NOT_THERE: &[(&[u32], &str)] = &[
     (&[13], "no interface to copy to (EINVAL)"),
-    (&[17, 24, 79, 83, 151], "packets have no socket, class or route (0)"),
+    (&[79, 83, 129], "of the socket that the hook gives"),
+    (&[17, 24, 151], "packets have no class or route (0)"),
     (&[20, 21, 29, 30], "what the program set in the same run; packets come through no tunnel"),
     (&[66], "packets were not deciphered (EINVAL)"),
     (&[56], "the counter that the hook gives, else EINVAL"),
@@ -35,10 +28,13 @@ const NOT_THERE: &[(&[u32], &str)] = &[
     (&[22, 55], "no counters in perf event arrays (ENOENT)"),
     (&[33, 37], "arrays of control groups are empty (EAGAIN)"),
     (&[34], "an own hash of the flow: Linux's has a random key; a hash set to 0 counts as none"),
-    (&[35, 158], "the synthetic kernel's in events; else a number that reads as zero"),
+    (
+        &[35, 158],
+        "the synthetic kernel's in events; else an object with the members most looked at",
+    ),
     (&[40, 135], "packets have no checksum of the network card"),
-    (&[84, 85, 86, 99, 100, 107, 108, 110, 129], NO_SOCKET),
-    (&[46, 47, 49, 57, 59, 64, 95, 96, 98, 124, 128], HOOK_SOCKET),
+    (&[84, 85, 86, 99, 100, 110], NO_SOCKET),
+    (&[46, 47, 49, 57, 59, 64, 95, 96, 98, 107, 108, 124, 128], HOOK_SOCKET),
     (
         &[52, 53, 60, 70, 71, 72, 82],
         "sockets that programs or hooks put into maps; the hook delivers",
@@ -50,12 +46,17 @@ const NOT_THERE: &[(&[u32], &str)] = &[
     (&[204, 205, 206, 207], "cookies of a secret of ring3's own"),
     (&[50], "the interface is loopback; a second encapsulation is not refused (Linux: EALREADY)"),
     (&[18, 31, 38, 43], "within the head and tail room of the buffer, else ENOMEM"),
-    (&[69], "no interface, no route (ENODEV, EAFNOSUPPORT)"),
+    (&[69], "the routes that the user gives"),
     (&[74, 75], "no segment routing header (EINVAL)"),
     (&[122], "one network namespace, of cookie 1; Linux's first one has any number"),
+    (&[81], "at the group that the hook is of"),
+    (&[145, 146], "of inodes of ring3's own objects; the hook's are not told by their address"),
+    (&[156, 157, 210, 211], "of this machine's tasks and groups, while the map lives"),
+    (&[180], "what /proc tells of the task"),
+    (&[153, 154], "of objects that programs allocate; the kernel's own variables are refused"),
+    (&[169, 170, 171, 172], "on a thread of ring3's own"),
     (&[152, 155], "the verdict; who runs the program delivers"),
     (&[163], "only loopback is known, 65536 bytes (else ENODEV)"),
-    (&[197, 201, 202, 203], "the verifier does not model dynamic pointers: refused by it"),
     (&[174], "0 outside events"),
     (&[186, 187], "of the call that a control group's program decides on"),
     (&[36, 58, 109, 117], "EPERM outside events"),
@@ -65,7 +66,7 @@ const NOT_THERE: &[(&[u32], &str)] = &[
     (&[179], "no kernel symbols (ENOENT)"),
 ];
 const HOOK_SOCKET: &str = "the socket that the hook gives";
-const NO_SOCKET: &str = "there are no sockets: nothing is found, what takes one is not reached";
+const NO_SOCKET: &str = "the sockets that the user tells of";
 
 fn of(id: u32, table: &[(&[u32], &'static str)]) -> Option<&'static str> {
     table.iter().find(|(ids, _)| ids.contains(&id)).map(|(_, why)| *why)

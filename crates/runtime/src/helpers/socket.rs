@@ -1,6 +1,6 @@
 //! Helpers on sockets: the one that the hook is of, those that contexts point to, those in maps.
 //!
-//! Looking for another one finds nothing: there is no network stack.
+//! Looking for another one finds those that the user told of.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,34 +12,27 @@ use uapi::Errno;
 use super::{Call, Ctx, count, mem, status};
 use crate::socket::{SOL_IP, SOL_IPV6, SOL_SOCKET, SOL_TCP, Socket};
 
-/// A null pointer: no such socket.
-pub(super) fn null(_: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
-    Ok(0)
-}
-
-/// A socket is wanted.
-pub(super) fn wanted(_: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
-    Ok(Errno::EINVAL.as_ret())
-}
-
 /// All is one network namespace, the first.
 pub(super) fn netns_cookie(_: &mut Call<'_, '_>, _: [u64; 5]) -> Result<u64, Trap> {
     Ok(1)
 }
 
 /// The socket that an argument names: by the address of its memory, or by the hook's context.
-fn named<'r>(c: &Call<'_, 'r>, arg: u64) -> Option<&'r Arc<Socket>> {
+pub(super) fn named(c: &Call<'_, '_>, arg: u64) -> Option<Arc<Socket>> {
+    let is_it = |socket: &&Arc<Socket>| socket.addr() == arg || socket.tcp_addr() == arg;
+    if let Some(found) = c.run.found.iter().find(is_it) {
+        return Some(found.clone());
+    }
     let own = c.run.world.socket?;
     let context = match &c.run.ctx {
         Ctx::Skb(cell) => cell.addr() == arg,
         Ctx::Xdp(..) => false,
         Ctx::Flat(region) => (region.start..region.end).contains(&arg),
     };
-    (own.addr() == arg || own.tcp_addr() == arg || context).then_some(own)
+    (is_it(&own) || context).then(|| own.clone())
 }
 
 /// Key of the storage of the socket that an argument names.
-#[allow(dead_code, reason = "storage follows")]
 pub(super) fn key(c: &Call<'_, '_>, arg: u64) -> Option<u64> {
     named(c, arg).map(|socket| socket.cookie())
 }
@@ -159,7 +152,7 @@ pub(super) fn set_option(
 ) -> Result<u64, Trap> {
     let Some(socket) = named(c, arg) else { return Ok(Errno::EINVAL.as_ret()) };
     let value = mem::copy(value, len as u32 as usize);
-    Ok(status(set(socket, level as i32, name as i32, &value)))
+    Ok(status(set(&socket, level as i32, name as i32, &value)))
 }
 
 pub(super) fn option(
@@ -168,7 +161,7 @@ pub(super) fn option(
 ) -> Result<u64, Trap> {
     let mut out = vec![0; len as u32 as usize];
     let socket = named(c, arg).ok_or(Errno::EINVAL);
-    let found = socket.and_then(|socket| get(socket, level as i32, name as i32, &mut out));
+    let found = socket.and_then(|socket| get(&socket, level as i32, name as i32, &mut out));
     let filled = *found.as_ref().unwrap_or(&0);
     out[filled..].fill(0);
     mem::write(buf, &out);
@@ -253,7 +246,7 @@ pub(super) fn select(c: &mut Call<'_, '_>, [_, map, key, flags, _]: [u64; 5]) ->
 /// Puts the hook's socket into a map.
 pub(super) fn put(c: &mut Call<'_, '_>, [ctx, map, key, flags, _]: [u64; 5]) -> Result<u64, Trap> {
     let key = key_at(c, map, key)?;
-    let socket = named(c, ctx).cloned();
+    let socket = named(c, ctx);
     let refs = c.run.map(map)?.map.ops().refs();
     let put = match (socket, refs) {
         (Some(socket), Some(refs)) => {
@@ -267,9 +260,116 @@ pub(super) fn put(c: &mut Call<'_, '_>, [ctx, map, key, flags, _]: [u64; 5]) -> 
 
 /// The socket that a packet is to be given to.
 pub(super) fn assign(c: &mut Call<'_, '_>, [_, arg, flags, ..]: [u64; 5]) -> Result<u64, Trap> {
-    let known = named(c, arg).filter(|_| flags == 0).cloned().ok_or(Errno::EINVAL);
+    let known = named(c, arg).filter(|_| flags == 0).ok_or(Errno::EINVAL);
     Ok(count(known.map(|socket| {
         c.run.selected = Some(socket);
         0
     })))
+}
+
+/// UDP's number.
+const UDP: u32 = 17;
+/// Bytes of `struct bpf_sock_tuple`, by family.
+const TUPLE4: usize = 12;
+const TUPLE6: usize = 36;
+
+/// Addresses and ports of a packet that is looked for.
+struct Tuple {
+    family: u32,
+    from: [u32; 4],
+    to: [u32; 4],
+    /// In network byte order.
+    ports: [u16; 2],
+}
+
+impl Tuple {
+    fn read(at: u64, size: u64) -> Option<Tuple> {
+        let size = size as u32 as usize;
+        let family = match size {
+            TUPLE4 => INET,
+            TUPLE6 => INET6,
+            _ => return None,
+        };
+        let bytes = mem::copy(at, size);
+        let words = if family == INET { 1 } else { 4 };
+        let address = |first: usize| {
+            let mut address = [0; 4];
+            for (n, to) in address.iter_mut().enumerate().take(words) {
+                *to = word(&bytes[4 * (first + n)..]);
+            }
+            address
+        };
+        let port = |n: usize| {
+            let at = 8 * words + 2 * n;
+            u16::from_ne_bytes([bytes[at], bytes[at + 1]])
+        };
+        let (from, to) = (address(0), address(words));
+        Some(Tuple { family, from, to, ports: [port(0), port(1)] })
+    }
+
+    /// How well a socket fits: connected to the sender, bound to the address, or to all.
+    fn fits(&self, socket: &Socket, protocol: u32) -> Option<u8> {
+        let info = socket.info();
+        let (own, other) = match self.family {
+            INET => ([info.src_ip4, 0, 0, 0], [info.dst_ip4, 0, 0, 0]),
+            _ => (info.src_ip6, info.dst_ip6),
+        };
+        let port = info.src_port == u32::from(u16::from_be(self.ports[1]));
+        if (info.family, info.protocol) != (self.family, protocol) || !port {
+            return None;
+        }
+        if info.dst_port != 0 {
+            let same = (own, other, info.dst_port) == (self.to, self.from, self.ports[0]);
+            return same.then_some(3);
+        }
+        match own {
+            own if own == self.to => Some(2),
+            [0, 0, 0, 0] => Some(1),
+            _ => None,
+        }
+    }
+}
+
+/// The best of the sockets that the user told of, held until it is given back.
+fn find(
+    c: &mut Call<'_, '_>,
+    [_, tuple, size, netns, flags]: [u64; 5],
+    protocol: u32,
+) -> Result<u64, Trap> {
+    // Only the program's own network namespace is there.
+    let here = (netns as i32) < 0;
+    let Some(tuple) = Tuple::read(tuple, size).filter(|_| flags == 0 && here) else {
+        return Ok(0);
+    };
+    let sockets = c.run.core.sockets.read();
+    let fit = |socket: &Arc<Socket>| tuple.fits(socket, protocol).map(|fit| (fit, socket.clone()));
+    let best = sockets.iter().filter_map(fit).max_by_key(|(fit, _)| *fit);
+    drop(sockets);
+    let Some((_, socket)) = best else { return Ok(0) };
+    let addr = socket.addr();
+    c.run.found.push(socket);
+    Ok(addr)
+}
+
+pub(super) fn find_tcp(c: &mut Call<'_, '_>, args: [u64; 5]) -> Result<u64, Trap> {
+    find(c, args, TCP)
+}
+
+pub(super) fn find_udp(c: &mut Call<'_, '_>, args: [u64; 5]) -> Result<u64, Trap> {
+    find(c, args, UDP)
+}
+
+/// The memory stays until the run ends: pointers to it may be around.
+pub(super) fn release(c: &mut Call<'_, '_>, [arg, ..]: [u64; 5]) -> Result<u64, Trap> {
+    Ok(if named(c, arg).is_some() { 0 } else { Errno::EINVAL.as_ret() })
+}
+
+/// The socket's group's ancestor at a level, the root's being 0.
+pub(super) fn ancestor_group(
+    c: &mut Call<'_, '_>,
+    [arg, level, ..]: [u64; 5],
+) -> Result<u64, Trap> {
+    let group = named(c, arg).map(|socket| socket.info().cgroup).filter(|group| *group != 0);
+    let Some(path) = group.and_then(crate::kernel_objects::group_with_id) else { return Ok(0) };
+    Ok(super::group::ancestor_of(&path, level as i32))
 }

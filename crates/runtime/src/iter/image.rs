@@ -134,7 +134,7 @@ impl Image {
 /// Structures in structures that a member is looked for in.
 const MAX_DEPTH: u32 = 4;
 
-fn offset(btf: &Btf, ty: TypeId, name: &str, depth: u32) -> Option<usize> {
+pub(super) fn offset(btf: &Btf, ty: TypeId, name: &str, depth: u32) -> Option<usize> {
     let ty = btf.resolved(ty)?;
     if depth == MAX_DEPTH || !matches!(ty.kind, Kind::Struct | Kind::Union) {
         return None;

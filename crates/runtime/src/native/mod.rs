@@ -123,6 +123,24 @@ pub(crate) fn run(code: &jit::Program, ctx: u64, run: &mut Run<'_>) -> Result<u6
     }
 }
 
+/// Runs the function at `index` of the run's program by itself, on a stack of its own.
+pub(crate) fn call(
+    code: &jit::Program,
+    index: usize,
+    args: [u64; 5],
+    run: &mut Run<'_>,
+) -> Result<u64, Trap> {
+    let mut context = RunContext::new();
+    context.cpu = run.cpu;
+    run.stack_top = &raw const context as u64;
+    run.callbacks = run.core.config.fuel;
+    // SAFETY: as in `run`; the callers pass what the verifier assumed of the function.
+    match unsafe { code.call_with(index, args, run, &mut context) } {
+        Ok(value) => Ok(value),
+        Err(fault) => Err(trap(run, code, fault)),
+    }
+}
+
 #[cold]
 fn trap(run: &mut Run<'_>, code: &jit::Program, fault: Fault) -> Trap {
     match fault {

@@ -6,65 +6,68 @@ use super::number;
 
 /// Functions without a body, by how their names begin, and why.
 const WITHOUT: &[(&str, &str)] = &[
-    ("__bpf_trap", "clang's mark of what is not reached"),
+    ("__bpf_trap", "clang's mark of what is not reached: a program that reaches it is rejected"),
     ("bbr_", TCP),
     ("cubictcp_", TCP),
     ("tcp_", TCP),
     ("bpf_arena_", "pages of arenas are not handed out"),
-    ("bpf_cgroup_", GROUP),
-    ("bpf_cpumask_", OBJECT),
-    ("bpf_crypto_", "the kernel's ciphers and keys"),
+    ("bpf_crypto_", "the kernel's ciphers, with keys that a user would have to trust ring3 with"),
     ("bpf_ct_", CONNTRACK),
     ("bpf_skb_ct_", CONNTRACK),
     ("bpf_xdp_ct_", CONNTRACK),
-    ("bpf_xdp_get_xfrm", "no packet is deciphered"),
-    ("bpf_xdp_xfrm", "no packet is deciphered"),
     ("bpf_fentry_test1", TEST),
     ("bpf_kfunc_call_", TEST),
     ("bpf_modify_return_test", TEST),
-    ("bpf_get_dentry_xattr", FILE),
-    ("bpf_get_file_xattr", FILE),
-    ("bpf_get_task_exe_file", FILE),
-    ("bpf_put_file", FILE),
-    ("bpf_path_d_path", FILE),
-    ("bpf_remove_dentry", FILE),
-    ("bpf_set_dentry", FILE),
-    ("bpf_get_kmem_cache", KERNEL),
-    ("bpf_iter_css", GROUP),
-    ("bpf_iter_dmabuf", KERNEL),
-    ("bpf_iter_kmem_cache", KERNEL),
-    ("bpf_iter_task", "only the event's own task is known"),
-    ("bpf_key_put", "the kernel's keys"),
-    ("bpf_lookup_", "the kernel's keys"),
-    ("bpf_list_", OBJECT),
-    ("bpf_obj_", OBJECT),
-    ("bpf_percpu_obj_", OBJECT),
-    ("bpf_rbtree_", OBJECT),
-    ("bpf_refcount_", OBJECT),
-    ("bpf_res_spin_", "locks that find a deadlock are not modelled"),
-    ("bpf_send_signal_task", "only the event's own task is known"),
-    ("bpf_sk_assign_tcp", SOCKET),
-    ("bpf_sock_", SOCKET),
-    ("bpf_stream_", "streams of output are not kept"),
-    ("bpf_task_work_", LATER),
-    ("bpf_task_", "only the event's own task is known"),
-    ("bpf_throw", "the stack is not unwound"),
-    ("bpf_wq_", LATER),
-    ("bpf_xdp_metadata_", "the driver of a network card"),
+    ("bpf_get_dentry_xattr", DENTRY),
+    ("bpf_remove_dentry", DENTRY),
+    ("bpf_set_dentry", DENTRY),
+    ("bpf_key_put", KEYS),
+    ("bpf_lookup_", KEYS),
+    ("bpf_sk_assign_tcp", "makes a request socket of the kernel's TCP"),
+    ("bpf_sock_addr_set_sun_path", "paths of Unix sockets are not rewritten in others' memory"),
+    ("bpf_sock_destroy", "sockets of others are not ring3's to close"),
+    ("bpf_sock_ops_enable_tx", "time stamps are taken by the kernel's TCP"),
+    ("bpf_task_work_", "the verifier does not model task work"),
     ("bpf_xdp_pull_data", "packets are moved by helpers alone"),
-    ("css_rstat_", KERNEL),
-    ("update_socket_protocol", SOCKET),
+    ("update_socket_protocol", "a hook of the kernel's socket(2), not for calling"),
 ];
 
 const TCP: &str = "TCP's congestion control runs in a kernel";
-const CONNTRACK: &str = "the kernel's table of connections";
-const TEST: &str = "the kernel's own tests";
-const FILE: &str = "needs a kernel file";
-const KERNEL: &str = "the kernel's own memory";
-const GROUP: &str = "control groups are not objects here";
-const OBJECT: &str = "objects of programs are not kept";
-const SOCKET: &str = "needs the kernel's network stack";
-const LATER: &str = "work that runs later, on no thread of the run";
+const CONNTRACK: &str = "connections are not tracked, and none can be entered";
+const TEST: &str = "the kernel's own tests, targets for attaching";
+const DENTRY: &str = "entries of folders are not told by their address";
+const KEYS: &str = "the kernel's keys, which verify signatures there";
+
+/// Bodies that answer as a kernel without something, or otherwise than one would think.
+const NOTES: &[(&str, &str)] = &[
+    ("bpf_cgroup_from_id", GROUPS),
+    ("bpf_cgroup_ancestor", GROUPS),
+    ("bpf_ct_release", "no connection is tracked: nothing to give back"),
+    ("bpf_skb_ct_lookup", "no connection is tracked: null, ENOENT in the options"),
+    ("bpf_xdp_ct_lookup", "no connection is tracked: null, ENOENT in the options"),
+    ("bpf_get_kmem_cache", "null: memory here is of no cache of the kernel's"),
+    ("bpf_iter_kmem_cache_", "there are none"),
+    ("bpf_iter_dmabuf_", "there are none"),
+    ("bpf_iter_css_task_", GROUPS),
+    ("bpf_iter_css_", GROUPS),
+    ("bpf_iter_task_vma_", "what /proc tells of the task"),
+    ("bpf_iter_task_", TASKS),
+    ("bpf_task_from_", TASKS),
+    ("bpf_task_get_cgroup1", "null: no hierarchy of the older kind"),
+    ("bpf_get_file_xattr", "of files that have a path"),
+    ("bpf_get_task_exe_file", "what /proc tells of the task"),
+    ("bpf_send_signal_task", "to the event's own task, else EPERM"),
+    ("bpf_xdp_get_xfrm_state", "no packet is deciphered: null, ENOENT in the options"),
+    ("bpf_xdp_xfrm_state_release", "no packet is deciphered: nothing to give back"),
+    ("bpf_xdp_metadata_", "EOPNOTSUPP, as of a driver that does not tell"),
+    ("css_rstat_", "nothing is counted at groups: there is nothing to do"),
+];
+const GROUPS: &str = "this machine's groups, seen through /sys/fs/cgroup";
+const TASKS: &str = "this machine's tasks, seen through /proc; the event's own is the hook's";
+
+fn note(name: &str) -> &'static str {
+    NOTES.iter().find(|(start, _)| name.starts_with(start)).map_or("", |(_, note)| *note)
+}
 
 fn why(name: &str) -> Option<&'static str> {
     WITHOUT.iter().find(|(start, _)| name.starts_with(start)).map(|(_, why)| *why)
@@ -94,7 +97,7 @@ fn document() -> String {
     );
     for name in &names {
         let (here, note) = match number(name) {
-            Some(_) => ("body", ""),
+            Some(_) => ("body", note(name)),
             None => ("refused", why(name).unwrap_or("no reason given")),
         };
         out += &format!("| `{name}` | {here} | {note} |\n");

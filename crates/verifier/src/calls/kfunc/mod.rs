@@ -255,6 +255,9 @@ fn release(env: &mut Env<'_>, insn_idx: usize, meta: &Meta<'_>) -> Checked {
 fn note_facts(env: &mut Env<'_>, insn_idx: usize, meta: &Meta<'_>) {
     let noted = &mut env.aux[insn_idx].object;
     let mut object = noted.unwrap_or_default();
+    if matches!(meta.func.special, Special::ObjNew | Special::PercpuObjNew) {
+        object.type_id = meta.constant.and_then(|id| u32::try_from(id).ok()).unwrap_or(0);
+    }
     if let Some((program, type_id)) = meta.object
         && program != 0
     {
