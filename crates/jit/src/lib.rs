@@ -61,5 +61,5 @@ pub use env::{ArrayMap, Env, HashMap, Options, Target};
 pub use error::JitError;
 pub use layout::Line;
 pub use machine::{Back, Machine, helper, kfunc};
-pub use program::{Input, Program, machine_code};
+pub use program::{Foreign, Input, Program, foreign, machine_code};
 pub use touch::missing;

@@ -124,6 +124,29 @@ pub fn machine_code(
     compile(input, env, options).map(|compiled| compiled.code.bytes)
 }
 
+/// Code that runs wherever it is put, in whatever process: it refers to nothing but what its
+/// environment named by address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// The code, then the addresses that it calls; it starts at a multiple of 64.
+    pub bytes: Vec<u8>,
+    /// Offset of the main program, a C function of five arguments and the run's context, of which it
+    /// reads [`crate::RunContext::cpu`] only, unless helpers may stop it.
+    pub entry: u32,
+    /// It calls something outside itself.
+    pub calls: bool,
+    /// It has loads whose faults somebody must mend.
+    pub guarded: bool,
+}
+
+/// Compiles for another process.
+pub fn foreign(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Foreign, JitError> {
+    let Compiled { code, functions, .. } = compile(input, env, options)?;
+    let entry = functions.first().copied().unwrap_or(0);
+    let calls = code.bytes.len() > code.text.next_multiple_of(8) as usize;
+    Ok(Foreign { bytes: code.bytes, entry, calls, guarded: !code.guards.is_empty() })
+}
+
 fn compile(input: Input<'_>, env: &dyn Env, options: &Options) -> Result<Compiled, JitError> {
     if !cfg!(target_arch = "x86_64") {
         return Err(JitError::Machine);

@@ -3,7 +3,7 @@
 use uapi::{Errno, MapDef, map_flags};
 
 use crate::index::next_index;
-use crate::ops::{BatchKind, Layout, NOEXIST, Ops, check_flags};
+use crate::ops::{BatchKind, Layout, NOEXIST, Ops, Shared, check_flags};
 use crate::raw::{Part, Slab, View};
 use crate::{Env, is_per_cpu};
 
@@ -15,6 +15,8 @@ pub(crate) struct Array {
     /// Bytes from one CPU's copy to the next.
     stride: usize,
     copies: usize,
+    /// Other processes have it too.
+    shared: bool,
     /// With BPF_F_MMAPABLE, the file that the elements are in.
     parts: Option<[Part; 1]>,
 }
@@ -30,13 +32,20 @@ impl Array {
             0 => (env.slab(elem, def.max_entries as usize)?, None),
             _ => Array::in_a_file(elem, def.max_entries as usize, env)?,
         };
-        Ok(Array { slab, max: def.max_entries, value_size, stride, copies, parts })
+        let shared = env.region.is_some();
+        Ok(Array { shared, slab, max: def.max_entries, value_size, stride, copies, parts })
     }
 
     /// Elements in whole pages of a file.
     fn in_a_file(elem: usize, max: usize, env: &Env) -> Result<(Slab, Option<[Part; 1]>), Errno> {
         let len = elem.checked_mul(max).and_then(|len| len.checked_next_multiple_of(4096));
         let len = len.filter(|len| *len as u64 <= env.mem_limit).ok_or(Errno::ENOMEM)?;
+        if let Some(region) = &env.region {
+            let slab = Slab::in_region(region, len)?;
+            let (file, file_off) = slab.file().ok_or(Errno::ENOMEM)?;
+            let file = file.map_err(|_| Errno::ENOMEM)?;
+            return Ok((slab, Some([Part { at: 0, len: len as u64, file, file_off }])));
+        }
         let parts = [Part { at: 0, len: len as u64, file: Slab::memfd(len)?, file_off: 0 }];
         Ok((Slab::of(&parts, len)?, Some(parts)))
     }
@@ -111,6 +120,11 @@ impl Ops for Array {
             len: self.max,
             cpu_stride: if self.copies == 1 { 0 } else { self.stride },
         })
+    }
+
+    fn shared(&self) -> Option<Shared> {
+        let layout = self.layout().filter(|_| self.shared)?;
+        Some(Shared::Array { layout, value_size: self.value_size as u32 })
     }
 
     fn user_lookup(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {

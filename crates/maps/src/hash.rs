@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Orderin
 use uapi::{Errno, MapDef, MapType, map_flags};
 
 use crate::lru::{Lru, Table};
-use crate::ops::{BatchKind, EXIST, HashLayout, NOEXIST, Ops, check_flags};
+use crate::ops::{BatchKind, EXIST, HashLayout, NOEXIST, Ops, Shared, SharedHash, check_flags};
 use crate::pool::Pool;
 use crate::raw::{Slab, View};
+use crate::spin::Spin;
 use crate::spread::Spread;
 use crate::{Env, is_per_cpu};
 
@@ -24,17 +25,21 @@ const HASH: usize = 8;
 /// Not 0 where an element of an LRU map was used.
 const USED: usize = 12;
 const KEY: usize = 16;
+/// Words of 8 bytes behind the heads: the pool's, and the count.
+const OWN: usize = Pool::WORDS / 8 + 1;
 
 /// A hash map of any of the four types.
 pub(crate) struct Hash {
     slots: Slab,
-    /// Head and lock of each bucket.
+    /// Head and lock of each bucket; the pool's words; the count of elements.
     heads: Slab,
     mask: u32,
     spread: Spread,
     shift: u32,
     max: u32,
-    count: AtomicU32,
+    cap: u32,
+    /// Other processes have it too.
+    shared: bool,
     pool: Pool,
     lru: Option<Lru>,
     key_size: usize,
@@ -58,12 +63,7 @@ enum Source<'a> {
 struct Locked<'a> {
     hash: &'a Hash,
     bucket: u32,
-}
-
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        self.hash.lock_cell(self.bucket).store(0, Release);
-    }
+    _spin: Spin<'a>,
 }
 
 impl Hash {
@@ -86,13 +86,14 @@ impl Hash {
         };
         Ok(Hash {
             slots: env.slab(slot_size, cap as usize)?,
-            heads: env.slab(8, buckets as usize)?,
+            heads: env.slab(8, buckets as usize + OWN)?,
             mask: buckets - 1,
             shift: spread.shift(buckets.trailing_zeros()),
             spread,
             max: def.max_entries,
-            count: AtomicU32::new(0),
-            pool: Pool::new(cap, slot_size),
+            cap,
+            shared: env.region.is_some(),
+            pool: Pool::new(cap, slot_size, buckets as usize * 8),
             lru: if lru { Some(Lru::new(cap, own, env)?) } else { None },
             key_size,
             value_size,
@@ -128,19 +129,20 @@ impl Hash {
         self.heads.cell32(bucket as usize * 8 + 4)
     }
 
-    fn lock(&self, bucket: u32) -> Locked<'_> {
-        let cell = self.lock_cell(bucket);
-        let mut spins = 0u32;
-        while cell.compare_exchange_weak(0, 1, Acquire, Relaxed).is_err() {
-            spins += 1;
-            if spins.is_multiple_of(64) { std::thread::yield_now() } else { std::hint::spin_loop() }
-        }
-        Locked { hash: self, bucket }
+    fn count(&self) -> &AtomicU32 {
+        self.heads.cell32((self.mask as usize + 1) * 8 + Pool::WORDS)
+    }
+
+    /// EBUSY if another process keeps the bucket.
+    fn lock(&self, bucket: u32) -> Result<Locked<'_>, Errno> {
+        let spin = Spin::lock(self.lock_cell(bucket), self.shared).ok_or(Errno::EBUSY)?;
+        Ok(Locked { hash: self, bucket, _spin: spin })
     }
 
     /// The first slot of a chain that starts with `link`.
-    fn slot(link: u32) -> Option<u32> {
-        (link & SLOT != 0).then_some(link & !SLOT)
+    fn slot(&self, link: u32) -> Option<u32> {
+        let slot = link & !SLOT;
+        (link & SLOT != 0 && slot < self.cap).then_some(slot)
     }
 
     /// The bucket of what has this hash.
@@ -155,18 +157,27 @@ impl Hash {
     /// The slot of `key`, without a lock.
     fn find(&self, hash: u32, key: View<'_>) -> Option<u32> {
         let bucket = self.bucket_of(hash);
-        loop {
+        let mut left = self.patience();
+        while left > 0 {
             let mut link = self.head_cell(bucket).load(Acquire);
-            while let Some(slot) = Self::slot(link) {
+            while let Some(slot) = self.slot(link).filter(|_| left > 0) {
                 if self.is_key(slot, hash, key) {
                     return Some(slot);
                 }
                 link = self.next_cell(slot).load(Acquire);
+                left -= 1;
             }
             if link == 0 || link == bucket + 1 {
                 return None;
             }
+            left = left.saturating_sub(1);
         }
+        None
+    }
+
+    /// Steps until chains are taken for broken, where other processes may break them.
+    fn patience(&self) -> u64 {
+        if self.shared { 64 + 4 * u64::from(self.cap) } else { u64::MAX }
     }
 
     fn hash_of(&self, key: View<'_>) -> u32 {
@@ -197,7 +208,7 @@ impl Hash {
             return self.put_lru(lru, (hash, key), source, flags);
         }
         if let Some(old) = self.put_locked(key, hash, source, flags)? {
-            self.pool.push(&self.slots, old);
+            self.pool.push(&self.slots, &self.heads, old);
         }
         Ok(())
     }
@@ -238,7 +249,7 @@ impl Hash {
         source: Source<'_>,
         flags: u64,
     ) -> Result<Option<u32>, Errno> {
-        let locked = self.lock(self.bucket_of(hash));
+        let locked = self.lock(self.bucket_of(hash))?;
         let old = locked.find(hash, key);
         if old.is_some() && flags & NOEXIST != 0 {
             return Err(Errno::EEXIST);
@@ -261,7 +272,7 @@ impl Hash {
                     self.prepare(new, hash, key, source);
                 }
                 locked.link(new);
-                self.count.fetch_add(1, Relaxed);
+                self.count().fetch_add(1, Relaxed);
                 Ok(None)
             }
             (_, None) => Err(Errno::ENOENT),
@@ -276,7 +287,7 @@ impl Hash {
         source: Source<'_>,
         flags: u64,
     ) -> Result<Option<u32>, Errno> {
-        let locked = self.lock(self.bucket_of(hash));
+        let locked = self.lock(self.bucket_of(hash))?;
         match locked.find(hash, key) {
             Some(_) if flags & NOEXIST != 0 => Err(Errno::EEXIST),
             None if flags & EXIST != 0 => Err(Errno::ENOENT),
@@ -298,7 +309,7 @@ impl Hash {
         key: View<'_>,
         source: Source<'_>,
     ) -> Option<u32> {
-        let Some(new) = self.pool.pop(&self.slots) else {
+        let Some(new) = self.pool.pop(&self.slots, &self.heads) else {
             self.fill(old, source, false);
             return None;
         };
@@ -316,8 +327,8 @@ impl Hash {
         source: Source<'_>,
     ) -> Result<(), Errno> {
         self.grow()?;
-        let Some(new) = self.pool.pop(&self.slots) else {
-            self.count.fetch_sub(1, Relaxed);
+        let Some(new) = self.pool.pop(&self.slots, &self.heads) else {
+            self.count().fetch_sub(1, Relaxed);
             return Err(Errno::E2BIG);
         };
         self.prepare(new, hash, key, source);
@@ -328,7 +339,7 @@ impl Hash {
     /// Counts one more element.
     fn grow(&self) -> Result<(), Errno> {
         let more = |n| (n < self.max).then_some(n + 1);
-        self.count.fetch_update(Relaxed, Relaxed, more).map(|_| ()).map_err(|_| Errno::E2BIG)
+        self.count().fetch_update(Relaxed, Relaxed, more).map(|_| ()).map_err(|_| Errno::E2BIG)
     }
 
     fn prepare(&self, slot: u32, hash: u32, key: View<'_>, source: Source<'_>) {
@@ -341,7 +352,7 @@ impl Hash {
     fn forget(&self, slot: u32) {
         match &self.lru {
             Some(lru) => lru.push(slot, self),
-            None => self.pool.push(&self.slots, slot),
+            None => self.pool.push(&self.slots, &self.heads, slot),
         }
     }
 
@@ -358,32 +369,32 @@ impl Hash {
 
     fn remove(&self, key: View<'_>, out: Option<&mut [u8]>) -> Result<(), Errno> {
         let (key, hash) = (self.key(key), self.hash_of(self.key(key)));
-        let locked = self.lock(self.bucket_of(hash));
+        let locked = self.lock(self.bucket_of(hash))?;
         let (slot, before) = locked.find(hash, key).ok_or(Errno::ENOENT)?;
         if let Some(out) = out {
             self.slots.read(self.value_off(slot, 0), out);
         }
         locked.unlink(slot, before);
         drop(locked);
-        self.count.fetch_sub(1, Relaxed);
+        self.count().fetch_sub(1, Relaxed);
         self.forget(slot);
         Ok(())
     }
 
     fn first_from(&self, bucket: u32) -> Option<u32> {
-        (bucket..=self.mask).find_map(|b| Self::slot(self.head_cell(b).load(Acquire)))
+        (bucket..=self.mask).find_map(|b| self.slot(self.head_cell(b).load(Acquire)))
     }
 
     /// The element after `key`; the first if `key` is absent.
     fn after(&self, key: View<'_>) -> Option<u32> {
         let hash = self.hash_of(key);
         let bucket = self.bucket_of(hash);
-        let locked = self.lock(bucket);
+        let locked = self.lock(bucket).ok()?;
         let Some((slot, _)) = locked.find(hash, key) else {
             drop(locked);
             return self.first_from(0);
         };
-        let next = Self::slot(self.next_cell(slot).load(Relaxed));
+        let next = self.slot(self.next_cell(slot).load(Relaxed));
         drop(locked);
         next.or_else(|| if bucket == self.mask { None } else { self.first_from(bucket + 1) })
     }
@@ -395,22 +406,25 @@ impl Table for Hash {
     }
 
     fn evict(&self, slot: u32) -> bool {
-        let locked = self.lock(self.bucket_of(self.hash_cell(slot).load(Relaxed)));
+        let bucket = self.bucket_of(self.hash_cell(slot).load(Relaxed));
+        let Ok(locked) = self.lock(bucket) else { return false };
         // It may not be in the table yet, or no more.
         let Some(before) = locked.before(slot) else { return false };
         locked.unlink(slot, before);
-        self.count.fetch_sub(1, Relaxed);
+        self.count().fetch_sub(1, Relaxed);
         true
     }
 }
 
 impl Locked<'_> {
     fn slots(&self) -> impl Iterator<Item = (u32, Option<u32>)> {
-        let first = Hash::slot(self.hash.head_cell(self.bucket).load(Relaxed));
-        std::iter::successors(first.map(|f| (f, None)), |&(slot, _)| {
-            let next = Hash::slot(self.hash.next_cell(slot).load(Relaxed))?;
+        let first = self.hash.slot(self.hash.head_cell(self.bucket).load(Relaxed));
+        let all = std::iter::successors(first.map(|f| (f, None)), |&(slot, _)| {
+            let next = self.hash.slot(self.hash.next_cell(slot).load(Relaxed))?;
             Some((next, Some(slot)))
-        })
+        });
+        // No chain is longer, whatever others wrote.
+        all.take(self.hash.cap as usize)
     }
 
     /// The slot of `key` and the one before it.
@@ -464,7 +478,7 @@ impl Ops for Hash {
         let mut visited = 0;
         for bucket in 0..=self.mask {
             let mut link = self.head_cell(bucket).load(Acquire);
-            while let Some(slot) = Self::slot(link) {
+            while let Some(slot) = self.slot(link).filter(|_| visited < self.patience()) {
                 // The visit may delete the element.
                 link = self.next_cell(slot).load(Acquire);
                 visited += 1;
@@ -503,10 +517,35 @@ impl Ops for Hash {
         })
     }
 
+    fn shared(&self) -> Option<Shared> {
+        let number = matches!(self.spread, Spread::Number);
+        if self.lru.is_some() || number || !self.shared {
+            return None;
+        }
+        Some(Shared::Hash(SharedHash {
+            heads: self.heads.addr(0),
+            slots: self.slots.addr(0),
+            pool: self.pool.address(&self.heads),
+            count: self.pool.address(&self.heads) + Pool::WORDS as u64,
+            slot_size: self.slot_size as u32,
+            value: self.value_off(0, 0) as u32,
+            key_size: self.key_size as u32,
+            value_size: self.value_size as u32,
+            stride: self.stride as u32,
+            copies: if self.per_cpu { self.copies as u32 } else { 0 },
+            cap: self.cap,
+            max: self.max,
+            mask: self.mask,
+            shift: self.shift,
+            multipliers: self.spread.multipliers(),
+            seed: self.spread.seed(),
+        }))
+    }
+
     fn user_lookup(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
         let key = View::from(key);
         let hash = self.hash_of(key);
-        let locked = self.lock(self.bucket_of(hash));
+        let locked = self.lock(self.bucket_of(hash))?;
         let (slot, _) = locked.find(hash, key).ok_or(Errno::ENOENT)?;
         self.slots.read(self.value_off(slot, 0), out);
         Ok(())
@@ -530,7 +569,7 @@ impl Ops for Hash {
     }
 
     fn live(&self) -> u32 {
-        self.count.load(Relaxed)
+        self.count().load(Relaxed)
     }
 
     fn batch(&self) -> BatchKind {
@@ -548,7 +587,7 @@ impl Ops for Hash {
         take: bool,
         (keys, values): (&mut Vec<u8>, &mut Vec<u8>),
     ) -> Result<u32, Errno> {
-        let locked = self.lock(bucket & self.mask);
+        let locked = self.lock(bucket & self.mask)?;
         let slots: Vec<u32> = locked.slots().map(|(slot, _)| slot).collect();
         if slots.len() > room as usize {
             return Err(Errno::ENOSPC);
@@ -563,7 +602,7 @@ impl Ops for Hash {
         }
         drop(locked);
         if take {
-            self.count.fetch_sub(slots.len() as u32, Relaxed);
+            self.count().fetch_sub(slots.len() as u32, Relaxed);
             slots.iter().for_each(|&slot| self.forget(slot));
         }
         Ok(slots.len() as u32)

@@ -19,7 +19,7 @@ use crate::lpm::Lpm;
 use crate::memlock::memlock;
 use crate::ops::{LOCK, Ops};
 use crate::queue::Queue;
-use crate::raw::{Hold, Mapping, Part, Slab, View};
+use crate::raw::{Hold, Mapping, Part, Region, Slab, View};
 use crate::refs::{Held, Refs};
 use crate::ringbuf::Ringbuf;
 use crate::stack_trace::StackTrace;
@@ -28,7 +28,7 @@ use crate::user_ringbuf::UserRingbuf;
 use crate::user_value_size;
 
 /// What a map takes from its surroundings.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Env {
     /// Logical CPUs, at least 1.
     pub cpus: u32,
@@ -36,6 +36,8 @@ pub struct Env {
     pub mem_limit: u64,
     /// Seed of hashes.
     pub seed: u32,
+    /// Where elements are put, if other processes are to have them too.
+    pub region: Option<Arc<Region>>,
 }
 
 impl Env {
@@ -43,7 +45,7 @@ impl Env {
     pub fn new(cpus: u32, seed: u32) -> Env {
         let info = rustix::system::sysinfo();
         let mem_limit = (info.totalram as u64).saturating_mul(u64::from(info.mem_unit));
-        Env { cpus: cpus.max(1), mem_limit, seed }
+        Env { cpus: cpus.max(1), mem_limit, seed, region: None }
     }
 
     /// ENOMEM if Linux had no room for a pointer an element.
@@ -55,7 +57,13 @@ impl Env {
     /// Zeroed memory for `count` elements of `size` bytes.
     pub fn slab(&self, size: usize, count: usize) -> Result<Slab, Errno> {
         let len = size.checked_mul(count).ok_or(Errno::ENOMEM)?;
-        if len as u64 > self.mem_limit { Err(Errno::ENOMEM) } else { Slab::new(len) }
+        if len as u64 > self.mem_limit {
+            return Err(Errno::ENOMEM);
+        }
+        match &self.region {
+            Some(region) => Slab::in_region(region, len),
+            None => Slab::new(len),
+        }
     }
 }
 

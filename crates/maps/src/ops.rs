@@ -86,11 +86,80 @@ pub struct HashLayout {
     pub cpu_stride: usize,
 }
 
+/// A map's memory, at the same addresses in every process that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shared {
+    /// Values one after another.
+    Array {
+        /// Where they are.
+        layout: Layout,
+        /// Bytes of a value.
+        value_size: u32,
+    },
+    /// A hash map that evicts nothing.
+    Hash(SharedHash),
+    /// A ring buffer.
+    Ring {
+        /// Address of the reader's position, a page; the writers' position, data and data again
+        /// follow.
+        pages: u64,
+        /// Bytes of data, a power of two.
+        size: u64,
+    },
+}
+
+/// The memory of a hash map.
+///
+/// A bucket is two words of 4 bytes: a link (see [`HashLayout`]) and a lock, held while not 0.
+/// Writers hold it, take slots from the pool and give them back after they have unlinked them. A slot
+/// is: link to the next slot, link of the pool (slot + 1, 0 ends), hash, key at 16, copies of the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedHash {
+    /// Address of the buckets.
+    pub heads: u64,
+    /// Address of slot 0.
+    pub slots: u64,
+    /// Address of 8 bytes, the top of the pool: slot + 1, and in the upper half a count of changes;
+    /// then 4 bytes, the first slot that was never handed out.
+    pub pool: u64,
+    /// Address of 4 bytes, the number of elements.
+    pub count: u64,
+    /// Bytes of a slot.
+    pub slot_size: u32,
+    /// Offset of the value.
+    pub value: u32,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value.
+    pub value_size: u32,
+    /// Bytes from one copy of a value to the next.
+    pub stride: u32,
+    /// Copies of a value, one a CPU; 0 where all share one.
+    pub copies: u32,
+    /// Slots.
+    pub cap: u32,
+    /// Elements at most.
+    pub max: u32,
+    /// Buckets - 1.
+    pub mask: u32,
+    /// How far a hash is shifted to the right for the number of its bucket.
+    pub shift: u32,
+    /// What the words of a key are multiplied with; else its hash is lookup3.
+    pub multipliers: Option<[u64; 4]>,
+    /// The seed of lookup3.
+    pub seed: u32,
+}
+
 /// The elements of one map. `cpu` is the logical CPU of the caller, below the map's CPU count.
 pub trait Ops: Send + Sync {
     /// Program: address of the value, or none.
     fn lookup(&self, key: View<'_>, cpu: u32) -> Option<u64> {
         let _ = (key, cpu);
+        None
+    }
+
+    /// How other processes work on it, if it is in memory that they have.
+    fn shared(&self) -> Option<Shared> {
         None
     }
 

@@ -12,9 +12,10 @@ use parking_lot::{Condvar, Mutex};
 use uapi::{Errno, MapDef};
 
 use crate::Env;
-use crate::ops::Ops;
+use crate::ops::{Ops, Shared};
 use crate::raw::{Part, View};
 use crate::ring_pages::{HEADER, Pages, whole};
+use crate::spin::Spin;
 
 /// Record header bits.
 pub(crate) const BUSY: u32 = 1 << 31;
@@ -28,8 +29,8 @@ const FORCE_WAKEUP: u64 = 2;
 /// A ring buffer.
 pub struct Ringbuf {
     pages: Pages,
-    /// Where the oldest record that is still being written starts, or a position before it.
-    pending: Mutex<u64>,
+    /// Other processes have it too.
+    shared: bool,
     read: Mutex<()>,
     news: Condvar,
     waiting: AtomicU32,
@@ -39,7 +40,7 @@ impl Ringbuf {
     pub(crate) fn new(def: &MapDef, env: &Env) -> Result<Ringbuf, Errno> {
         Ok(Ringbuf {
             pages: Pages::new(def, env)?,
-            pending: Mutex::new(0),
+            shared: env.region.is_some(),
             read: Mutex::new(()),
             news: Condvar::new(),
             waiting: AtomicU32::new(0),
@@ -56,7 +57,7 @@ impl Ringbuf {
 
     /// Passes the records that are finished, from `pending` on.
     fn pass(&self, mut pending: u64, producer: u64) -> u64 {
-        while pending < producer {
+        while pending < producer && producer - pending <= self.pages.size {
             let header = self.header(pending).load(Acquire);
             if header & BUSY != 0 {
                 break;
@@ -73,14 +74,17 @@ impl Ringbuf {
         }
         let (consumer, producer) = self.positions();
         // The reader may write what it likes to its position: what is still being written stays.
-        let mut pending = self.pending.lock();
+        let (lock, pending_cell) = self.pages.writers();
+        let _lock = Spin::lock(lock, self.shared)?;
+        let mut pending = pending_cell.load(Relaxed);
         let at = producer.load(Relaxed);
-        let end = at + whole(len as u32);
-        if end.wrapping_sub(*pending) > self.pages.size - 1 {
-            *pending = self.pass(*pending, at);
+        let end = at.wrapping_add(whole(len as u32));
+        if end.wrapping_sub(pending) > self.pages.size - 1 {
+            pending = self.pass(pending, at);
+            pending_cell.store(pending, Relaxed);
         }
         let taken = |from: u64| end.wrapping_sub(from) > self.pages.size - 1;
-        if taken(consumer.load(Acquire)) || taken(*pending) {
+        if taken(consumer.load(Acquire)) || taken(pending) {
             return None;
         }
         let off = self.pages.at(at);
@@ -141,7 +145,12 @@ impl Ringbuf {
         let mut seen = 0;
         let mut record = Vec::new();
         let mut pos = consumer.load(Relaxed);
-        while pos < producer.load(Acquire) {
+        loop {
+            let unread = producer.load(Acquire).wrapping_sub(pos);
+            // More than there is room for is nothing that a writer said.
+            if unread == 0 || unread > self.pages.size {
+                break;
+            }
             let header = self.header(pos).load(Acquire);
             if header & BUSY != 0 {
                 break;
@@ -189,6 +198,11 @@ impl Ringbuf {
 impl Ops for Ringbuf {
     fn ringbuf(&self) -> Option<&Ringbuf> {
         Some(self)
+    }
+
+    fn shared(&self) -> Option<Shared> {
+        let pages = self.pages.memory.addr(0);
+        self.shared.then_some(Shared::Ring { pages, size: self.pages.size })
     }
 
     fn may_write(&self, at: u64) -> bool {

@@ -61,6 +61,14 @@ impl Spread {
         }
     }
 
+    /// The seed of lookup3; 0 where keys are multiplied.
+    pub(crate) fn seed(&self) -> u32 {
+        match self {
+            Spread::Jenkins(seed) => *seed,
+            _ => 0,
+        }
+    }
+
     /// What machine code multiplies with.
     pub(crate) fn multipliers(&self) -> Option<Multipliers> {
         match self {

@@ -15,7 +15,7 @@ fn facts() -> Value {
 
 /// The recording machine: 2 CPUs, 24 GiB.
 fn create(def: &MapDef) -> Result<Map, Errno> {
-    Map::create(def, &Env { cpus: 2, mem_limit: 24105 << 20, seed: 7 })
+    Map::create(def, &Env { cpus: 2, mem_limit: 24105 << 20, seed: 7, region: None })
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub struct Config {
     pub jit_dump: bool,
     /// Hides the constants of programs from their machine code (`bpf_jit_harden`).
     pub jit_harden: bool,
+    /// Puts maps where another process can have them at the same addresses.
+    pub shared_maps: bool,
     /// What all users of the runtime may take together.
     pub limits: Limits,
 }
@@ -77,6 +79,7 @@ impl Default for Config {
             engine,
             jit_dump,
             jit_harden: false,
+            shared_maps: false,
             limits: Limits::default(),
         }
     }
@@ -166,6 +169,10 @@ impl Core {
         let mut env = maps::Env::new(config.cpus, random.next() as u32);
         if config.map_memory != 0 {
             env.mem_limit = config.map_memory;
+        }
+        if config.shared_maps {
+            // Without room for it programs run here all the same.
+            env.region = maps::Region::new().ok();
         }
         Core {
             clock,

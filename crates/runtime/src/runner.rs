@@ -229,8 +229,8 @@ impl Runner {
 
 /// What runs need besides their context.
 pub(crate) struct Ready {
-    core: Arc<Core>,
-    prog: Arc<Prog>,
+    pub(crate) core: Arc<Core>,
+    pub(crate) prog: Arc<Prog>,
     vm: Vm,
     cpu: CpuGuard,
     limits: Limits,

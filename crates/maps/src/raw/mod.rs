@@ -5,9 +5,11 @@
 #![allow(unsafe_code, reason = "the named unsafe module of this crate")]
 
 mod mapping;
+mod region;
 mod slab;
 mod view;
 
 pub use mapping::{Hold, Mapping, Part};
+pub use region::{Piece, Region};
 pub use slab::Slab;
 pub use view::View;

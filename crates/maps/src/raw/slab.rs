@@ -2,18 +2,21 @@
 
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use uapi::Errno;
 
-use super::{Part, View};
+use super::{Part, Region, View};
 
 /// A mapping of its own, zeroed; pages cost nothing until touched and never move.
 pub struct Slab {
     base: NonNull<u8>,
     len: usize,
+    /// What it is a piece of, if it is no mapping of its own.
+    region: Option<Arc<Region>>,
 }
 
 // SAFETY: all shared access goes through atomics or raw pointers whose users answer for them.
@@ -23,7 +26,7 @@ unsafe impl Sync for Slab {}
 
 impl Drop for Slab {
     fn drop(&mut self) {
-        if self.len != 0 {
+        if self.len != 0 && self.region.is_none() {
             // SAFETY: the mapping is ours; maps outlive the programs that point into them.
             let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
         }
@@ -34,7 +37,7 @@ impl Slab {
     /// `len` zero bytes, page-aligned; ENOMEM if they cannot be had.
     pub fn new(len: usize) -> Result<Slab, Errno> {
         if len == 0 {
-            return Ok(Slab { base: NonNull::dangling(), len });
+            return Ok(Slab { base: NonNull::dangling(), len, region: None });
         }
         let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
         // SAFETY: a fresh anonymous mapping at an address of the system's choice.
@@ -42,7 +45,26 @@ impl Slab {
             unsafe { mmap_anonymous(std::ptr::null_mut(), len, prot, flags | MapFlags::NORESERVE) };
         let base = map.map_err(|_| Errno::ENOMEM)?;
         let base = NonNull::new(base.cast()).ok_or(Errno::ENOMEM)?;
-        Ok(Slab { base, len })
+        Ok(Slab { base, len, region: None })
+    }
+
+    /// `len` zero bytes of a region.
+    pub fn in_region(region: &Arc<Region>, len: usize) -> Result<Slab, Errno> {
+        let at = region.take(len)?;
+        Ok(Slab { base: region.at(at), len, region: Some(region.clone()) })
+    }
+
+    /// The same where the last `len` bytes of `whole`, all pages, are those before them again.
+    pub fn mirrored(region: &Arc<Region>, whole: usize, len: usize) -> Result<Slab, Errno> {
+        let at = region.take(whole)?;
+        region.mirror(at + whole - len, len, (at + whole - 2 * len) as u64)?;
+        Ok(Slab { base: region.at(at), len: whole, region: Some(region.clone()) })
+    }
+
+    /// The file that it lies in and where, if it is of a region: whole pages only.
+    pub fn file(&self) -> Option<(std::io::Result<OwnedFd>, u64)> {
+        let region = self.region.as_ref()?;
+        Some((region.file().try_clone(), self.addr(0) - region.at(0).as_ptr() as u64))
     }
 
     /// A mapping that was made elsewhere; none at address 0.
@@ -50,7 +72,7 @@ impl Slab {
     /// # Safety
     /// The `len` bytes at `base` are a mapping of their own that nobody else unmaps.
     pub(super) unsafe fn adopt(base: *mut u8, len: usize) -> Option<Slab> {
-        Some(Slab { base: NonNull::new(base)?, len })
+        Some(Slab { base: NonNull::new(base)?, len, region: None })
     }
 
     /// A file in memory of `len` zero bytes, whole pages.
@@ -102,7 +124,7 @@ impl Slab {
         let map = unsafe { mmap(std::ptr::null_mut(), len, prot, MapFlags::SHARED, file, 0) };
         let base = map.map_err(|error| Errno(error.raw_os_error()))?;
         let base = NonNull::new(base.cast()).ok_or(Errno::ENOMEM)?;
-        Ok(Slab { base, len })
+        Ok(Slab { base, len, region: None })
     }
 
     /// Bytes.

@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "a named unsafe module of this crate")]
 
 mod back;
+pub(crate) mod doors;
 mod leaf;
 
 use std::sync::Arc;
@@ -75,32 +76,13 @@ impl jit::Env for Doors<'_> {
     }
 
     fn array(&self, map: u64) -> Option<ArrayMap> {
-        let layout = self.map(map)?.map.ops().layout()?;
-        Some(ArrayMap {
-            values: layout.values,
-            stride: u32::try_from(layout.stride).ok().filter(|n| i32::try_from(*n).is_ok())?,
-            len: layout.len,
-            cpu_stride: u32::try_from(layout.cpu_stride).ok()?,
-        })
+        doors::array(self.map(map)?)
     }
 
+    /// Links that another process may break are followed by a helper, which looks where they lead.
     fn hash(&self, map: u64) -> Option<HashMap> {
-        let layout = self.map(map)?.map.ops().hash_layout().filter(|l| l.bits > 0)?;
-        let small = |n: usize| i32::try_from(n).ok();
-        Some(HashMap {
-            heads: layout.heads,
-            slots: layout.slots,
-            slot_size: small(layout.slot_size)?,
-            next: small(layout.next)?,
-            hash: small(layout.hash)?,
-            key: small(layout.key)?,
-            value: small(layout.value)?,
-            used: layout.used.map(small).map_or(Some(None), |used| used.map(Some))?,
-            key_size: layout.key_size as u32,
-            multipliers: layout.multipliers,
-            bits: layout.bits as u8,
-            cpu_stride: small(layout.cpu_stride)?,
-        })
+        let map = self.map(map)?;
+        map.map.ops().shared().is_none().then(|| doors::hash(map))?
     }
 
     fn on_map(&self, id: i32, map: u64) -> Option<Target> {
