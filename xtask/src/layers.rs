@@ -31,7 +31,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "ring3-maps",
         ],
     ),
-    ("ring3-hooks", &["ring3-uapi", "ring3-btf", "ring3-maps", "ring3-runtime"]),
+    ("ring3-agent", &[]),
+    ("ring3-hooks", &["ring3-agent", "ring3-uapi", "ring3-btf", "ring3-maps", "ring3-runtime"]),
     ("ring3-syscall", &["ring3-isa", "ring3-uapi", "ring3-verifier", "ring3-runtime"]),
     (
         "ring3-daemon",

@@ -151,9 +151,7 @@ helper!(ring3_helper_16(buffer: *mut u8, size: u64, _c: u64, _d: u64, _e: u64; _
 /// Reads memory that may not be there; how many bytes were read.
 unsafe fn read(to: *mut u8, from: u64, len: usize, slot: &Slot) -> i64 {
     let (local, remote) = ([to as u64, len as u64], [from, len as u64]);
-    let args = |pid: u64| {
-        [pid, local.as_ptr() as u64, 1, remote.as_ptr() as u64, 1, 0]
-    };
+    let args = |pid: u64| [pid, local.as_ptr() as u64, 1, remote.as_ptr() as u64, 1, 0];
     let done = sys::call(PROCESS_VM_READV, args(process(slot).pid));
     if done != ESRCH {
         return done;

@@ -29,7 +29,9 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
     let words = if to as usize % 8 == 0 { len / 8 } else { 0 };
     for i in 0..words {
         // SAFETY: both are `len` bytes, the target is aligned.
-        unsafe { to.cast::<u64>().add(i).write_volatile(from.cast::<u64>().add(i).read_unaligned()) }
+        unsafe {
+            to.cast::<u64>().add(i).write_volatile(from.cast::<u64>().add(i).read_unaligned())
+        }
     }
     for i in 8 * words..len {
         // SAFETY: as above.
@@ -51,7 +53,9 @@ pub unsafe fn same(a: *const u8, b: *const u8, len: usize) -> bool {
     let mut at = 0;
     while len - at >= 8 {
         // SAFETY: both are `len` bytes.
-        if unsafe { a.add(at).cast::<u64>().read_unaligned() != b.add(at).cast::<u64>().read_unaligned() } {
+        if unsafe {
+            a.add(at).cast::<u64>().read_unaligned() != b.add(at).cast::<u64>().read_unaligned()
+        } {
             return false;
         }
         at += 8;

@@ -51,7 +51,8 @@ impl<'a> Lock<'a> {
         const OURS: u32 = 2;
         slot.holding.store(cell as *const AtomicU32 as u64, Ordering::Relaxed);
         let take = || {
-            cell.compare_exchange_weak(0, OURS + slot.cpu, Ordering::Acquire, Ordering::Relaxed).is_ok()
+            cell.compare_exchange_weak(0, OURS + slot.cpu, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
         };
         let taken = wait(take);
         if !taken {

@@ -95,6 +95,18 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "NAME=SECTION", requires = "command", value_parser = pair)]
     pub(crate) attach: Vec<(String, String)>,
 
+    /// Say which programs run in ring3 rather than in COMMAND itself, and why
+    ///
+    /// Programs at entries of functions whose maps and helpers can be had in COMMAND run there, as
+    /// machine code; an event then costs a tenth of a microsecond, not ten. This is so without the
+    /// option too.
+    #[arg(long, requires = "command", conflicts_with_all = ["dev", "slow"])]
+    pub(crate) fast: bool,
+
+    /// Run all programs in ring3; COMMAND's memory is left alone but for breakpoints
+    #[arg(long, requires = "command", conflicts_with = "dev")]
+    pub(crate) slow: bool,
+
     /// Read packets from this capture, pcap or pcapng; `-` for standard input
     #[arg(long, value_name = "IN", conflicts_with = "data_in", value_hint = ValueHint::FilePath)]
     pub(crate) pcap: Option<PathBuf>,

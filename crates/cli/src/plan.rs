@@ -90,6 +90,18 @@ pub(crate) struct LiveWork {
     pub(crate) attach: Vec<(String, String)>,
     pub(crate) output: Option<PathBuf>,
     pub(crate) types: Option<PathBuf>,
+    pub(crate) speed: Speed,
+}
+
+/// Where programs run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speed {
+    /// In the command where they can.
+    Auto,
+    /// The same, and those that cannot are told.
+    Told,
+    /// In ring3.
+    Slow,
 }
 
 /// Packets in, packets out.
@@ -166,6 +178,11 @@ pub(crate) fn run(args: RunArgs) -> Result<RunPlan, Failure> {
             attach: args.attach,
             output: args.output,
             types: args.types,
+            speed: match (args.fast, args.slow) {
+                (_, true) => Speed::Slow,
+                (true, _) => Speed::Told,
+                _ => Speed::Auto,
+            },
         }),
         None => Work::Once(OnceWork {
             data_in: args.data_in,
@@ -206,7 +223,13 @@ pub(crate) fn trace(args: TraceArgs, source: PathBuf) -> Result<RunPlan, Failure
             return Err(Failure::unusable(format!("{function}: {message}")));
         }
     };
-    let work = LiveWork { command: args.command, attach, output: args.output, types: None };
+    let work = LiveWork {
+        command: args.command,
+        attach,
+        output: args.output,
+        types: None,
+        speed: Speed::Auto,
+    };
     Ok(RunPlan {
         file: source,
         prog: Vec::new(),

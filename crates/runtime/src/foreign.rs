@@ -50,6 +50,11 @@ impl Runner {
         compile(&ready.prog, agent)
     }
 
+    /// Logical CPUs of the machine that it runs on.
+    pub fn cpus(&self) -> u32 {
+        self.ready.core.config.cpus
+    }
+
     /// Where maps are that other processes can have, if there is such a place.
     pub fn region(&self) -> Option<Arc<maps::Region>> {
         self.ready.core.env.region.clone()
@@ -84,8 +89,9 @@ fn check_calls(insns: &[Insn], agent: &dyn Agent) -> Result<(), String> {
             Ok(Op::Call(Callee::Helper(id))) => {
                 let id = id as u32;
                 if agent.helper(id).is_none() {
-                    let name = uapi::helper(id).map(|proto| proto.name);
-                    return Err(format!("its helper {}", name.as_deref().unwrap_or("is unknown")));
+                    let proto = uapi::helper(id);
+                    let name = proto.as_ref().map_or("of this program", |proto| &*proto.name);
+                    return Err(format!("its helper {name}"));
                 }
             }
             Ok(Op::Call(Callee::Kfunc { .. })) => return Err("its kernel functions".into()),

@@ -3,11 +3,11 @@
 use std::io::{self, BufWriter, Write};
 
 use ring3::live::{self, Command, Elsewhere, Ended, Live, Records, Watcher};
-use ring3::{Config, Loaded, Machine, Object};
+use ring3::{Config, Engine, Loaded, Machine, Object};
 
 use super::run::map_reports;
 use crate::failure::Failure;
-use crate::plan::{LiveWork, RunPlan};
+use crate::plan::{LiveWork, RunPlan, Speed};
 use crate::printer::{self, Live as Printer};
 
 /// Runs the command, then `end`; its exit status.
@@ -40,10 +40,19 @@ pub(crate) fn live(
     let types = kernel.types().ok();
     let mut config = Config { kernel_btf: types, ..Config::default() };
     config.engine = plan.engine.unwrap_or(config.engine);
+    // An interpreter is no machine code.
+    let slow = work.speed == Speed::Slow || config.engine == Engine::Interp;
+    config.shared_maps = !slow;
     let machine = Machine::with(config);
     let loaded = machine.load(&object)?;
     printer::warnings(&machine.take_jit_dump());
     let mut live = Live::new(&loaded, &kernel, &elsewhere)?;
+    let told = if slow { Vec::new() } else { live.speed_up() };
+    if work.speed == Speed::Told {
+        for (program, why) in told {
+            printer::warnings(&format!("{program}: runs in ring3: {why}\n"));
+        }
+    }
     let mut records = live.records()?;
     if let Some(path) = &work.types {
         let named = Object::open_for(path, &kernel)?;

@@ -9,6 +9,7 @@ mod command;
 mod context;
 mod control;
 mod error;
+mod fast;
 mod filter;
 mod here;
 mod kernel;

@@ -59,6 +59,11 @@ impl Shared {
         self.failed.load(Ordering::Acquire)
     }
 
+    /// Programs have run.
+    pub(crate) fn tell_ran(&self) {
+        self.ran.store(true, Ordering::Release);
+    }
+
     pub(crate) fn take_ran(&self) -> bool {
         self.ran.swap(false, Ordering::AcqRel)
     }

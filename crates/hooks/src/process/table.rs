@@ -85,12 +85,12 @@ impl Table {
     /// watch, those that bring data.
     /// Calls that programs decide on stop in any case (`controlled`, sorted).
     /// Entries without an end to tell may wait for a word instead, if all their programs are
-    /// `plain`.
+    /// `plain` at this call.
     pub(crate) fn stops(
         &self,
         watched: Watched,
         controlled: &[u32],
-        plain: &dyn Fn(usize) -> bool,
+        plain: &dyn Fn(u32, usize) -> bool,
     ) -> [Stop; syscalls::COUNT] {
         let mut stops = [Stop::Never; syscalls::COUNT];
         for (number, stop) in stops.iter_mut().enumerate() {
@@ -103,7 +103,7 @@ impl Table {
                 let apart = !decided
                     && Self::exec_path(number).is_none()
                     && !(watched != Watched::Nothing && number == MMAP);
-                let plain = self.enter(number).iter().all(|index| plain(*index));
+                let plain = self.enter(number).iter().all(|index| plain(number, *index));
                 *stop = if entry && apart && plain { Stop::Notify } else { Stop::Always };
             } else if number == MMAP {
                 *stop = match watched {

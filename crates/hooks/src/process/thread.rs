@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 
 use super::control::Kept;
+use super::fast::Waiting;
 use super::session::Sessions;
 use super::uprobe::Return;
 
@@ -41,6 +42,8 @@ pub(crate) struct Thread {
     pub(crate) filled: Cell<bool>,
     /// Functions that it has entered and whose return is watched.
     pub(crate) returns: Vec<Return>,
+    /// Signals that wait until it has left the agent.
+    pub(crate) waiting: Waiting,
     cred: Cell<Option<(u32, u32)>>,
     comm_file: RefCell<Option<File>>,
     comm: Cell<[u8; 16]>,
@@ -64,6 +67,7 @@ impl Thread {
             slot: Cell::new(None),
             filled: Cell::new(false),
             returns: Vec::new(),
+            waiting: Waiting::new(),
             cred: Cell::new(None),
             comm_file: RefCell::new(None),
             comm: Cell::new([0; 16]),

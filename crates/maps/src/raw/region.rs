@@ -6,6 +6,7 @@
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
@@ -38,6 +39,8 @@ pub struct Piece {
 
 /// Addresses that are kept free for a region.
 const ROOM: usize = 64 << 30;
+/// Of these, at the end, what is not handed out.
+const ASIDE: usize = 1 << 30;
 /// Far from where programs, libraries, heaps and stacks are put; the lowest of the places tried.
 const FIRST: u64 = 0x2000_0000_0000;
 const STEP: u64 = ROOM as u64;
@@ -82,7 +85,7 @@ impl Region {
         let align = if len < PAGE { LINE } else { PAGE };
         let mut state = self.state.lock();
         let at = state.used.next_multiple_of(align);
-        let end = at.checked_add(len).filter(|end| *end <= ROOM).ok_or(Errno::ENOMEM)?;
+        let end = at.checked_add(len).filter(|end| *end <= ROOM - ASIDE).ok_or(Errno::ENOMEM)?;
         ftruncate(&self.file, end.next_multiple_of(PAGE) as u64).map_err(|_| Errno::ENOMEM)?;
         state.used = end;
         Ok(at)
@@ -107,12 +110,30 @@ impl Region {
         unsafe { self.base.add(off) }
     }
 
+    /// Where pieces may be.
+    pub fn range(&self) -> std::ops::Range<u64> {
+        let start = self.base.as_ptr() as u64;
+        start..start + (ROOM - ASIDE) as u64
+    }
+
+    /// Frees the lock at `addr`, if it is one of the region's and held with `value`.
+    pub fn give_back(&self, addr: u64, value: u32) {
+        let used = self.state.lock().used as u64;
+        let off = addr.wrapping_sub(self.base.as_ptr() as u64);
+        if off >= used.saturating_sub(3) || !off.is_multiple_of(4) {
+            return;
+        }
+        // SAFETY: an aligned word within what was handed out, used as an atomic by all.
+        let cell = unsafe { AtomicU32::from_ptr(self.at(off as usize).as_ptr().cast()) };
+        let _ = cell.compare_exchange(value, 0, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
     /// The file that it is.
     pub fn file(&self) -> &OwnedFd {
         &self.file
     }
 
-    /// What another process maps, in this order: later pieces lie over earlier ones.
+    /// What another process maps (behind it, a GiB is free for what is not shared), in this order: later pieces lie over earlier ones.
     pub fn pieces(&self) -> Vec<Piece> {
         let state = self.state.lock();
         let len = state.used.next_multiple_of(PAGE) as u64;

@@ -108,6 +108,12 @@ impl<'a> Live<'a> {
         Ok(Live { loaded, tracer: Tracer::new(programs, types.as_deref())? })
     }
 
+    /// Lets programs run in the command itself where they can; the others, by name, and why they
+    /// cannot. Maps must have been made with `shared_maps`.
+    pub fn speed_up(&mut self) -> Vec<(String, String)> {
+        self.tracer.speed_up()
+    }
+
     /// The records that programs send, to be taken while the command runs.
     pub fn records(&self) -> Result<Records<'a>, Error> {
         Records::new(self.loaded)

@@ -24,6 +24,7 @@ pub(crate) mod reg {
     pub(crate) const RIP: usize = 16;
     pub(crate) const EFLAGS: usize = 18;
     pub(crate) const RSP: usize = 19;
+    pub(crate) const FS_BASE: usize = 21;
     /// Words that `struct pt_regs` has too.
     pub(crate) const COUNT: usize = 21;
 }
@@ -148,6 +149,49 @@ fn decode(status: i32) -> Status {
         (0, signal) => Status::Signal(signal),
         (event, _) => Status::Event(event),
     }
+}
+
+/// What came with a signal: `siginfo_t`.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Info(libc::siginfo_t);
+
+impl Info {
+    /// Who sent it: above 0, the kernel.
+    pub(crate) fn code(&self) -> i32 {
+        self.0.si_code
+    }
+}
+
+/// What came with the signal for which a thread has stopped.
+pub(crate) fn info(tid: i32) -> io::Result<Info> {
+    // SAFETY: all-zero is a valid `siginfo_t`.
+    let mut info = Info(unsafe { std::mem::zeroed() });
+    // SAFETY: writes a `siginfo_t`.
+    check(unsafe { libc::ptrace(libc::PTRACE_GETSIGINFO, tid, 0_usize, &raw mut info) })?;
+    Ok(info)
+}
+
+/// Sets it.
+pub(crate) fn set_info(tid: i32, info: &Info) -> io::Result<()> {
+    let from = std::ptr::from_ref(info);
+    // SAFETY: reads a `siginfo_t`.
+    check(unsafe { libc::ptrace(libc::PTRACE_SETSIGINFO, tid, 0_usize, from) }).map(drop)
+}
+
+/// Sends a signal to one thread, with what came with it; the kernel refuses what only it may say.
+pub(crate) fn send(tgid: i32, tid: i32, signal: i32, info: &Info) -> io::Result<()> {
+    let from = std::ptr::from_ref(info);
+    // SAFETY: reads a `siginfo_t`.
+    let sent = unsafe { libc::syscall(libc::SYS_rt_tgsigqueueinfo, tgid, tid, signal, from) };
+    check(sent).map(drop)
+}
+
+/// Whether two processes have the same memory.
+pub(crate) fn same_memory(one: i32, other: i32) -> bool {
+    const VM: i32 = 1;
+    // SAFETY: takes numbers only.
+    unsafe { libc::syscall(libc::SYS_kcmp, one, other, VM, 0, 0) == 0 }
 }
 
 /// Ends a process.

@@ -96,20 +96,7 @@ impl Tracer {
             Status::Event(ptrace::EVENT_EXEC) => self.execed(tid, watcher),
             Status::Event(ptrace::EVENT_EXIT) => self.exits(tid),
             Status::Stop(signal) => return self.stopped(tid, signal),
-            Status::Signal(libc::SIGTRAP) if !self.probes.is_empty() => {
-                let signal = match self.breakpoint(tid) {
-                    Ok(ours) => {
-                        if ours {
-                            0
-                        } else {
-                            libc::SIGTRAP
-                        }
-                    }
-                    Err(error) => return done(Err(error)),
-                };
-                return done(self.resume(tid, signal));
-            }
-            Status::Signal(signal) => return done(self.resume(tid, signal)),
+            Status::Signal(signal) => return done(self.signal(tid, signal)),
             _ => Ok(tid),
         };
         match step {

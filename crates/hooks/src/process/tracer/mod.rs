@@ -4,6 +4,8 @@ mod calls;
 mod fire;
 mod follow;
 mod life;
+mod signal;
+mod ticker;
 
 use std::collections::HashMap;
 use std::io;
@@ -17,6 +19,7 @@ use crate::process::addresses::Addresses;
 use crate::process::command::Command;
 use crate::process::control::Controls;
 use crate::process::error::HookError;
+use crate::process::fast;
 use crate::process::filter::{Stop, filter};
 use crate::process::here::World;
 use crate::process::kernel::Kernel;
@@ -128,6 +131,12 @@ impl Tracer {
         })
     }
 
+    /// Lets programs run in the command itself where they can; the others, by name, and why they
+    /// cannot.
+    pub fn speed_up(&mut self) -> Vec<(String, String)> {
+        self.probes.speed_up(&self.programs)
+    }
+
     /// Runs the command until it and all that it started have ended.
     pub fn run(
         &mut self,
@@ -154,7 +163,12 @@ impl Tracer {
         first.born = life::now();
         self.world.threads.insert(child.pid, first);
         child.go().map_err(system("starting a process"))?;
+        let ticker = self.tick().map_err(system("starting a thread"))?;
         let followed = self.follow(watcher);
+        drop(ticker);
+        if let Some(missed) = self.probes.fast().map(|fast| fast.missed()).filter(|n| *n > 0) {
+            watcher.note(&format!("{missed} events were missed: the machine's CPUs were taken"));
+        }
         if followed.is_err() {
             self.kill_all();
         }
@@ -182,6 +196,8 @@ impl Tracer {
 
     fn stops(&self, notify: bool) -> [Stop; crate::process::syscalls::COUNT] {
         let plain = |index: usize| notify && self.programs[index].plain;
+        let injected = self.probes.fast().map_or(&[][..], |_| &fast::INJECTED);
+        let plain = |number, index| plain(index) && !injected.contains(&number);
         self.table.stops(self.probes.watched(), self.controls.calls(), &plain)
     }
 

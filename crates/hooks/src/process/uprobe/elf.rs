@@ -4,10 +4,23 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use object::{Object, ObjectSegment};
+use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic};
+use object::{Object, ObjectSegment, ObjectSymbol, SymbolKind};
 
 use super::symbols;
 use crate::process::point::Function;
+
+/// Functions start at multiples of this, mostly; what lies between them does nothing.
+const PADDED: u64 = 16;
+
+/// Bytes that only fill the room up to where the next function would start.
+fn padding(code: &[u8], address: u64) -> usize {
+    let room = (address.next_multiple_of(PADDED) - address) as usize;
+    let Some(code) = code.get(..room) else { return 0 };
+    let mut decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
+    let fills = |insn: Instruction| matches!(insn.mnemonic(), Mnemonic::Nop | Mnemonic::Int3);
+    if decoder.iter().all(fills) { room } else { 0 }
+}
 
 /// A file of machine code.
 pub(crate) struct Image {
@@ -113,6 +126,29 @@ impl Image {
                 .iter()
                 .any(|name| file.section_by_name(name).is_some())
         })
+    }
+
+    /// The code of the function that an offset lies in, and where in it; none if no symbol tells.
+    pub(crate) fn function(&self, offset: u64) -> Option<(&[u8], usize)> {
+        let file = object::File::parse(&*self.bytes).ok()?;
+        let address = file.segments().find_map(|segment| {
+            let (start, len) = segment.file_range();
+            let into = offset.checked_sub(start).filter(|into| *into < len)?;
+            Some(segment.address() + into)
+        })?;
+        let around = |s: &object::Symbol<'_, '_>| {
+            let into = address.checked_sub(s.address());
+            s.is_definition() && s.kind() == SymbolKind::Text && into.is_some_and(|n| n < s.size())
+        };
+        let found = file.symbols().find(around).or_else(|| file.dynamic_symbols().find(around))?;
+        let at = (address - found.address()) as usize;
+        let start = usize::try_from(offset).ok()?.checked_sub(at)?;
+        let end = start.checked_add(usize::try_from(found.size()).ok()?)?;
+        let next = found.address() + found.size();
+        let taken = |s: object::Symbol<'_, '_>| (next..next + PADDED).contains(&s.address());
+        let free = !file.symbols().chain(file.dynamic_symbols()).any(taken);
+        let padding = if free { padding(self.bytes.get(end..)?, next) } else { 0 };
+        Some((self.bytes.get(start..end + padding)?, at))
     }
 
     fn checked(&self, offset: u64, what: &str) -> Result<u64, String> {

@@ -6,7 +6,7 @@
 
 mod argument;
 mod elf;
-mod inject;
+pub(crate) mod inject;
 mod insn;
 mod resolve;
 mod space;
@@ -17,11 +17,13 @@ use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 
+use super::fast::{self, Calls, Displaced, Fast, Slow};
 use super::point::Point;
 use super::session::Sessions;
 use super::sys::ptrace::{Regs, reg};
 use super::table::Watched;
 use super::thread::Thread;
+use super::tracer::Attach;
 use insn::Step;
 use space::Space;
 pub use usdt::UsdtProbe;
@@ -37,6 +39,13 @@ pub(crate) struct Target {
     entry: Rc<[Use]>,
     back: Rc<[Use]>,
     step: Step,
+    quick: Option<Quick>,
+}
+
+/// How a place's programs run in the process itself.
+pub(crate) struct Quick {
+    calls: Calls,
+    displaced: Displaced,
 }
 
 /// A program at a place.
@@ -76,6 +85,7 @@ pub(crate) struct Probes {
     targets: Vec<Target>,
     /// By process.
     spaces: HashMap<i32, Space>,
+    fast: Option<fast::Shared>,
 }
 
 impl Probes {
@@ -83,7 +93,8 @@ impl Probes {
     pub(crate) fn new<'p>(
         points: impl Iterator<Item = &'p Point>,
     ) -> Result<Probes, (usize, String)> {
-        Ok(Probes { targets: resolve::targets(points)?, spaces: HashMap::new() })
+        let (targets, spaces) = (resolve::targets(points)?, HashMap::new());
+        Ok(Probes { targets, spaces, fast: None })
     }
 
     /// What of files there are breakpoints in.
@@ -96,6 +107,78 @@ impl Probes {
         }
     }
 
+    /// Lets programs run in processes where they can; says which cannot, and why.
+    pub(crate) fn speed_up(&mut self, programs: &[Attach]) -> Vec<Slow> {
+        let mut ids: Vec<usize> = Vec::new();
+        for target in &self.targets {
+            ids.extend(target.entry.iter().filter(|one| !one.session).map(|one| one.program));
+        }
+        let (fast, mut slow) = Fast::new(programs, &ids);
+        let Some(mut fast) = fast else { return slow };
+        for index in 0..self.targets.len() {
+            match self.quick(index, &mut fast, programs) {
+                Ok(quick) => self.targets[index].quick = Some(quick),
+                Err(why) => {
+                    for one in self.targets[index].entry.iter() {
+                        let name = &programs[one.program].name;
+                        if !slow.iter().any(|(known, _)| known == name) {
+                            slow.push((name.clone(), why.to_owned()));
+                        }
+                    }
+                }
+            }
+        }
+        if let Err(error) = fast.seal() {
+            slow.push(("all programs".into(), error.to_string()));
+        } else if self.targets.iter().any(|target| target.quick.is_some()) {
+            self.fast = Some(fast.into());
+        }
+        slow
+    }
+
+    fn quick(
+        &self,
+        index: usize,
+        fast: &mut Fast,
+        programs: &[Attach],
+    ) -> Result<Quick, &'static str> {
+        let target = &self.targets[index];
+        if !target.back.is_empty() {
+            return Err("another program wants to know when its function returns");
+        }
+        if target.file.is_go() {
+            return Err("the stacks of Go programs are small");
+        }
+        let function = target.file.function(target.offset);
+        let (code, at) = function.ok_or("no symbol tells where its function ends")?;
+        let displaced = Displaced::new(code, at)?;
+        let covered = target.offset..target.offset + displaced.len() as u64;
+        /// No place can be covered by two jumps.
+        const LONGEST: u64 = 24;
+        let near = |other: &Target| {
+            other.file.id == target.file.id
+                && other.offset != target.offset
+                && (covered.contains(&other.offset)
+                    || other.offset < covered.start && covered.start - other.offset < LONGEST)
+        };
+        if self.targets.iter().any(near) {
+            return Err("another program's place is too near");
+        }
+        let calls = fast.calls(&target.entry, programs);
+        let calls = calls.ok_or("another program of its place runs in the tracer")?;
+        Ok(Quick { calls, displaced })
+    }
+
+    /// The agent, if programs run in processes.
+    pub(crate) fn fast(&self) -> Option<&fast::Shared> {
+        self.fast.as_ref()
+    }
+
+    /// The agent in a process.
+    pub(crate) fn inside(&self, tgid: i32) -> Option<(&Fast, fast::Inside)> {
+        Some((self.fast.as_deref()?, self.spaces.get(&tgid)?.inside()?))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.targets.is_empty()
     }
@@ -104,26 +187,32 @@ impl Probes {
     /// of a system call.
     pub(crate) fn mapped(&mut self, thread: &Thread, execed: bool) -> io::Result<Vec<String>> {
         let space = self.spaces.entry(thread.tgid).or_default();
-        space.update(thread, &self.targets, execed)
+        space.update(thread, &self.targets, self.fast.as_deref(), execed)
     }
 
     /// A process runs another program: its breakpoints are gone.
     pub(crate) fn execed(&mut self, tgid: i32) {
-        self.spaces.remove(&tgid);
+        self.gone(tgid);
     }
 
     /// A new process has a copy of its parent's memory, breakpoints and all.
     pub(crate) fn forked(&mut self, parent: i32, child: i32) {
         if parent != child
-            && let Some(space) = self.spaces.get(&parent).cloned()
+            && let Some(mut space) = self.spaces.get(&parent).cloned()
         {
+            if let Some(fast) = &self.fast {
+                space.forked(fast, (parent, child));
+            }
             self.spaces.insert(child, space);
         }
     }
 
     /// A process has ended.
     pub(crate) fn gone(&mut self, tgid: i32) {
-        self.spaces.remove(&tgid);
+        let space = self.spaces.remove(&tgid);
+        if let (Some(fast), Some(inside)) = (&self.fast, space.and_then(|space| space.inside())) {
+            fast.gone(inside);
+        }
     }
 
     /// What the breakpoint is that a thread has run into, if it is one of ours; the registers are

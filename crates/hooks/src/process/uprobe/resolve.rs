@@ -112,6 +112,7 @@ impl Targets {
                     entry: Rc::default(),
                     back: Rc::default(),
                     step,
+                    quick: None,
                 });
                 self.known.insert(key, self.list.len() - 1);
                 self.list.len() - 1

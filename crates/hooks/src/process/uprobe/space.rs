@@ -5,7 +5,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::insn::{COPY, Step};
-use super::{Target, inject};
+use super::inject::Caller;
+use super::{Quick, Target};
+use crate::process::fast::{self, Displaced, Fast, Inside};
 use crate::process::thread::Thread;
 
 /// Breakpoints of a process, by address.
@@ -15,6 +17,19 @@ pub(super) struct Space {
     pages: Vec<Page>,
     /// Counters that were raised: their addresses, and for which targets.
     raised: Vec<(u64, usize)>,
+    /// Places that jump to trampolines.
+    jumps: Vec<u64>,
+    agent: Agent,
+}
+
+/// Whether the agent is in the process.
+#[derive(Clone, Copy, Default)]
+enum Agent {
+    #[default]
+    Outside,
+    Inside(Inside),
+    /// It cannot be.
+    Refused,
 }
 
 #[derive(Clone, Copy)]
@@ -32,6 +47,8 @@ struct Page {
 }
 
 const PAGE: usize = 4096;
+/// Trampolines start at multiples of this.
+const ALIGN: usize = 16;
 const INT3: u8 = 0xcc;
 
 /// A piece of a file in a process's memory.
@@ -79,6 +96,7 @@ impl Space {
         &mut self,
         thread: &Thread,
         targets: &[Target],
+        fast: Option<&Fast>,
         execed: bool,
     ) -> io::Result<Vec<String>> {
         let maps = std::fs::read_to_string(format!("/proc/{}/maps", thread.tid))?;
@@ -96,11 +114,21 @@ impl Space {
                 let Some(at) = mapping.address(target.offset).filter(|_| mapping.code) else {
                     continue;
                 };
-                if self.target_at(at).is_some() {
+                if self.target_at(at).is_some() || self.jumps.contains(&at) {
                     continue;
                 }
                 let place = (at, mapping.start);
-                if let Err(why) = self.set(thread, memory.open()?, place, (index, target), execed) {
+                let caller = Caller { thread, memory: memory.open()?, execed };
+                if let (Some(fast), Some(quick)) = (fast, &target.quick) {
+                    match self.jump(&caller, fast, quick, place) {
+                        Ok(()) => continue,
+                        Err(why) => notes.push(format!(
+                            "{}: programs at {at:#x} run in the tracer: {why}",
+                            file.path.display()
+                        )),
+                    }
+                }
+                if let Err(why) = self.set(&caller, place, (index, target)) {
                     notes.push(format!("{}: no breakpoint at {at:#x}: {why}", file.path.display()));
                 }
             }
@@ -123,11 +151,9 @@ impl Space {
 
     fn set(
         &mut self,
-        thread: &Thread,
-        memory: &File,
+        caller: &Caller<'_>,
         (at, near): (u64, u64),
         (index, target): (usize, &Target),
-        execed: bool,
     ) -> io::Result<()> {
         let mut copy = None;
         if let Step::Copy(moved) = &target.step {
@@ -139,35 +165,83 @@ impl Space {
                 .position(|page| fits(page) && moved.copy(at, place(page)).is_some());
             let found = match found {
                 Some(found) => found,
-                None => self.new_page(thread, memory, near, execed)?,
+                None => self.new_page(caller, near)?,
             };
             let to = place(&self.pages[found]);
             let Some(code) = moved.copy(at, to) else {
                 return Err(io::Error::other("there is no memory near enough"));
             };
-            memory.write_all_at(&code, to)?;
+            caller.memory.write_all_at(&code, to)?;
             self.pages[found].used += COPY;
             copy = Some(to);
         }
         if !target.back.is_empty() && self.pages.is_empty() {
-            self.new_page(thread, memory, near, execed)?;
+            self.new_page(caller, near)?;
         }
-        memory.write_all_at(&[INT3], at)?;
+        caller.memory.write_all_at(&[INT3], at)?;
         let after = self.breakpoints.partition_point(|known| known.at < at);
         self.breakpoints.insert(after, Breakpoint { at, target: index, copy });
         Ok(())
     }
 
-    /// A page of executable memory below `near`.
-    fn new_page(
+    /// Makes a place jump to where its programs run in the process.
+    fn jump(
         &mut self,
-        thread: &Thread,
-        memory: &File,
-        near: u64,
-        execed: bool,
-    ) -> io::Result<usize> {
-        let start = inject::map(thread, memory, near, PAGE as u64, execed)?;
-        memory.write_all_at(&[INT3], start)?;
+        caller: &Caller<'_>,
+        fast: &Fast,
+        quick: &Quick,
+        (at, near): (u64, u64),
+    ) -> io::Result<()> {
+        match self.agent {
+            Agent::Inside(_) => {}
+            Agent::Refused => return Err(io::Error::other("the agent is not in the process")),
+            Agent::Outside => {
+                self.agent = Agent::Refused;
+                self.agent = Agent::Inside(Inside::enter(fast, caller)?);
+            }
+        }
+        let room = fast::room(&quick.displaced);
+        let place = |page: &Page| page.start + page.used.next_multiple_of(ALIGN) as u64;
+        let fits = |page: &Page| page.used.next_multiple_of(ALIGN) + room <= PAGE;
+        let write = |page: &Page| {
+            let (code, entry) =
+                fast::trampoline(fast, quick.calls, &quick.displaced, at, place(page))?;
+            Some((code, Displaced::jump(at, entry)?))
+        };
+        let found = self.pages.iter().position(|page| fits(page) && write(page).is_some());
+        let found = match found {
+            Some(found) => found,
+            None => self.new_page(caller, near)?,
+        };
+        let page = &mut self.pages[found];
+        let far = || io::Error::other("there is no memory near enough");
+        let (code, jump) = write(page).ok_or_else(far)?;
+        caller.memory.write_all_at(&code, place(page))?;
+        page.used = page.used.next_multiple_of(ALIGN) + code.len();
+        caller.memory.write_all_at(&jump, at)?;
+        self.jumps.push(at);
+        Ok(())
+    }
+
+    /// The agent, if it is in the process.
+    pub(super) fn inside(&self) -> Option<Inside> {
+        match self.agent {
+            Agent::Inside(inside) => Some(inside),
+            _ => None,
+        }
+    }
+
+    /// The space is a new process's copy of its parent's.
+    pub(super) fn forked(&mut self, fast: &Fast, (parent, child): (i32, i32)) {
+        if let Agent::Inside(inside) = self.agent {
+            self.agent = Agent::Inside(fast.forked(inside, (parent, child)));
+        }
+    }
+
+    /// A page of executable memory below `near`.
+    fn new_page(&mut self, caller: &Caller<'_>, near: u64) -> io::Result<usize> {
+        let start = caller.map(near, PAGE as u64)?;
+        caller.memory.write_all_at(&[INT3], start)?;
         self.pages.push(Page { start, used: COPY });
         Ok(self.pages.len() - 1)
     }
