@@ -4,8 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::insn::{COPY, Step};
 use super::inject::Caller;
+use super::insn::{COPY, Step};
 use super::{Quick, Target};
 use crate::process::fast::{self, Displaced, Fast, Inside};
 use crate::process::thread::Thread;
