@@ -155,11 +155,12 @@ fn explain(error: &ring3::Error) -> String {
     }
 }
 
-/// Reads an object as libbpf would open it; C source, which libbpf knows nothing of, is compiled.
+/// Reads an object as libbpf would open it. C source, which libbpf knows nothing of, is compiled,
+/// unless we stand in for bpftool.
 pub(crate) fn open(ctx: &Ctx<'_>, file: &str) -> Result<Object, Fail> {
     let failed = || Fail::new("failed to open object file");
     let path = Path::new(file);
-    let bytes = if ring3::is_source(path) {
+    let bytes = if ring3::is_source(path) && ctx.options.name != "bpftool" {
         let compiled = ring3::compile(path, ctx.kernel());
         compiled.map_err(|error| failed().after(format!("{error}\n")))?.object
     } else {
