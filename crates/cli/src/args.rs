@@ -107,6 +107,11 @@ pub(crate) struct RunArgs {
     #[arg(long, requires = "command", conflicts_with = "dev")]
     pub(crate) slow: bool,
 
+    /// Run programs of perf_event so often in each second that COMMAND is on a CPU (99)
+    #[arg(long, value_name = "N", requires = "command",
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) frequency: Option<u32>,
+
     /// Read packets from this capture, pcap or pcapng; `-` for standard input
     #[arg(long, value_name = "IN", conflicts_with = "data_in", value_hint = ValueHint::FilePath)]
     pub(crate) pcap: Option<PathBuf>,

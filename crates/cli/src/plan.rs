@@ -88,6 +88,8 @@ pub(crate) struct LiveWork {
     pub(crate) command: Vec<OsString>,
     /// Programs and the sections they are attached by.
     pub(crate) attach: Vec<(String, String)>,
+    /// Samples a second.
+    pub(crate) frequency: Option<u32>,
     pub(crate) output: Option<PathBuf>,
     pub(crate) types: Option<PathBuf>,
     pub(crate) speed: Speed,
@@ -176,6 +178,7 @@ pub(crate) fn run(args: RunArgs) -> Result<RunPlan, Failure> {
         None if !args.command.is_empty() => Work::Live(LiveWork {
             command: args.command,
             attach: args.attach,
+            frequency: args.frequency,
             output: args.output,
             types: args.types,
             speed: match (args.fast, args.slow) {
@@ -226,6 +229,7 @@ pub(crate) fn trace(args: TraceArgs, source: PathBuf) -> Result<RunPlan, Failure
     let work = LiveWork {
         command: args.command,
         attach,
+        frequency: None,
         output: args.output,
         types: None,
         speed: Speed::Auto,

@@ -195,6 +195,11 @@ impl Socket {
         self.callbacks.load(Relaxed)
     }
 
+    /// Sets them, where a program of the connection asked before.
+    pub fn set_callbacks(&self, flags: u32) {
+        self.callbacks.store(flags, Relaxed);
+    }
+
     /// Address of the fields of TCP.
     pub(crate) fn tcp_addr(&self) -> u64 {
         self.memory.addr(TCP_SOCK)

@@ -17,7 +17,7 @@ pub(crate) fn live(
     out: &mut dyn Write,
     end: &dyn Fn(&RunPlan, &Loaded, &mut Printer<'_>) -> Result<(), Failure>,
 ) -> Result<u8, Failure> {
-    let elsewhere: Vec<Elsewhere> = work
+    let mut elsewhere: Vec<Elsewhere> = work
         .attach
         .iter()
         .map(|(program, section)| Elsewhere {
@@ -34,6 +34,9 @@ pub(crate) fn live(
     }
     for (name, value) in &plan.set {
         object.set_variable(name, value)?;
+    }
+    if let Some(frequency) = work.frequency {
+        elsewhere.extend(sampled(&object, frequency, &elsewhere));
     }
     live::check(&object, &elsewhere)?;
     object.resolve(&kernel)?;
@@ -92,6 +95,20 @@ pub(crate) fn live(
         // As shells tell it.
         Ended::Killed(signal) => 128_u8.saturating_add(signal as u8),
     })
+}
+
+/// Programs that take samples, so often in a second, if they are not attached elsewhere.
+fn sampled(object: &Object, frequency: u32, elsewhere: &[Elsewhere]) -> Vec<Elsewhere> {
+    let programs = object.spec().programs.iter();
+    let samples = programs.filter(|program| {
+        program.section == "perf_event" && elsewhere.iter().all(|e| e.program != program.name)
+    });
+    let place = |program: &ring3::ProgramSpec| Elsewhere {
+        program: program.name.clone(),
+        section: format!("perf_event/{frequency}"),
+        cookie: 0,
+    };
+    samples.map(place).collect()
 }
 
 /// Shows the maps at the end, if they were asked for.

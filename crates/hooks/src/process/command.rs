@@ -39,6 +39,9 @@ impl Command {
     /// The file that is run.
     pub(crate) fn path(&self) -> Result<PathBuf, HookError> {
         let name = self.name();
+        if name.is_empty() {
+            return Err(self.wrong("a command without a name".into(), NOT_FOUND));
+        }
         if name.as_bytes().contains(&b'/') {
             let path = PathBuf::from(name);
             return self.runnable(&path).map(|()| path);

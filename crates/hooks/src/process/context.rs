@@ -71,6 +71,13 @@ pub(crate) fn user(regs: &Regs) -> Context {
     Context { bytes: words(&regs.0[..reg::COUNT]), args: 0 }
 }
 
+/// A sample: the registers, the nanoseconds between two, and no address (`bpf_perf_event_data`).
+pub(crate) fn sample(regs: &Regs, period: u64) -> Context {
+    let mut context = user(regs);
+    context.bytes.extend(words(&[period, 0]));
+    context
+}
+
 /// Arguments, a word each.
 pub(crate) fn args(values: &[u64]) -> Context {
     Context { bytes: words(values), args: values.len() as u64 }

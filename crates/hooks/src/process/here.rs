@@ -26,6 +26,8 @@ pub(crate) struct Here<'w> {
     pub(crate) result: Cell<Option<u64>>,
     /// The result so far of the call that programs decide on.
     pub(crate) retval: Cell<i32>,
+    /// Counter, time enabled and time running of the sample that it is.
+    pub(crate) counter: Cell<Option<[u64; 3]>>,
     /// The session that a program is in.
     session: OnceCell<Session>,
 }
@@ -33,7 +35,8 @@ pub(crate) struct Here<'w> {
 impl<'w> Here<'w> {
     pub(crate) fn new(world: &'w World, thread: &'w Thread, regs: &'w Regs) -> Here<'w> {
         let (result, retval, session) = (Cell::new(None), Cell::new(0), OnceCell::new());
-        Here { world, thread, regs, result, retval, session }
+        let counter = Cell::new(None);
+        Here { world, thread, regs, result, retval, counter, session }
     }
 
     /// A program of a session runs next: at the end with what it kept, or at the beginning.
@@ -104,7 +107,8 @@ impl Process for Here<'_> {
     }
 
     fn world(&self) -> runtime::World<'_> {
-        runtime::World { session: self.session.get(), ..runtime::World::default() }
+        let (session, counter) = (self.session.get(), self.counter.get());
+        runtime::World { session, counter, ..runtime::World::default() }
     }
 
     fn retval(&self) -> i32 {

@@ -40,6 +40,7 @@ const SECTIONS: &[(&str, Parse)] = &[
     ("usdt.s", usdt),
     ("perf_event", sample),
     ("cgroup", control),
+    ("sockops", |_| control("sock_ops")),
 ];
 
 impl Place {

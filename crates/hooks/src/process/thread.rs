@@ -29,6 +29,8 @@ pub(crate) struct Thread {
     pub(crate) waits_for: Option<u64>,
     /// What programs at both ends of it keep.
     pub(crate) sessions: Sessions,
+    /// Programs that want a sample of it, for which it was told to stop.
+    pub(crate) samples: Vec<usize>,
     /// The path of an `execve` in progress.
     pub(crate) exec_path: Vec<u8>,
     /// Its end was told to programs.
@@ -60,6 +62,7 @@ impl Thread {
             kept: None,
             waits_for: None,
             sessions: Sessions::default(),
+            samples: Vec::new(),
             exec_path: Vec::new(),
             exit_told: false,
             announced: false,

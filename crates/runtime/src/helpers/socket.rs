@@ -168,10 +168,16 @@ pub(super) fn option(
     Ok(status(found.map(drop)))
 }
 
+/// Where `struct bpf_sock_ops` has the callbacks that programs asked for.
+const CALLBACKS: u64 = 84;
+
 pub(super) fn set_callbacks(c: &mut Call<'_, '_>, [arg, flags, ..]: [u64; 5]) -> Result<u64, Trap> {
     let Some(socket) = named(c, arg) else { return Ok(Errno::EINVAL.as_ret()) };
     let flags = flags as u32;
-    socket.callbacks.store(flags & ALL_CALLBACKS, Relaxed);
+    let now = flags & ALL_CALLBACKS;
+    socket.callbacks.store(now, Relaxed);
+    // The context's field is the connection's own.
+    mem::write(arg + CALLBACKS, &now.to_ne_bytes());
     Ok(i64::from((flags & !ALL_CALLBACKS) as i32) as u64)
 }
 

@@ -50,8 +50,13 @@ const LIBC: &str = r#"SEC("uprobe/libc.so.6:malloc") int BPF_KPROBE(alloc, unsig
 
 /// Compiles the command; its path.
 pub(crate) fn compile(dir: &Path, options: &[&str]) -> String {
+    compile_text(dir, SOURCE, options)
+}
+
+/// Compiles C; the program's path.
+pub(crate) fn compile_text(dir: &Path, text: &str, options: &[&str]) -> String {
     let (source, program) = (dir.join("functions.c"), dir.join("functions"));
-    std::fs::write(&source, SOURCE).expect("written");
+    std::fs::write(&source, text).expect("written");
     let done = Process::new("gcc")
         .args(["-O1", "-pthread"])
         .args(options)

@@ -22,7 +22,7 @@ fn client(dir: &Path) -> String {
     program.display().to_string()
 }
 
-fn compile(dir: &Path) -> PathBuf {
+pub(crate) fn compile(dir: &Path) -> PathBuf {
     let object = dir.join("hooks.bpf.o");
     let done = Process::new("clang-19")
         .args(["-g", "-O2", "-target", "bpf", "-I/usr/include/x86_64-linux-gnu", "-c", "-o"])
@@ -33,7 +33,7 @@ fn compile(dir: &Path) -> PathBuf {
 }
 
 /// All numbers of a value, in order.
-fn numbers(value: &Value, out: &mut Vec<u32>) {
+pub(crate) fn numbers(value: &Value, out: &mut Vec<u32>) {
     match value {
         Value::Number(number) => out.extend(number.as_u64().map(|number| number as u32)),
         Value::Array(all) => all.iter().for_each(|value| numbers(value, out)),
@@ -74,7 +74,7 @@ const ATTACH: &[(&str, &str)] = &[
 ];
 
 /// A control group of our own and pinned programs, gone with it.
-struct Group {
+pub(crate) struct Group {
     folder: PathBuf,
     pins: PathBuf,
 }
@@ -93,7 +93,8 @@ fn group_root() -> Option<PathBuf> {
 }
 
 impl Group {
-    fn new(object: &Path) -> Option<Group> {
+    /// Programs by their names are attached to hooks by bpftool's names.
+    pub(crate) fn new(object: &Path, attach: &[(&str, &str)]) -> Option<Group> {
         let name = format!("ring3-test-{}", std::process::id());
         let folder = group_root()?.join(&name);
         let pins = Path::new("/sys/fs/bpf").join(&name);
@@ -103,11 +104,13 @@ impl Group {
             let done = Process::new("bpftool").args(args).output();
             done.is_ok_and(|done| done.status.success())
         };
-        let text = |text: &'static str| std::ffi::OsStr::new(text);
+        fn text(text: &str) -> &std::ffi::OsStr {
+            std::ffi::OsStr::new(text)
+        }
         if !bpftool(&[text("prog"), text("loadall"), object.as_ref(), group.pins.as_ref()]) {
             return None;
         }
-        for (program, hook) in ATTACH {
+        for (program, hook) in attach {
             let pin = group.pins.join(program);
             let args = [text("cgroup"), text("attach"), group.folder.as_ref(), text(hook)];
             let args = [&args[..], &[text("pinned"), pin.as_ref()]].concat();
@@ -117,7 +120,7 @@ impl Group {
     }
 
     /// Runs a command in it; its status.
-    fn run(&self, command: &[&str]) -> Option<i32> {
+    pub(crate) fn run(&self, command: &[&str]) -> Option<i32> {
         let script = r#"echo $$ >"$0"/cgroup.procs; exec "$@""#;
         let mut shell = Process::new("sh");
         shell.args(["-c", script]).arg(&self.folder).args(command);
@@ -125,13 +128,13 @@ impl Group {
     }
 
     /// The words of the variables of the programs.
-    fn words(&self) -> Vec<u32> {
+    pub(crate) fn words(&self, program: &str) -> Vec<u32> {
         let json = |args: &[&std::ffi::OsStr]| -> Value {
             let out = Process::new("bpftool").arg("-j").args(args).output().expect("bpftool");
             serde_json::from_slice(&out.stdout).expect("JSON")
         };
         let text = |text: &'static str| std::ffi::OsStr::new(text);
-        let pin = self.pins.join("c4");
+        let pin = self.pins.join(program);
         let program = json(&[text("prog"), text("show"), text("pinned"), pin.as_ref()]);
         let id = program["map_ids"][0].to_string();
         let map = json(&[text("map"), text("dump"), text("id"), id.as_ref()]);
@@ -162,12 +165,12 @@ fn a_client_and_its_programs_see_what_they_see_in_a_control_group() {
         seen.maps.iter().find(|(name, _)| name.ends_with(".bss")).expect("variables");
     numbers(&variables[0]["value"], &mut words);
     assert!(ours.contains("connect 7001 0 ok\nhello"), "{ours}");
-    match Group::new(&compile(&dir)) {
+    match Group::new(&compile(&dir), ATTACH) {
         Some(group) => {
             let theirs = dir.join("theirs").display().to_string();
             assert_eq!(group.run(&["timeout", "20", &client, &theirs]), Some(7));
             assert_eq!(ours, fs::read_to_string(theirs).expect("its words"));
-            let (ours, theirs) = (records(words), records(group.words()));
+            let (ours, theirs) = (records(words), records(group.words("c4")));
             for (at, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
                 assert_eq!(ours, theirs, "record {at}");
             }

@@ -42,6 +42,11 @@ impl Address {
         self.mapped = self.family() == INET6 && self.bytes[8..20] == MAPPED;
     }
 
+    /// Its bytes without family and port.
+    pub(super) fn ip_bytes(&self) -> &[u8] {
+        &self.bytes[self.ip()]
+    }
+
     fn ip(&self) -> std::ops::Range<usize> {
         match (self.mapped, self.family()) {
             (true, _) => 20..24,
@@ -128,6 +133,29 @@ pub(super) fn sock(facts: Facts, socket: &Borrowed) -> Vec<u8> {
     put(&mut out, 72, state(facts, socket, peer).into());
     put(&mut out, 76, u32::MAX);
     out
+}
+
+/// The same as the runtime has it.
+pub(super) fn info(sock: &[u8]) -> runtime::SocketInfo {
+    let word = |at: usize| sock[at..at + 4].try_into().map_or(0, u32::from_ne_bytes);
+    let words = |at: usize| [0, 4, 8, 12].map(|more| word(at + more));
+    runtime::SocketInfo {
+        bound_dev_if: word(0),
+        family: word(4),
+        kind: word(8),
+        protocol: word(12),
+        mark: word(16),
+        priority: word(20),
+        src_ip4: word(24),
+        src_ip6: words(28),
+        src_port: word(44),
+        dst_port: word(48) as u16,
+        dst_ip4: word(52),
+        dst_ip6: words(56),
+        state: word(72),
+        rx_queue_mapping: word(76) as i32,
+        ..runtime::SocketInfo::default()
+    }
 }
 
 /// Fills in both ends; whether there is another one.

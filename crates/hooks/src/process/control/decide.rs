@@ -38,6 +38,11 @@ pub(super) struct Decision {
     pub(super) value: u64,
 }
 
+impl Decision {
+    /// What is decided where there are no programs.
+    pub(super) const YES: Decision = Decision { retval: 0, flags: 0, value: 1 };
+}
+
 /// A context that programs may change, with what it points to behind it.
 pub(super) struct Context<'c> {
     pub(super) memory: &'c mut [u8],
@@ -102,6 +107,11 @@ impl Decider<'_> {
             self.ran = true;
         }
         decision
+    }
+
+    /// The call's number.
+    pub(super) fn number(&self) -> u32 {
+        self.regs[reg::ORIG_RAX] as u32
     }
 
     /// An argument of the call.

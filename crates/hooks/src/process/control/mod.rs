@@ -8,9 +8,15 @@ mod address;
 mod decide;
 mod file;
 mod option;
+mod real;
 mod socket;
+mod tcp;
 mod work;
 
+use std::cell::RefCell;
+use std::time::Duration;
+
+use super::here::World;
 use super::point::Point;
 use super::sys::ptrace::Regs;
 use super::syscalls;
@@ -40,6 +46,8 @@ pub enum Control {
     SockCreate,
     Getsockopt,
     Setsockopt,
+    SockRelease,
+    SockOps,
     Sysctl,
     Dev,
 }
@@ -51,6 +59,7 @@ pub(crate) mod nr {
     pub(crate) const READ: u32 = 0;
     pub(crate) const WRITE: u32 = 1;
     pub(crate) const OPEN: u32 = 2;
+    pub(crate) const CLOSE: u32 = 3;
     pub(crate) const PREAD: u32 = 17;
     pub(crate) const PWRITE: u32 = 18;
     pub(crate) const SOCKET: u32 = 41;
@@ -60,7 +69,9 @@ pub(crate) mod nr {
     pub(crate) const RECVFROM: u32 = 45;
     pub(crate) const SENDMSG: u32 = 46;
     pub(crate) const RECVMSG: u32 = 47;
+    pub(crate) const SHUTDOWN: u32 = 48;
     pub(crate) const BIND: u32 = 49;
+    pub(crate) const LISTEN: u32 = 50;
     pub(crate) const GETSOCKNAME: u32 = 51;
     pub(crate) const GETPEERNAME: u32 = 52;
     pub(crate) const SETSOCKOPT: u32 = 54;
@@ -79,6 +90,7 @@ const RECEIVE: &[u32] = &[nr::RECVFROM, nr::RECVMSG, nr::RECVMMSG];
 const SEND: &[u32] = &[nr::SENDTO, nr::SENDMSG, nr::SENDMMSG];
 const OPENS: &[u32] = &[nr::OPEN, nr::OPENAT, nr::OPENAT2, nr::CREAT, nr::MKNOD, nr::MKNODAT];
 const MOVES: &[u32] = &[nr::READ, nr::WRITE, nr::PREAD, nr::PWRITE];
+const TCP: &[u32] = &[nr::CONNECT, nr::LISTEN, nr::ACCEPT, nr::ACCEPT4, nr::SHUTDOWN, nr::CLOSE];
 const NAMES: &[u32] = &[nr::GETPEERNAME, nr::ACCEPT, nr::ACCEPT4];
 
 /// Sections (behind `cgroup/`), their hooks, and the calls that these are at.
@@ -99,6 +111,8 @@ const HOOKS: &[(&str, Control, &[u32])] = &[
     ("getsockname6", C::Getsockname6, &[nr::GETSOCKNAME]),
     ("sock", C::SockCreate, &[nr::SOCKET]),
     ("sock_create", C::SockCreate, &[nr::SOCKET]),
+    ("sock_release", C::SockRelease, &[nr::CLOSE]),
+    ("sock_ops", C::SockOps, TCP),
     ("getsockopt", C::Getsockopt, &[nr::GETSOCKOPT]),
     ("setsockopt", C::Setsockopt, &[nr::SETSOCKOPT]),
     ("sysctl", C::Sysctl, MOVES),
@@ -141,6 +155,9 @@ type End = fn(&mut Decider<'_>, &Kept) -> Option<i64>;
 /// Calls, what is done at their beginning, whether something is kept, and what at their end.
 const CALLS: &[(u32, Option<Begin>, Option<End>)] = &[
     (nr::CONNECT, Some(socket::connect), None),
+    (nr::LISTEN, None, Some(tcp::listens)),
+    (nr::SHUTDOWN, Some(tcp::shutdown), None),
+    (nr::CLOSE, Some(socket::close), None),
     (nr::BIND, Some(socket::bind), None),
     (nr::SENDTO, Some(socket::sendto), None),
     (nr::SENDMSG, Some(socket::sendmsg), None),
@@ -172,6 +189,8 @@ pub(crate) struct Controls {
     programs: Vec<(Control, Vec<usize>)>,
     calls: Vec<u32>,
     pub(crate) workers: Workers,
+    /// Connections that programs of `sockops` know of.
+    connections: RefCell<tcp::Connections>,
 }
 
 impl Controls {
@@ -189,12 +208,32 @@ impl Controls {
         calls.sort_unstable();
         calls.dedup();
         debug_assert!(calls.iter().all(|call| (*call as usize) < syscalls::COUNT));
-        Controls { programs, calls, workers: Workers::default() }
+        Controls { programs, calls, workers: Workers::default(), connections: RefCell::default() }
     }
 
     pub(crate) fn programs(&self, control: Control) -> &[usize] {
         let found = self.programs.iter().find(|(known, _)| *known == control);
         found.map_or(&[], |(_, list)| list)
+    }
+
+    /// How often to look at connections; `None` if nobody asks.
+    pub(crate) fn period(&self) -> Option<Duration> {
+        (!self.programs(Control::SockOps).is_empty()).then_some(tcp::LOOK)
+    }
+
+    /// Looks at connections, whose changes no call tells; whether programs have run.
+    pub(crate) fn look(&self, programs: &mut Programs, world: &World) -> bool {
+        if self.programs(Control::SockOps).is_empty() {
+            return false;
+        }
+        tcp::look(self, programs, world)
+    }
+
+    /// A call that waited has its result.
+    pub(crate) fn finished(&self, decider: &mut Decider<'_>, result: i64) {
+        if decider.number() == nr::CONNECT && result == 0 {
+            tcp::connected(decider);
+        }
     }
 
     /// The calls that stop.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::address::{self, Address, Facts, INET, INET6, POINTERS, SOCK, SOURCE4, SOURCE6};
 use super::decide::{Context, Decider, Decision, errno};
-use super::{Begun, Control, Kept, nr, work};
+use super::{Begun, Control, Kept, nr, tcp, work};
 use crate::process::context::ARGS;
 use crate::process::sys::memory;
 use crate::process::sys::ptrace::Regs;
@@ -37,10 +37,27 @@ fn done(result: std::io::Result<()>) -> Begun {
 
 impl Decider<'_> {
     /// The socket of the internet that the call's first argument names.
-    fn socket(&self, fd: u64) -> Option<(Borrowed, Facts)> {
+    pub(super) fn socket(&self, fd: u64) -> Option<(Borrowed, Facts)> {
         let socket = Borrowed::of(self.thread.tgid, fd as i32).ok()?;
         let facts = Facts::of(&socket)?;
         Some((socket, facts))
+    }
+
+    /// Whether no other descriptor of the traced processes is of the same file.
+    fn is_last(&self, fd: u64) -> bool {
+        let link = |tgid: i32, fd: &std::ffi::OsStr| {
+            std::fs::read_link(format!("/proc/{tgid}/fd/{}", fd.display())).ok()
+        };
+        let own = self.thread.tgid;
+        let Some(file) = link(own, fd.to_string().as_ref()) else { return false };
+        let mut processes: Vec<i32> = self.world.threads.values().map(|t| t.tgid).collect();
+        processes.sort_unstable();
+        processes.dedup();
+        let same = processes.into_iter().flat_map(|tgid| {
+            let files = std::fs::read_dir(format!("/proc/{tgid}/fd")).into_iter().flatten();
+            files.flatten().filter_map(move |entry| link(tgid, &entry.file_name()))
+        });
+        same.filter(|other| *other == file).count() == 1
     }
 
     /// The address that a call passes; only whole ones are looked at.
@@ -78,15 +95,26 @@ pub(super) fn connect(d: &mut Decider<'_>) -> Begun {
         return Begun::GoesOn;
     }
     let hook = pair(address.family(), [C::Connect4, C::Connect6]);
-    if !d.has(hook) {
+    let told = stream && d.has(C::SockOps);
+    if !d.has(hook) && !told {
         return Begun::GoesOn;
     }
-    let (decision, address) = d.show(hook, &address, facts, &socket);
+    let (decision, address) = match d.has(hook) {
+        true => d.show(hook, &address, facts, &socket),
+        false => (Decision::YES, address),
+    };
     if decision.retval != 0 {
         return Begun::Done(decision.retval.into());
     }
+    if told {
+        tcp::connects(d, &socket, facts, &address);
+    }
     if !stream || socket.is_nonblocking() {
-        return done(socket.connect(&address.bytes));
+        let connected = socket.connect(&address.bytes);
+        if told && connected.is_ok() {
+            tcp::connected(d);
+        }
+        return done(connected);
     }
     let job = move |stop: &AtomicBool| loop {
         match socket.connect(&address.bytes) {
@@ -173,6 +201,20 @@ pub(super) fn created(d: &mut Decider<'_>, kept: &Kept) -> Option<i64> {
         let _ = socket.set_option(libc::SOL_SOCKET, *option, &value.to_ne_bytes());
     }
     None
+}
+
+/// close(2): of the last descriptor, programs are told of the socket's end.
+pub(super) fn close(d: &mut Decider<'_>) -> Begun {
+    let Some((socket, facts)) = d.socket(d.arg(0)) else { return Begun::GoesOn };
+    if d.is_last(d.arg(0)) {
+        tcp::closes(d, &socket, facts);
+        if d.has(C::SockRelease) {
+            let mut memory = address::sock(facts, &socket);
+            let context = Context { memory: &mut memory, pointers: &[], retval: None };
+            d.run(C::SockRelease, context, 0);
+        }
+    }
+    Begun::GoesOn
 }
 
 /// One message that is to be sent.
@@ -361,6 +403,11 @@ pub(super) fn rooms(number: u32, thread: &Thread, regs: &Regs) -> Vec<u32> {
     match number {
         nr::RECVFROM => vec![half(arg(5))],
         nr::GETSOCKNAME | nr::GETPEERNAME | nr::ACCEPT | nr::ACCEPT4 => vec![half(arg(2))],
+        nr::LISTEN => {
+            let socket = Borrowed::of(thread.tgid, arg(0) as i32).ok();
+            let state = socket.as_ref().and_then(address::tcp_state);
+            state.map(u32::from).into_iter().collect()
+        }
         nr::GETSOCKOPT => vec![half(arg(4))],
         nr::RECVMSG => vec![half(arg(1).wrapping_add(NAME_LEN))],
         nr::RECVMMSG => {
@@ -448,6 +495,7 @@ pub(super) fn getpeername(d: &mut Decider<'_>, kept: &Kept) -> Option<i64> {
 /// accept(2) tells the other end too.
 pub(super) fn accept(d: &mut Decider<'_>, kept: &Kept) -> Option<i64> {
     let fd = u64::try_from(d.result()).ok()?;
+    tcp::accepted(d, fd);
     d.named(fd, PEER, d.arg(1), *kept.rooms.first()?)
 }
 

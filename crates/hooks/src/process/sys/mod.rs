@@ -2,6 +2,7 @@
 //! memory. Everything here is a thin, safe wrapper.
 #![allow(unsafe_code, reason = "the named unsafe module of this crate")]
 
+pub(crate) mod cpu_time;
 pub(crate) mod interrupt;
 pub(crate) mod memory;
 pub(crate) mod notify;

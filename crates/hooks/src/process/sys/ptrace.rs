@@ -96,6 +96,11 @@ pub(crate) fn resume_in_syscall(tid: i32, signal: i32) -> io::Result<()> {
     request(libc::PTRACE_SYSCALL, tid, signal.into()).map(drop)
 }
 
+/// Stops a thread that runs: it tells so by a stop with SIGTRAP.
+pub(crate) fn interrupt(tid: i32) -> io::Result<()> {
+    request(libc::PTRACE_INTERRUPT, tid, 0).map(drop)
+}
+
 /// Leaves a thread stopped with its group until SIGCONT.
 pub(crate) fn listen(tid: i32) -> io::Result<()> {
     request(libc::PTRACE_LISTEN, tid, 0).map(drop)

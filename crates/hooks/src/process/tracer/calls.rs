@@ -106,6 +106,12 @@ impl Tracer {
         }
         thread.waits_for = None;
         let mut regs = ptrace::regs(tid)?;
+        if let Some(thread) = self.world.threads.get(&tid) {
+            let mut decider =
+                Decider::new(&self.controls, &mut self.programs, &self.world, thread, &regs);
+            self.controls.finished(&mut decider, finished.result);
+            self.ran |= decider.ran;
+        }
         skip(&mut regs, finished.result);
         ptrace::set_regs(tid, &regs)?;
         self.resume(tid, 0)

@@ -124,3 +124,18 @@ pub(super) fn fire_hit(
     }
     begun
 }
+
+/// Runs a program on a sample, told the nanoseconds between two and those on a CPU so far.
+pub(super) fn fire_sample(
+    program: &mut Attach,
+    world: &World,
+    tid: i32,
+    regs: &Regs,
+    (period, time): (u64, u64),
+) {
+    let Some(thread) = world.threads.get(&tid) else { return };
+    let here = Here::new(world, thread, regs);
+    here.counter.set(Some([time, time, time]));
+    let told = (program.cookie, 0);
+    run(program, &here, &context::sample(regs, period), told);
+}

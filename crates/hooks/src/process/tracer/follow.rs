@@ -28,6 +28,7 @@ impl Tracer {
 
     pub(super) fn follow(&mut self, watcher: &mut dyn Watcher) -> io::Result<()> {
         let interrupts = Interrupts::watch();
+        let ticker = self.start_ticker()?;
         let mut waits = false;
         let mut lingering = false;
         loop {
@@ -37,6 +38,9 @@ impl Tracer {
                 Err(error) if error.raw_os_error() == Some(libc::ECHILD) => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
+            }
+            if ticker.as_ref().is_some_and(|ticker| ticker.ticked()) {
+                self.look();
             }
             while let Some(finished) = self.controls.workers.finished() {
                 done(self.finish(&finished))?;
@@ -128,6 +132,10 @@ impl Tracer {
         }
         if GROUP.contains(&signal) {
             return done(ptrace::listen(tid));
+        }
+        let wanted = self.world.threads.get(&tid).is_some_and(|thread| !thread.samples.is_empty());
+        if wanted && signal == libc::SIGTRAP {
+            done(self.sampled(tid))?;
         }
         done(self.resume(tid, 0))
     }

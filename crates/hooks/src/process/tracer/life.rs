@@ -158,6 +158,7 @@ impl Tracer {
             self.world.kernel.forget(&thread);
             if tid == thread.tgid {
                 self.probes.gone(tid);
+                self.sampler.forget(tid);
             }
         }
         if tid == self.root {

@@ -4,6 +4,7 @@ mod calls;
 mod fire;
 mod follow;
 mod life;
+mod sample;
 mod signal;
 mod ticker;
 
@@ -25,6 +26,7 @@ use crate::process::here::World;
 use crate::process::kernel::Kernel;
 use crate::process::notifier::{self, Job, MakeRunner, Shared};
 use crate::process::point::{Place, Point, When};
+use crate::process::sampler::Sampler;
 use crate::process::sys::interrupt;
 use crate::process::sys::notify::Listener;
 use crate::process::sys::ptrace;
@@ -80,6 +82,7 @@ pub struct Tracer {
     programs: Vec<Attach>,
     table: Table,
     probes: Probes,
+    sampler: Sampler,
     controls: Controls,
     world: World,
     /// Where the kernel's functions are, if a program asks.
@@ -109,6 +112,7 @@ impl Tracer {
             program: programs[index].name.clone(),
             why,
         })?;
+        let sampler = Sampler::new(programs.iter().map(|program| &program.place.point));
         let kernel = Kernel::new(types)?;
         let world = World { threads: HashMap::new(), kernel };
         let addresses = programs.iter().any(|program| program.asks_ip).then(Addresses::default);
@@ -118,6 +122,7 @@ impl Tracer {
             programs,
             table,
             probes,
+            sampler,
             controls,
             world,
             addresses,
