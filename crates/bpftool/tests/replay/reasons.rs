@@ -16,7 +16,6 @@ const ATTACH: &str = "there are no struct_ops maps and no perf events behind thi
 const CLSACT: &str = "filters of clsact are made by tc(8), which does not reach our interfaces";
 const XLATED: &str =
     "context fields and inlined helpers are those of this runtime, not of Linux's own structures";
-const HELPER: &str = "a helper of the object is not in this runtime";
 const GONE: &str = "the object was not loaded";
 const JITED: &str = "machine code is that of this compiler, not of Linux's";
 const ORDER: &str = "the order of a hash table, which its seed decides";
@@ -30,10 +29,8 @@ pub(crate) const REASONS: &[(&str, &str)] = &[
     ("batch.stdin", VERSION),
     ("batch.file", "bpftool 7.8 fails to close standard input at the end of a batch"),
     ("err.show_pinned_notbpf", "a target in memory has no folders that are no BPF file system"),
-    ("load.tracepoint", HELPER),
     ("load.fentry", MACHINE),
     ("load.lsm", MACHINE),
-    ("load.structops", "maps of struct_ops are not made behind this target"),
     ("load.bad_oob.d", LIBBPF),
     ("load.type_bad", LIBBPF),
     ("load.dev_bad", LIBBPF),
@@ -42,14 +39,6 @@ pub(crate) const REASONS: &[(&str, &str)] = &[
     ("btf.dump.vmlinux.head", LIBBPF),
     ("load.map_bad", "there is a map with the id 1 here"),
     ("prog.jited", JITED),
-    ("prog.show.bsw", GONE),
-    ("prog.xlated.bsw", GONE),
-    ("prog.xlated.opcodes.bsw", GONE),
-    ("prog.xlated.opcodes.j.bsw", GONE),
-    ("prog.xlated.linum.bsw", GONE),
-    ("prog.xlated.linum.j.bsw", GONE),
-    ("prog.xlated.visual.bsw", GONE),
-    ("map.dump.stacktrace", GONE),
     ("prog.xlated", XLATED),
     ("prog.show", XLATED),
     ("prog.list", XLATED),
