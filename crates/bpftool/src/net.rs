@@ -244,7 +244,7 @@ fn attached(ctx: &Ctx<'_>, only: Option<u32>) -> Result<Hooks, Fail> {
                 device: name.clone(),
                 ifindex,
                 kind: if row.egress { "clsact/egress" } else { "clsact/ingress" },
-                name: prog_name(door, row.prog_id),
+                name: row.label.clone(),
                 prog: row.prog_id,
             }
         }));

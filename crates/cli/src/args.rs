@@ -122,6 +122,9 @@ pub(crate) struct RunArgs {
     /// nanoseconds, and all pcapng, give nanoseconds. `-` is standard output; the report then goes
     /// to standard error.
     ///
+    /// If the name ends with .pcapng, all packets are written, each with the program's verdict as a
+    /// comment.
+    ///
     /// With --dev: a pcapng file of the network's frames wherever they are seen, each with the hook,
     /// the program and its verdict as a comment; --at chooses the points.
     #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath)]

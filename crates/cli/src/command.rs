@@ -1,5 +1,6 @@
 //! What the verbs do: plans in, data out.
 
+mod capture_out;
 mod compile;
 mod daemon;
 mod disasm;

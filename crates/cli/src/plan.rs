@@ -35,7 +35,8 @@ impl RunPlan {
         let files = match &self.work {
             Work::Capture(work) => [work.output.as_deref(), None],
             Work::Once(work) => [work.data_out.as_deref(), work.ctx_out.as_deref()],
-            Work::Live(_) | Work::Net(_) => [None, None],
+            Work::Net(work) => [work.net.write.as_deref(), None],
+            Work::Live(_) => [None, None],
         };
         files.contains(&Some(Path::new("-")))
     }

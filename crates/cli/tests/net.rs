@@ -287,6 +287,11 @@ static int change(struct __sk_buff *skb, int at, __u32 from, __u32 to)
 	bpf_skb_store_bytes(skb, at, &to, 4, 0);
 	return TC_ACT_OK;
 }
+SEC("xdp.frags") int pieces(struct xdp_md *ctx)
+{
+	__u64 len = bpf_xdp_get_buff_len(ctx), first = (void *)(long)ctx->data_end - (void *)(long)ctx->data;
+	return first > 3520 || (len > 3520 && first == len) ? XDP_ABORTED : XDP_PASS;
+}
 SEC("tcx/egress") int there(struct __sk_buff *skb) { return change(skb, IP(daddr), 0x0a000009, 0x0a000002); }
 SEC("tcx/ingress") int back(struct __sk_buff *skb) { return change(skb, IP(saddr), 0x0a000002, 0x0a000009); }
 char _license[] SEC("license") = "GPL";
@@ -354,6 +359,8 @@ fn translated_connections_keep_their_data_and_checksums() {
     ]);
     let out = common::ok(&run);
     assert!(out.contains(&format!("same {}", 1 << 22)), "{out}");
+    let pieces = verdicts(&out, "pieces");
+    assert!(pieces.starts_with("XDP_PASS ") && !pieces.contains("ABORTED"), "{out}");
     let read = Command::new("tcpdump").args(["-nvvr", &file, "tcp"]).output().expect("tcpdump");
     let shown = text(&read.stdout);
     let frames = shown.matches("cksum").count();
@@ -374,4 +381,51 @@ fn translated_connections_keep_their_data_and_checksums() {
 fn stands_for_several(line: &str) -> bool {
     let len = line.rsplit_once("length ").and_then(|(_, len)| len.split([',', ':']).next());
     len.and_then(|len| len.trim().parse::<u32>().ok()).is_some_and(|len| len > 1448)
+}
+
+#[test]
+fn nothing_stays_whenever_ring3_is_killed() {
+    let Some(world) = World::new() else { return };
+    let word = format!("86200.{}", std::process::id());
+    let script = format!("setsid sleep {word} & sleep {word}");
+    for millis in [0, 3, 10, 20, 40, 60, 90, 130] {
+        let args = ["run", "p.o", "--dev", "eth0", "--", "sh", "-c", &script];
+        let mut child = world.command(&args).stdout(Stdio::null()).spawn().expect("ring3 starts");
+        std::thread::sleep(Duration::from_millis(millis));
+        child.kill().expect("SIGKILL");
+        child.wait().expect("its end");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !processes(&word).is_empty() {
+            assert!(Instant::now() < deadline, "after {millis} ms: {:?}", processes(&word));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    // A command that kills its parent meets nobody but its own waiter.
+    let script = format!("kill -9 $PPID; exec sleep {word}");
+    let run = world.nobody(&["run", "p.o", "--dev", "eth0", "--", "sh", "-c", &script]);
+    assert_eq!(run.status.code(), Some(137), "{}", text(&run.stderr));
+    // A command that leaves others behind: they end with the network.
+    let script = format!("setsid sleep {word} & exit 3");
+    let run = world.nobody(&["run", "p.o", "--dev", "eth0", "--", "sh", "-c", &script]);
+    assert_eq!(run.status.code(), Some(3));
+    assert!(processes(&word).is_empty());
+}
+
+#[test]
+fn without_namespaces_the_message_says_which_setting() {
+    let Some(world) = World::new() else { return };
+    if !have("unshare") {
+        return;
+    }
+    let script = format!(
+        "echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all \
+         --inh-caps=-all {} run p.o --dev eth0 -- true",
+        world.path("ring3").display()
+    );
+    let mut command = Command::new("unshare");
+    let run = command.args(["-Ur", "sh", "-ec", &script]).current_dir(world.dir.path()).output();
+    let message = common::refused(&run.expect("unshare starts"), 2);
+    assert!(message.contains("no namespaces for a network: No space left on device"), "{message}");
+    assert!(message.contains("/proc/sys/user/max_user_namespaces"), "{message}");
+    assert!(message.contains("captures work without: --pcap"), "{message}");
 }

@@ -281,3 +281,19 @@ fn engines_report_the_same() {
     assert!(!report("jit").is_empty());
     assert_eq!(report("jit"), report("interp"));
 }
+
+#[test]
+fn a_pcapng_file_gets_every_packet_with_its_verdict() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    if !can_compile() {
+        return;
+    }
+    let out = dir.path().join("all.pcapng");
+    let (program, input) = (example("firewall.bpf.c"), capture("firewall.pcap"));
+    let args = [Path::new("run"), &program, Path::new("--pcap"), &input];
+    ok(&ring3(args.into_iter().chain([Path::new("--write"), &out])));
+    assert_eq!(tcpdump_count(&out, &[]), tcpdump_count(&input, &[]));
+    let bytes = std::fs::read(&out).expect("the capture");
+    let text = text(&bytes);
+    assert!(text.contains(": XDP_DROP") && text.contains(": XDP_PASS"), "comments");
+}

@@ -55,8 +55,10 @@ pub(crate) struct Entry {
     /// Flags it was attached with; the mode of XDP.
     pub(crate) flags: u32,
     pub(crate) cookie: u64,
-    /// Order among the users of netfilter.
+    /// Order among the users of netfilter, and of clsact.
     pub(crate) priority: i32,
+    /// What filters of clsact are listed as.
+    pub(crate) label: Arc<str>,
 }
 
 /// The programs of one place, in the order in which they run.

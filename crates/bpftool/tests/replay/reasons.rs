@@ -13,7 +13,6 @@ comparison, and so is the wording of help: ours comes from one table and says wh
 pub(crate) const TAIL: &str = "";
 
 const ATTACH: &str = "there are no struct_ops maps and no perf events behind this target";
-const CLSACT: &str = "filters of clsact are made by tc(8), which does not reach our interfaces";
 const XLATED: &str =
     "context fields and inlined helpers are those of this runtime, not of Linux's own structures";
 const GONE: &str = "the object was not loaded";
@@ -51,8 +50,6 @@ pub(crate) const REASONS: &[(&str, &str)] = &[
         "btf.list",
         "the kernel's own types are no object of this target; sizes of types are those of the object's own",
     ),
-    ("net.list", CLSACT),
-    ("net.show", CLSACT),
     ("struct_ops.", ATTACH),
     ("perf.", ATTACH),
     ("feature.list", "bpftool lists types that came after Linux 6.18"),

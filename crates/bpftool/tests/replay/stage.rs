@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ring3::Object;
 use runtime::Runtime;
-use runtime::door::{AttachTo, Bpf, DeviceAdd, Fd, LinkCreate, ObjKind, ProgLoad};
+use runtime::door::{AttachTo, Bpf, DeviceAdd, Fd, LinkCreate, ObjKind, ProgLoad, TcFilter};
 use uapi::ProgType;
 
 pub(crate) struct Stage {
@@ -44,6 +44,7 @@ impl Stage {
     pub(crate) fn before(&self, id: &str) {
         match id {
             "net.attach.xdp" => self.iterator(),
+            "net.list" => self.filters(),
             "link.list" => self.links(),
             _ => {}
         }
@@ -64,6 +65,18 @@ impl Stage {
             self.door.close(map).expect("open");
         }
         assert_eq!(String::from_utf8_lossy(&text), names);
+    }
+
+    /// `tc filter add dev fv0 ingress bpf da object-pinned …/tc`, and the same for egress.
+    fn filters(&self) {
+        let prog = self.door.obj_get(&format!("{PINS}/tc"), 0).expect("tc is pinned");
+        for egress in [false, true] {
+            let label = "tc:[*fsobj]".into();
+            let prog = Some(prog);
+            let req = TcFilter { ifindex: 3, egress, prog, label, ..TcFilter::default() };
+            self.door.tc_filter_add(&req).expect("an interface");
+        }
+        self.door.close(prog).expect("open");
     }
 
     fn links(&self) {

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ring3::context::Given;
-use ring3::packet::{CaptureReader, CaptureWriter, LinkType, Packet};
+use ring3::packet::{CaptureReader, LinkType, Packet};
 use ring3::{Config, Contents, Engine, Loaded, Machine, Object, Program, TestRun};
 
+use super::capture_out::CaptureOut;
 use crate::failure::Failure;
 use crate::plan::{CaptureWork, OnceWork, RunPlan};
 use crate::progress::Progress;
@@ -72,7 +73,7 @@ pub(crate) fn capture(
     let ready = Ready::load(plan)?;
     let program = ready.program()?;
     let mut writer = match &work.output {
-        Some(path) => Some(CaptureWriter::create(path, LinkType::ETHERNET, reader.precision())?),
+        Some(path) => Some(CaptureOut::create(path, reader.precision(), &program)?),
         None => None,
     };
     let start = Instant::now();
@@ -90,8 +91,8 @@ pub(crate) fn capture(
         other => other.err(),
     };
     let Stream { counts, traced, .. } = stream;
-    let written = writer.as_ref().map(CaptureWriter::packets);
-    writer.map(CaptureWriter::finish).transpose()?;
+    let written = writer.as_ref().map(CaptureOut::packets);
+    writer.map(CaptureOut::finish).transpose()?;
     let report = RunReport {
         program: program.name().to_owned(),
         prog_type: program.type_name(),
@@ -320,7 +321,7 @@ impl Stream<'_> {
     fn run(
         &mut self,
         reader: &mut CaptureReader,
-        mut writer: Option<&mut CaptureWriter>,
+        mut writer: Option<&mut CaptureOut>,
         events: &mut dyn Events,
     ) -> Result<(), Failure> {
         let mut runner = self.program.runner()?;
@@ -333,12 +334,12 @@ impl Stream<'_> {
             let verdict = runner.run(packet.data).map_err(|why| self.stopped(&why))?;
             self.counts.add(verdict, packet.data.len());
             if let Some(writer) = writer.as_deref_mut()
-                && self.program.passes(verdict)
+                && (writer.takes_all() || self.program.passes(verdict))
             {
                 let data = runner.packet();
                 let grown = data.len() as i64 - packet.data.len() as i64;
                 let orig_len = (i64::from(packet.orig_len) + grown) as u32;
-                writer.write(&Packet { data, orig_len, ..packet })?;
+                writer.write(&Packet { data, orig_len, ..packet }, self.program, verdict)?;
             }
             self.trace(enough, events)?;
             if self.counts.packets.is_multiple_of(4096) {

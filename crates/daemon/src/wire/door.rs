@@ -54,7 +54,7 @@ wire_struct! {
     NetInfo { name, pid, own_users, hosts }
     NetHost { name, ifindex, address, mac }
     NetRefused { errno, message }
-    TcFilter { ifindex, egress, priority, handle, prog, prog_id }
+    TcFilter { ifindex, egress, priority, handle, prog, prog_id, label }
     FsEntry { name, object }
     Holder { kind, id, pid, comm }
     PerfRecord { cpu, time, data }

@@ -86,4 +86,6 @@ pub struct TcFilter {
     pub prog: Option<Fd>,
     /// Id of the program; only in answers.
     pub prog_id: u32,
+    /// What it is listed as, as tc(8) has it: `FILE:[SECTION]`.
+    pub label: String,
 }

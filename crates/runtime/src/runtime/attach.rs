@@ -157,7 +157,7 @@ impl Runtime {
             }
         });
         let priority = netfilter.0;
-        let entry = Entry { prog, link: link.id, flags: 0, cookie, priority };
+        let entry = Entry { prog, link: link.id, flags: 0, cookie, priority, label: "".into() };
         // The link is dropped, if need be, when the lists are free again.
         let done = self.core.hooks.change(|places| put(places, entry));
         done?;
@@ -663,7 +663,7 @@ impl NewLink {
 }
 
 fn plain(prog: Arc<Prog>, flags: u32) -> Entry {
-    Entry { prog, link: 0, flags, cookie: 0, priority: 0 }
+    Entry { prog, link: 0, flags, cookie: 0, priority: 0, label: "".into() }
 }
 
 fn queried(entry: &Entry) -> QueriedProg {

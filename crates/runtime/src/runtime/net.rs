@@ -83,7 +83,14 @@ impl Runtime {
             }
             // The newest of a priority is the first of it, as Linux has it.
             let at = entries.iter().position(|entry| entry.priority >= priority);
-            let entry = Entry { prog, link: 0, flags: handle, cookie: 0, priority };
+            let entry = Entry {
+                prog,
+                link: 0,
+                flags: handle,
+                cookie: 0,
+                priority,
+                label: req.label.as_str().into(),
+            };
             entries.insert(at.unwrap_or(entries.len()), entry);
             Ok(())
         })
@@ -120,6 +127,7 @@ impl Runtime {
                 handle: entry.flags,
                 prog: None,
                 prog_id: entry.prog.id,
+                label: entry.label.to_string(),
             }));
         }
         Ok(rows)

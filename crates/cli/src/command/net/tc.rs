@@ -180,28 +180,38 @@ fn filter(mut words: Words<'_>) -> Result<String, Failure> {
     }
 }
 
+/// As tc(8) prints them; with the direction where none was asked for.
 fn show(client: &dyn Bpf, dev: &Dev, side: Option<bool>) -> Result<String, Failure> {
     let rows = client.tc_filters(dev.ifindex).map_err(|errno| failed("the filters", errno))?;
-    let mut text = String::new();
+    let (mut text, mut before) = (String::new(), None);
     for row in rows.iter().filter(|row| side.is_none_or(|egress| egress == row.egress)) {
-        let side = if row.egress { "egress" } else { "ingress" };
-        let info = client.fd_by_id(ObjKind::Prog, row.prog_id, 0).and_then(|fd| {
-            let info = client.prog_info(fd);
-            // Nothing is lost if it is gone.
-            let _ = client.close(fd);
-            info
-        });
-        let (name, tag) = info.map_or_else(|_| (String::new(), [0; 8]), |i| (i.name, i.tag));
-        let tag: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+        let at = match (side, row.egress) {
+            (Some(_), _) => String::new(),
+            (None, true) => format!(" dev {} egress", dev.name),
+            (None, false) => format!(" dev {} ingress", dev.name),
+        };
+        let head = format!("filter{at} protocol all pref {} bpf chain 0 ", row.priority);
         // Writing to a string does not fail.
-        let _ = writeln!(
-            text,
-            "filter dev {} {side} protocol all pref {} bpf chain 0 handle {:#x} {name} \
-             direct-action id {} tag {tag}",
-            dev.name, row.priority, row.handle, row.prog_id
-        );
+        if before.replace((row.egress, row.priority)) != Some((row.egress, row.priority)) {
+            let _ = writeln!(text, "{head}");
+        }
+        let _ =
+            write!(text, "{head}handle {:#x} {} direct-action not_in_hw ", row.handle, row.label);
+        let _ = writeln!(text, "id {}{} ", row.prog_id, program(client, row.prog_id));
     }
     Ok(text)
+}
+
+/// Name and tag of a program; nothing if it is gone.
+fn program(client: &dyn Bpf, id: u32) -> String {
+    let Ok(fd) = client.fd_by_id(ObjKind::Prog, id, 0) else { return String::new() };
+    let info = client.prog_info(fd);
+    // Nothing is lost if it is gone.
+    let _ = client.close(fd);
+    let Ok(info) = info else { return String::new() };
+    let tag: String = info.tag.iter().map(|byte| format!("{byte:02x}")).collect();
+    let jited = if info.jited.is_empty() { "" } else { " jited" };
+    format!(" name {} tag {tag}{jited}", info.name)
 }
 
 /// Where the program is.
@@ -236,7 +246,8 @@ fn add(client: &dyn Bpf, mut words: Words<'_>, req: TcFilter) -> Result<(), Fail
         (Some(file), None) => with_object(client, file, &from, req),
         (None, Some(path)) => {
             let prog = client.obj_get(path, 0).map_err(|errno| failed(path, errno))?;
-            attach(client, prog, req)
+            let label = format!("{}:[*fsobj]", last(path));
+            attach(client, prog, TcFilter { label, ..req })
         }
         _ => Err(usage("obj FILE or pinned PATH")),
     }
@@ -249,6 +260,11 @@ fn attach(client: &dyn Bpf, prog: Fd, req: TcFilter) -> Result<(), Failure> {
         Errno::EEXIST => failed("there is a filter of this priority and handle", errno),
         errno => failed("adding the filter", errno),
     })
+}
+
+/// The last part of a path.
+fn last(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// Loads the object's program of a section or name, its only one without either.
@@ -277,7 +293,10 @@ fn with_object(
     let fds = ring3::load::load(client, &object, Some(name))?;
     let prog = fds.programs.iter().flatten().next().copied();
     let done = match prog {
-        Some(prog) => attach(client, prog, req),
+        Some(prog) => {
+            let label = format!("{}:[{}]", last(file), from.section.unwrap_or(name));
+            attach(client, prog, TcFilter { label, ..req })
+        }
         None => Err(Failure::refused(format!("{file}: '{name}' was not loaded"))),
     };
     ring3::load::close(client, &fds);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use runtime::{Device, Hooks, PacketBuf, Routes, Runner};
 use rustix::time::{ClockId, clock_gettime};
@@ -26,6 +26,11 @@ const BURST: usize = 64;
 const READY: i32 = 20;
 /// Bursts after which they give it back for a moment, while frames come.
 const BURSTS: u32 = 1000;
+/// Time over which frames are counted, and how many of them in it make a rush.
+const WINDOW: Duration = Duration::from_millis(1);
+const RUSH: u64 = 150;
+/// In a rush frames are let gather for so long, as waking up for each costs more than carrying it.
+const GATHER: Duration = Duration::from_micros(30);
 /// Hardware addresses that are learned.
 const MAX_LEARNED: usize = 4096;
 
@@ -45,6 +50,31 @@ pub struct Report {
     pub cpu: Duration,
     /// Frames in the capture.
     pub captured: u64,
+}
+
+/// How fast frames have come lately.
+struct Pace {
+    since: Instant,
+    frames: u64,
+    rush: bool,
+}
+
+impl Pace {
+    fn new() -> Pace {
+        Pace { since: Instant::now(), frames: 0, rush: false }
+    }
+
+    /// Whether many come, by their number so far.
+    fn is_rush(&mut self, frames: u64) -> bool {
+        let now = Instant::now();
+        let time = now - self.since;
+        if time >= WINDOW {
+            let windows = (time.as_micros() / WINDOW.as_micros()) as u64;
+            self.rush = (frames - self.frames) / windows.max(1) >= RUSH;
+            (self.since, self.frames) = (now, frames);
+        }
+        self.rush
+    }
 }
 
 /// One host's end of the wire.
@@ -132,6 +162,8 @@ impl Engine {
     /// Carries frames until `stop` has something to say.
     pub(super) fn run(mut self, stop: BorrowedFd<'_>) -> Result<Report, NetError> {
         let begun = cpu_time();
+        let mut pace = Pace::new();
+        packet::short_sleeps();
         let mut bursts = 0;
         loop {
             self.refresh();
@@ -147,6 +179,9 @@ impl Engine {
                 self.put_away();
             }
             bursts = 0;
+            if carried == 0 && pace.is_rush(self.report.frames) {
+                std::thread::sleep(GATHER);
+            }
             let rested = self.rest(stop, carried > 0);
             if rested.map_err(NetError::system("carrying frames"))? {
                 break;

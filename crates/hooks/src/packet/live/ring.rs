@@ -63,8 +63,9 @@ impl Ring {
     /// A ring for a socket that gets no frames yet; `hosts` share what memory there is.
     pub(super) fn new(socket: BorrowedFd<'_>, kind: Kind, hosts: usize) -> io::Result<Ring> {
         let (block, frame) = BLOCKS[kind as usize];
-        let most = if kind == Kind::Short { 8 } else { 16 };
-        let blocks = (2 * most / hosts.max(1) as u32).clamp(1, most);
+        /// Blocks of one ring, about a megabyte each.
+        const MOST: u32 = 16;
+        let blocks = (2 * MOST / hosts.max(1) as u32).clamp(1, MOST);
         let shape = Shape { block, blocks, frame, reserve: RESERVE };
         packet::prepare(socket)?;
         packet::ring(socket, shape)?;

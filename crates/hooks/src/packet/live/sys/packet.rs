@@ -200,6 +200,12 @@ pub(in super::super) fn send(socket: BorrowedFd<'_>, frames: &[Out]) -> usize {
     sent
 }
 
+/// This thread's short sleeps are not made longer to save wakeups.
+pub(in super::super) fn short_sleeps() {
+    // SAFETY: takes numbers.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_u64) };
+}
+
 /// Waits until one of the files has something, at most so long; `false` if none has.
 pub(in super::super) fn wait(files: &[BorrowedFd<'_>], millis: i32) -> io::Result<bool> {
     let mut polled: Vec<libc::pollfd> = files

@@ -158,8 +158,24 @@ unsafe fn go_in(
         let pid = libc::fork();
         match pid {
             -1 => fail(say, FORK),
-            0 => become_command(image, lists, say),
+            0 => wait_inside(image, lists, say),
             _ => wait_for(pid),
+        }
+    }
+}
+
+/// Within the namespaces somebody waits too: the command's parent is one that it sees, and may kill.
+///
+/// # Safety
+/// As [`go_in`].
+unsafe fn wait_inside(image: &Image, lists: [&Vec<*const libc::c_char>; 3], say: i32) -> ! {
+    // SAFETY: async-signal-safe calls with valid pointers.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        match libc::fork() {
+            -1 => fail(say, FORK),
+            0 => become_command(image, lists, say),
+            pid => wait_for(pid),
         }
     }
 }
