@@ -68,6 +68,28 @@ impl Cpus {
         cpu
     }
 
+    /// Exchanges the thread's CPU for this one, after whoever has it; `false` if there is no such
+    /// CPU, or if others of the thread's guards hold the one it has.
+    fn exchange(&self, cpu: u32) -> bool {
+        let mut busy = self.busy.lock();
+        let wanted = cpu as usize;
+        if wanted >= busy.len() {
+            return false;
+        }
+        let held = HELD.with_borrow_mut(|list| {
+            let held = list.iter_mut().find(|h| h.key == self.key && h.count == 1)?;
+            Some(std::mem::replace(&mut held.cpu, cpu))
+        });
+        let Some(before) = held else { return false };
+        busy[before as usize] = false;
+        self.freed.notify_all();
+        while busy[wanted] {
+            self.freed.wait(&mut busy);
+        }
+        busy[wanted] = true;
+        true
+    }
+
     fn release(&self, cpu: u32) {
         let last = HELD.with_borrow_mut(|list| {
             let at = list.iter().position(|h| h.key == self.key)?;
@@ -80,7 +102,8 @@ impl Cpus {
         });
         if last == Some(true) {
             self.busy.lock()[cpu as usize] = false;
-            self.freed.notify_one();
+            // Some wait for any CPU, some for this one.
+            self.freed.notify_all();
         }
     }
 }
@@ -88,6 +111,15 @@ impl Cpus {
 impl CpuGuard {
     pub(crate) fn id(&self) -> u32 {
         self.cpu
+    }
+
+    /// Moves the thread to this CPU; whether it is there now.
+    pub(crate) fn move_to(&mut self, cpu: u32) -> bool {
+        let there = self.cpu == cpu || self.cpus.exchange(cpu);
+        if there {
+            self.cpu = cpu;
+        }
+        there
     }
 }
 

@@ -82,6 +82,11 @@ const SENT_BYTES: usize = 15;
 const COUNTS: usize = 16;
 
 impl Device {
+    /// An interface that is nobody's: what it counts is lost with it.
+    pub(crate) fn nowhere(ifindex: u32) -> Device {
+        Device { ifindex, ..Device::default() }
+    }
+
     /// A packet of so many bytes has come.
     pub fn received(&self, bytes: usize) {
         self.add(PACKETS, BYTES, bytes);

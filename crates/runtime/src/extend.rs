@@ -164,6 +164,7 @@ fn join(core: &Core, target: &Prog, functions: &[Function]) -> Option<Prog> {
         func_info: target.func_info.clone(),
         line_info: target.line_info.clone(),
         attach_btf_id: target.attach_btf_id,
+        ctx_end: target.ctx_end,
         host_helpers: hosts,
         streams: target.streams.clone(),
         object_types,

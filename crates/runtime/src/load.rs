@@ -145,6 +145,7 @@ pub(crate) fn load(
         func_info: req.func_info.clone(),
         line_info: req.line_info.clone(),
         attach_btf_id: req.attach_btf_id,
+        ctx_end: ctx_end(req, &facts),
         host_helpers: hosts,
         functions: facts.subprogs,
         demands: facts.demands,
@@ -158,6 +159,24 @@ pub(crate) fn load(
         stats: Default::default(),
     });
     Ok(Accepted { prog, log, stats: outcome.stats })
+}
+
+/// Bytes that a load or store of this code touches.
+fn access_size(code: u8) -> i64 {
+    match code & 0x18 {
+        0x00 => 4,
+        0x08 => 2,
+        0x10 => 1,
+        _ => 8,
+    }
+}
+
+/// The byte after the last one of the context that the program touches.
+fn ctx_end(req: &ProgLoad, facts: &verifier::Facts) -> u32 {
+    let of_ctx = |fact: &verifier::InsnFacts| fact.access == verifier::Access::Ctx;
+    let slots = req.insns.iter().zip(&facts.insns).filter(|(_, fact)| of_ctx(fact));
+    let ends = slots.map(|(insn, _)| i64::from(insn.off) + access_size(insn.code));
+    ends.max().and_then(|end| u32::try_from(end).ok()).unwrap_or(0)
 }
 
 /// The calls of kernel functions in live code; refused where one has no body.

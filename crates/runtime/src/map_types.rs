@@ -32,6 +32,16 @@ fn rule(def: &MapDef) -> Rule {
     }
 }
 
+/// EPERM where the loader may not make such a map; unprivileged ones make none, as with
+/// `unprivileged_bpf_disabled`.
+pub(crate) fn allowed(map_type: MapType, policy: &Policy) -> Result<(), Errno> {
+    use MapType::{Devmap, DevmapHash, Sockhash, Sockmap, Xskmap};
+    let of_network = matches!(map_type, Devmap | DevmapHash | Sockhash | Sockmap | Xskmap);
+    let has = |capability: bool| capability || policy.cap_sys_admin;
+    let may = has(policy.cap_bpf) && (!of_network || has(policy.cap_net_admin));
+    if may { Ok(()) } else { Err(Errno::EPERM) }
+}
+
 /// What the types of a map's value are made with.
 pub(crate) struct Kernel<'a> {
     pub(crate) btf: Option<&'a Btf>,

@@ -128,6 +128,15 @@ impl PacketBuf {
         Ok(())
     }
 
+    /// Becomes a copy of another buffer's packet, whose metadata and bytes are `bytes`.
+    pub(crate) fn copy_of(&mut self, model: &PacketBuf, bytes: &[u8]) -> Result<(), Errno> {
+        self.place(model.meta, bytes)?;
+        self.start = self.meta + (model.start - model.meta);
+        self.ingress_ifindex = model.ingress_ifindex;
+        self.rx_queue_index = model.rx_queue_index;
+        Ok(())
+    }
+
     /// Bytes of the packet.
     pub fn len(&self) -> usize {
         self.end - self.start + self.frags.len()

@@ -101,6 +101,32 @@ impl Path {
         self.carry(buf);
     }
 
+    /// A packet that `fill` makes is judged by a program that is attached nowhere, as one that came
+    /// in by the interface; ENOMEM if there is no room for it.
+    pub(crate) fn inject(
+        &mut self,
+        device: &Arc<Device>,
+        runner: &mut Runner,
+        fill: impl FnOnce(&mut PacketBuf) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let mut buf = self.buf.take().ok_or(Errno::ENOMEM)?;
+        if let Err(errno) = fill(&mut buf) {
+            self.buf = Some(buf);
+            return Err(errno);
+        }
+        device.received(buf.len());
+        let fate = verdict(runner.run_xdp(&mut buf).unwrap_or(0));
+        let redirect = runner.take_redirect();
+        self.judged(device, fate, redirect, &mut buf, 0);
+        self.carry(buf);
+        Ok(())
+    }
+
+    /// Tells where packets left that there are no more for now.
+    pub(crate) fn flush(&self) {
+        self.used.values().for_each(|device| device.flush());
+    }
+
     /// A packet leaves by an interface, past the programs of tcx.
     pub fn send(&mut self, device: &Arc<Device>, data: &[u8]) {
         let Some(mut buf) = self.buf.take() else { return };
@@ -151,6 +177,18 @@ impl Path {
         };
         let fate = verdict(one.runner.run_xdp(buf).unwrap_or(0));
         let redirect = one.runner.take_redirect();
+        self.judged(device, fate, redirect, buf, hops);
+    }
+
+    /// What XDP said of a packet is done with it.
+    fn judged(
+        &mut self,
+        device: &Arc<Device>,
+        fate: Fate,
+        redirect: Option<Redirect>,
+        buf: &mut PacketBuf,
+        hops: u32,
+    ) {
         device.count(fate);
         match fate {
             Fate::Pass => self.ingress(device, buf, hops),

@@ -41,6 +41,8 @@ pub(crate) struct Prog {
     pub(crate) func_info: Vec<verifier::FuncInfo>,
     pub(crate) line_info: Vec<verifier::LineInfo>,
     pub(crate) attach_btf_id: u32,
+    /// The byte after the last one of its context that it may touch.
+    pub(crate) ctx_end: u32,
     pub(crate) host_helpers: Vec<HostHelper>,
     /// What was proven about its functions.
     pub(crate) functions: Vec<verifier::SubprogFacts>,

@@ -319,6 +319,7 @@ pub(crate) mod tests {
             func_info: Vec::new(),
             line_info: Vec::new(),
             attach_btf_id: 0,
+            ctx_end: 0,
             host_helpers: Vec::new(),
             functions: Vec::new(),
             demands: Default::default(),

@@ -280,6 +280,16 @@ impl Ready {
         ran
     }
 
+    /// The same on this logical CPU, after whoever has it now; `None` if there is no such one.
+    pub(crate) fn on_cpu(mut self, cpu: u32) -> Option<Ready> {
+        self.cpu.move_to(cpu).then_some(self)
+    }
+
+    /// The socket that the last run chose.
+    pub(crate) fn selected(&self) -> Option<&Arc<Socket>> {
+        self.selected.as_ref()
+    }
+
     /// Who runs it.
     pub(crate) fn task(&self) -> &Task {
         &self.task

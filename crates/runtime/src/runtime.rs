@@ -320,6 +320,7 @@ impl Bpf for Runtime {
 
     fn map_create(&self, req: &MapCreate) -> Result<Fd, Errno> {
         let perms = perms(req.def.flags)?;
+        map_types::allowed(req.def.map_type, &self.core.config.policy)?;
         load::check_name(&req.def.name)?;
         let mut def = req.def.clone();
         let of_maps = matches!(def.map_type, MapType::ArrayOfMaps | MapType::HashOfMaps);
@@ -453,6 +454,10 @@ impl Bpf for Runtime {
     }
 
     fn btf_load(&self, req: &BtfLoad) -> Result<Loaded, LoadError> {
+        let policy = &self.core.config.policy;
+        if !policy.cap_bpf && !policy.cap_sys_admin {
+            return Err(Errno::EPERM.into());
+        }
         log::check(req.log)?;
         let (btf, log) = match req.log.level {
             0 => (Btf::load(&req.data, None), String::new()),

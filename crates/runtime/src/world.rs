@@ -29,6 +29,8 @@ pub struct World<'w> {
     pub door: Option<&'w dyn Bpf>,
     /// The end of a function that the program is at, if it is at both.
     pub session: Option<&'w Session>,
+    /// Address of the kernel's `struct sk_buff` that stands for the context's packet; 0 for none.
+    pub sk_buff: u64,
     /// The message that is sent through a socket.
     pub message: Option<&'w Message>,
     /// Routes of the namespace that the packet is in.

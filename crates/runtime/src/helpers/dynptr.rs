@@ -228,7 +228,8 @@ pub(super) fn from_packet(
         }
         Ctx::Flat(_) => return failed(c, out, Errno::EINVAL),
     };
-    if flags != 0 || start != ctx {
+    let stands_for = ctx != 0 && c.run.world.sk_buff == ctx;
+    if flags != 0 || (start != ctx && !stands_for) {
         return failed(c, out, Errno::EINVAL);
     }
     let read_only = !writes_packets(c);

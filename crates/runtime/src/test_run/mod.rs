@@ -1,9 +1,15 @@
 //! BPF_PROG_TEST_RUN.
 
 mod buffer;
+mod flow;
 mod given;
+mod live;
+mod lookup;
 mod members;
+mod netfilter;
+mod operation;
 pub(crate) mod skb;
+mod tracing;
 mod xdp;
 
 use std::sync::Arc;
@@ -45,11 +51,17 @@ pub(crate) fn test_run(
     if let Some(given) = &req.given {
         return given::run(prog.prog_type, given, req, ready);
     }
+    let kernel = core.config.kernel_btf.as_deref();
     match prog.prog_type {
-        ProgType::Xdp => xdp::run(prog, req, ready),
+        ProgType::Xdp => xdp::run(core, prog, req, ready),
         ProgType::Syscall => syscall(req, ready, door),
-        ProgType::RawTracepoint => raw_tracepoint(req, ready),
-        t if skb::takes(t) => skb::run(t, req, ready),
+        ProgType::RawTracepoint => raw_tracepoint(prog, req, ready),
+        ProgType::FlowDissector => flow::run(req, ready),
+        ProgType::SkLookup => lookup::run(req, ready),
+        ProgType::Netfilter => netfilter::run(req, ready, kernel),
+        ProgType::StructOps => operation::run(prog, req, ready, kernel),
+        ProgType::Tracing => tracing::run(core, prog, req),
+        t if skb::takes(t) => skb::run(core, t, req, ready),
         _ => Err(Errno::ENOTSUPP),
     }
 }
@@ -91,6 +103,12 @@ fn no_packet(req: &TestRun) -> Result<(), Errno> {
     if plain { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
+/// No flags, no CPU, no batches.
+fn no_options(req: &TestRun) -> Result<(), Errno> {
+    let none = req.flags == 0 && req.cpu == 0 && req.batch_size == 0;
+    if none { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
 fn syscall(req: &TestRun, mut ready: Ready, door: &dyn Bpf) -> Result<TestRunOut, Errno> {
     let asked = TestRun { ctx_out: None, ..req.clone() };
     no_packet(&asked)?;
@@ -114,12 +132,17 @@ fn syscall(req: &TestRun, mut ready: Ready, door: &dyn Bpf) -> Result<TestRunOut
     Ok(TestRunOut { retval, ctx_out, ctx_size_out, ..TestRunOut::default() })
 }
 
-fn raw_tracepoint(req: &TestRun, mut ready: Ready) -> Result<TestRunOut, Errno> {
+fn raw_tracepoint(prog: &Prog, req: &TestRun, mut ready: Ready) -> Result<TestRunOut, Errno> {
     no_packet(&TestRun { ctx_out: None, ..req.clone() })?;
     const RUN_ON_CPU: u32 = 1;
     let ctx = req.ctx_in.as_deref().unwrap_or_default();
-    if ctx.len() > RAW_TP_ARGS || (req.flags & RUN_ON_CPU == 0 && req.cpu != 0) {
+    let elsewhere = req.flags & RUN_ON_CPU != 0;
+    let short = (ctx.len() as u32) < prog.ctx_end;
+    if short || ctx.len() > RAW_TP_ARGS || (!elsewhere && req.cpu != 0) {
         return Err(Errno::EINVAL);
+    }
+    if elsewhere {
+        ready = ready.on_cpu(req.cpu).ok_or(Errno::ENXIO)?;
     }
     let memory = Slab::new(RAW_TP_ARGS)?;
     memory.write(0, View::from(ctx));

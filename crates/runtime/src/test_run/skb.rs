@@ -7,6 +7,7 @@ use uapi::{Errno, ProgType};
 
 use super::given::Lent;
 use super::{buffer, members, repeat};
+use crate::core::Core;
 use crate::door::{TestRun, TestRunOut};
 use crate::helpers::{Ctx, CtxCell};
 use crate::packet::{FRAME, FRAME_TAIL, PacketBuf};
@@ -30,7 +31,6 @@ const AF_INET6: u32 = 10;
 /// Members of `__sk_buff` that a test run takes: byte offset and size.
 const TAKEN: &[(usize, usize)] = &[
     (8, 4),   // mark
-    (12, 4),  // queue_mapping
     (32, 4),  // priority
     (36, 4),  // ingress_ifindex
     (40, 4),  // ifindex
@@ -44,15 +44,17 @@ const TAKEN: &[(usize, usize)] = &[
 
 /// Whether programs of this type are test-run on a socket buffer.
 pub(super) fn takes(t: ProgType) -> bool {
-    use ProgType::{CgroupSkb, LwtIn, LwtOut, LwtSeg6local, LwtXmit};
+    use ProgType::{CgroupSkb, LwtIn, LwtOut, LwtXmit};
     use ProgType::{SchedAct, SchedCls, SocketFilter};
-    matches!(
-        t,
-        SocketFilter | SchedCls | SchedAct | CgroupSkb | LwtIn | LwtOut | LwtXmit | LwtSeg6local
-    )
+    matches!(t, SocketFilter | SchedCls | SchedAct | CgroupSkb | LwtIn | LwtOut | LwtXmit)
 }
 
-pub(super) fn run(t: ProgType, req: &TestRun, mut ready: Ready) -> Result<TestRunOut, Errno> {
+pub(super) fn run(
+    core: &Core,
+    t: ProgType,
+    req: &TestRun,
+    mut ready: Ready,
+) -> Result<TestRunOut, Errno> {
     if req.flags & !CHECKSUM_COMPLETE != 0 || req.cpu != 0 || req.batch_size != 0 {
         return Err(Errno::EINVAL);
     }
@@ -66,7 +68,7 @@ pub(super) fn run(t: ProgType, req: &TestRun, mut ready: Ready) -> Result<TestRu
     let l2 = matches!(t, ProgType::SchedCls | ProgType::SchedAct);
     let mut skb = skb(&packet, data, l2);
     if let Some(ctx) = &ctx {
-        take(&mut skb, ctx)?;
+        take(core, &mut skb, ctx)?;
     }
     let cell = CtxCell::new(skb);
     let addr = cell.addr();
@@ -87,7 +89,8 @@ pub(super) fn run(t: ProgType, req: &TestRun, mut ready: Ready) -> Result<TestRu
 
 /// Whether programs of this type see a socket buffer.
 pub(super) fn has_sk_buff(t: ProgType) -> bool {
-    takes(t) || matches!(t, ProgType::SkSkb | ProgType::FlowDissector)
+    use ProgType::{FlowDissector, LwtSeg6local, SkSkb};
+    takes(t) || matches!(t, SkSkb | FlowDissector | LwtSeg6local)
 }
 
 /// A run whose context is the `struct __sk_buff` at `place` of `memory`: members that are not zero
@@ -201,6 +204,29 @@ fn skb(packet: &PacketBuf, data: &[u8], l2: bool) -> SkBuff {
     }
 }
 
+/// A packet that a flow dissector looks at, with the address of its keys.
+pub(super) fn dissected(packet: &PacketBuf, data: &[u8], keys: u64) -> SkBuff {
+    SkBuff { flow_keys: keys, ..skb(packet, data, true) }
+}
+
+/// A packet at a hook of netfilter: `header` bytes stand before its network header.
+pub(super) fn network(packet: &PacketBuf, header: usize, protocol: u16) -> SkBuff {
+    let start = packet.addr(packet.start + header);
+    SkBuff {
+        data: start,
+        data_end: packet.addr(packet.end),
+        data_meta: start,
+        mac_header: packet.addr(packet.start),
+        network_header: start,
+        hard_start: packet.hard_start(),
+        frame_end: packet.addr(packet.limit),
+        len: (packet.end - packet.start - header) as u32,
+        protocol: protocol.into(),
+        ifindex: LOOPBACK,
+        ..SkBuff::default()
+    }
+}
+
 /// PACKET_HOST, MULTICAST or OTHERHOST, seen from the loopback interface: it has no broadcasts.
 pub(crate) fn packet_type(destination: &[u8]) -> u32 {
     match destination {
@@ -229,16 +255,17 @@ fn double(ctx: &[u8], at: usize) -> u64 {
 }
 
 /// Fills in what the caller set; EINVAL for a member that cannot be set.
-fn take(skb: &mut SkBuff, ctx: &[u8]) -> Result<(), Errno> {
-    if !matches!(word(ctx, 40), 0 | LOOPBACK) {
-        return Err(Errno::ENODEV);
+fn take(core: &Core, skb: &mut SkBuff, ctx: &[u8]) -> Result<(), Errno> {
+    match word(ctx, 40) {
+        0 => {}
+        known if known == LOOPBACK || core.network.get(known).is_some() => skb.ifindex = known,
+        _ => return Err(Errno::ENODEV),
     }
     let taken = |at: usize| TAKEN.iter().any(|(off, size)| (*off..off + size).contains(&at));
     if ctx.iter().enumerate().any(|(at, byte)| *byte != 0 && !taken(at)) {
         return Err(Errno::EINVAL);
     }
     skb.mark = word(ctx, 8);
-    skb.queue_mapping = word(ctx, 12) as u16;
     skb.priority = word(ctx, 32);
     skb.ingress_ifindex = word(ctx, 36);
     for (i, word_of_cb) in skb.cb.iter_mut().enumerate() {

@@ -1,12 +1,15 @@
 //! Test runs of XDP programs.
 
+use std::sync::Arc;
+
 use maps::View;
 use maps::raw::Slab;
 use translate::ctx::XdpBuff;
 use uapi::{AttachType, Errno};
 
 use super::given::Lent;
-use super::{buffer, repeat};
+use super::{buffer, live, repeat};
+use crate::core::Core;
 use crate::door::{TestRun, TestRunOut};
 use crate::helpers::{Ctx, CtxCell};
 use crate::packet::{FRAME, FRAME_TAIL, PacketBuf, XDP_HEADROOM};
@@ -24,23 +27,42 @@ const MAX_FRAGS: usize = 17;
 /// The loopback interface, the only one that a test run may name.
 const LOOPBACK: u32 = 1;
 
-pub(super) fn run(prog: &Prog, req: &TestRun, mut ready: Ready) -> Result<TestRunOut, Errno> {
+pub(super) fn run(
+    core: &Arc<Core>,
+    prog: &Arc<Prog>,
+    req: &TestRun,
+    mut ready: Ready,
+) -> Result<TestRunOut, Errno> {
     let target = [AttachType::XdpDevmap.raw(), AttachType::XdpCpumap.raw()];
     if target.contains(&prog.attach_type) || req.flags & !LIVE_FRAMES != 0 {
         return Err(Errno::EINVAL);
     }
-    if req.flags & LIVE_FRAMES != 0 {
-        return Err(Errno::EOPNOTSUPP);
+    let live = req.flags & LIVE_FRAMES != 0;
+    if live {
+        live::batch(req)?;
+    } else if req.batch_size != 0 {
+        return Err(Errno::EINVAL);
     }
-    if req.batch_size != 0 || req.cpu != 0 {
+    if req.cpu != 0 {
         return Err(Errno::EINVAL);
     }
     let data = req.data_in.as_deref().unwrap_or_default();
     let ctx = buffer::context(req, XDP_MD)?;
-    let md = ctx.as_deref().map(Md::read).transpose()?.unwrap_or_default();
-    let mut packet = packet(data, ctx.is_some().then_some(&md))?;
+    if live && ctx.is_some() && (req.data_out.is_some() || req.ctx_out.is_some()) {
+        return Err(Errno::EINVAL);
+    }
+    let md = ctx.as_deref().map(Md::words).transpose()?.unwrap_or_default();
+    let reserved = if live { live::PAGE_HEAD } else { 0 };
+    let mut packet = packet(data, ctx.is_some().then_some(&md), reserved)?;
+    md.check(core)?;
     packet.ingress_ifindex = if md.ingress_ifindex == 0 { LOOPBACK } else { md.ingress_ifindex };
     packet.rx_queue_index = md.rx_queue_index;
+    if live {
+        if !packet.frags.is_empty() {
+            return Err(Errno::EINVAL);
+        }
+        return live::run(core, prog, req, &packet, &ready.stop);
+    }
     let (cell, addr) = cell(&packet);
     let stop = ready.stop.clone();
     let result = repeat(req.repeat, &stop, || ready.run(Ctx::Xdp(&cell, &mut packet.frags), addr))?;
@@ -72,7 +94,7 @@ pub(super) fn given(
     if whole {
         md.data_end = data.len() as u32;
     }
-    let mut packet = packet(data, Some(&md))?;
+    let mut packet = packet(data, Some(&md), 0)?;
     packet.ingress_ifindex = md.ingress_ifindex;
     packet.rx_queue_index = md.rx_queue_index;
     let (cell, addr) = cell(&packet);
@@ -111,14 +133,15 @@ fn cell(packet: &PacketBuf) -> (CtxCell<XdpBuff>, u64) {
     (cell, addr)
 }
 
-/// Metadata and linear part in one frame, the rest behind it.
-fn packet(data: &[u8], md: Option<&Md>) -> Result<PacketBuf, Errno> {
+/// Metadata and linear part in one frame, of which `reserved` bytes are not for packets; the rest
+/// behind it.
+fn packet(data: &[u8], md: Option<&Md>, reserved: usize) -> Result<PacketBuf, Errno> {
     let meta = match md {
         None => 0,
         Some(md) => md.metadata(data.len())?,
     };
     let headroom = XDP_HEADROOM - meta;
-    let room = FRAME - headroom - FRAME_TAIL;
+    let room = FRAME - reserved - headroom - FRAME_TAIL;
     let wanted = md.map_or(data.len(), |md| md.data_end as usize);
     let linear = wanted.min(room);
     if data.len() < meta + ETH_HLEN {
@@ -163,16 +186,19 @@ impl Md {
         })
     }
 
-    /// EINVAL for what a test run does not take.
-    fn read(bytes: &[u8]) -> Result<Md, Errno> {
-        let md = Md::words(bytes)?;
-        let device = md.ingress_ifindex == 0 || md.ingress_ifindex == LOOPBACK;
-        // Loopback has one queue.
-        let queue = md.rx_queue_index == 0;
-        if md.egress_ifindex != 0 || !device || !queue {
+    /// EINVAL for what a test run does not take, ENODEV for an interface that is not there.
+    fn check(&self, core: &Core) -> Result<(), Errno> {
+        // No interface is none: its queue too.
+        if self.egress_ifindex != 0 || (self.ingress_ifindex == 0 && self.rx_queue_index != 0) {
             return Err(Errno::EINVAL);
         }
-        Ok(md)
+        let known = matches!(self.ingress_ifindex, 0 | LOOPBACK)
+            || core.network.get(self.ingress_ifindex).is_some();
+        if !known {
+            return Err(Errno::ENODEV);
+        }
+        // Each has one queue.
+        if self.rx_queue_index == 0 { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
     /// Bytes of metadata at the start of `len` bytes of data.
