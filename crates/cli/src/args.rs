@@ -176,6 +176,13 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "JSON", conflicts_with_all = ["pcap", "ctx_in", "command"])]
     pub(crate) ctx: Option<String>,
 
+    /// The network around, for bpf_fib_lookup and lookups of sockets: a JSON document
+    ///
+    /// {"link": …, "route": …, "neigh": …} as `ip -j addr`, `ip -j route` and `ip -j neigh` print
+    /// them, and "sockets": [{"protocol": "tcp", "local": "192.0.2.1:80", "state": "listen"}].
+    #[arg(long, value_name = "FILE", conflicts_with = "command", value_hint = ValueHint::FilePath)]
+    pub(crate) fib: Option<PathBuf>,
+
     /// Run this many times on the same bytes and give the mean time
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "pcap",
           value_parser = clap::value_parser!(u32).range(1..))]

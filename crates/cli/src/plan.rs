@@ -26,6 +26,8 @@ pub(crate) struct RunPlan {
     pub(crate) elements: usize,
     pub(crate) json: bool,
     pub(crate) engine: Option<ring3::Engine>,
+    /// A document of the network around.
+    pub(crate) fib: Option<PathBuf>,
     pub(crate) kernel: KernelPlan,
 }
 
@@ -208,6 +210,7 @@ pub(crate) fn run(args: RunArgs) -> Result<RunPlan, Failure> {
             Engine::Interp => ring3::Engine::Interp,
             Engine::Jit => ring3::Engine::Jit,
         }),
+        fib: args.fib,
         kernel: KernelPlan::new(args.target),
     })
 }
@@ -243,6 +246,7 @@ pub(crate) fn trace(args: TraceArgs, source: PathBuf) -> Result<RunPlan, Failure
         elements: FEW,
         json: args.json,
         engine: None,
+        fib: None,
         kernel: KernelPlan::new(args.target),
     })
 }

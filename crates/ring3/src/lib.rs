@@ -62,6 +62,7 @@ mod object;
 mod old_kernel;
 mod run;
 mod source;
+mod surroundings;
 mod verdict;
 
 pub use action::{map_type_name, prog_type_name};
@@ -80,6 +81,7 @@ pub use run::{PacketRunner, Program, Ran, RanOn};
 pub use runtime::door::{TestRun, TestRunOut};
 pub use runtime::{Config, Engine};
 pub use source::{SourceLine, source_line};
+pub use surroundings::Surroundings;
 pub use verdict::{Verdict, Verifier, map_error};
 pub use verifier::{
     Event, EventKind, Explanation, Fact, Origin, Place, Range as ValueRange, Source,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use btf::Btf;
 use loader::ProgramSpec;
 use runtime::door::{Bpf, Fd, TestRun, TestRunOut};
-use runtime::{Config, Runtime};
+use runtime::{Config, Runtime, Socket};
 use uapi::{Errno, MapDef, ProgType};
 
 use crate::dump::{Contents, contents};
@@ -14,7 +14,7 @@ use crate::host::{FIRST_HOST_HELPER, HostFn, HostHelper};
 use crate::load::{Fds, close, load};
 use crate::object::list;
 use crate::run::{PacketRunner, Program};
-use crate::{Error, Object};
+use crate::{Error, Object, Surroundings};
 
 /// A kernel's half of eBPF in this process: maps, programs, helpers, a trace pipe.
 pub struct Machine {
@@ -66,6 +66,15 @@ impl Machine {
         let helper = HostHelper::new(id, name, function);
         self.runtime.register_helper(helper.proto, helper.body);
         id
+    }
+
+    /// Puts programs that run from now on into these surroundings; ENOMEM without memory for them.
+    pub fn surround(&self, around: &Surroundings) -> Result<(), Errno> {
+        let sockets = around.sockets.iter().map(|info| Socket::new(*info, None));
+        let sockets = sockets.collect::<Result<_, _>>()?;
+        self.runtime.set_routes(around.routes.clone());
+        self.runtime.set_sockets(sockets);
+        Ok(())
     }
 
     /// Creates the object's maps, verifies its programs and makes them ready.

@@ -191,6 +191,12 @@ impl Later {
         Ok(was_due || ran)
     }
 
+    /// Whether its callback is to run, or runs.
+    pub(crate) fn is_waiting(&self, at: u64) -> bool {
+        let state = self.state.lock();
+        state.running == Some(at) || state.items.get(&at).is_some_and(|item| item.due.is_some())
+    }
+
     /// The field at this address is no longer.
     pub(crate) fn forget(&self, at: u64) {
         let mut state = self.state.lock();

@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 mod attach;
+mod bodies;
 mod bpffs;
 mod btf_obj;
 mod btf_text;
@@ -62,6 +63,7 @@ mod test_run;
 mod trace;
 mod world;
 
+pub use crate::bodies::{Body, helper_body, kfunc_body};
 pub use crate::core::{Config, Deterministic, HostFn};
 pub use crate::runtime::{HOST_HELPER_BASE, Runtime};
 pub use clock::{ClockKind, monotonic};

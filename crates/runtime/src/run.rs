@@ -29,6 +29,8 @@ pub(crate) struct Run<'r> {
     pub(crate) world: World<'r>,
     /// What the packet is to be sent through.
     pub(crate) tunnel: Option<Tunnel>,
+    /// The program has put an outer header before the packet.
+    pub(crate) encapsulated: bool,
     /// Words that iterators go through.
     pub(crate) bits: Vec<Vec<u64>>,
     /// Lists that iterators go through.
@@ -90,6 +92,7 @@ impl<'r> Run<'r> {
             ctx,
             world: World::default(),
             tunnel: None,
+            encapsulated: false,
             bits: Vec::new(),
             walks: Vec::new(),
             kept: Vec::new(),

@@ -177,6 +177,16 @@ fn room_changes_as_on_linux() {
 }
 
 #[test]
+fn outer_headers_are_put_on_once_as_on_linux() {
+    let encap = |by: i64, flags: i64| [Ctx, Num(by), Num(1), Num(flags)];
+    for (first, second) in [(2, 2), (2, 4), (0, 2), (2, 0), (4, 0x0a), (6, 2), (0x20, 2)] {
+        let (one, two, off) = (encap(20, first), encap(20, second), encap(-20, 0x80));
+        same_steps(&[(50, &one), (50, &two)]);
+        same_steps(&[(50, &one), (50, &off), (50, &two)]);
+    }
+}
+
+#[test]
 fn marks_change_as_on_linux() {
     for to in [0, 1, 2, 3, 4, -1] {
         same_steps(&[(32, &[Ctx, Num(to)])]);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use btf::Btf;
 use ring3::load::{close, load};
@@ -28,13 +29,21 @@ fn answer(door: &dyn Bpf, object: &Object, program: &str) -> String {
     let programs = &object.spec().programs;
     let found = programs.iter().zip(&fds.programs).find(|(p, _)| p.name == program);
     let Some((spec, Some(fd))) = found else { return "no such program".into() };
-    let packet = (spec.prog_type != Some(ProgType::Syscall)).then(|| vec![0; 64]);
+    let packet = match spec.prog_type {
+        Some(ProgType::Syscall) => None,
+        // Longer than one piece.
+        Some(ProgType::Xdp) => Some((0..5000_u32).map(|n| (n / 100) as u8).collect()),
+        _ => Some(vec![0; 64]),
+    };
     let request = TestRun { data_in: packet, ..TestRun::default() };
     let run = || match door.test_run(*fd, &request) {
         Ok(out) => (out.retval as i32).to_string(),
         Err(errno) => errno.to_string(),
     };
-    let answers = format!("{} {}", run(), run());
+    let first = run();
+    // Work that the first one left is done meanwhile.
+    std::thread::sleep(Duration::from_millis(30));
+    let answers = format!("{first} {}", run());
     close(door, &fds);
     answers
 }
@@ -138,4 +147,19 @@ fn what_programs_print_is_read() {
     }
     assert_eq!(door.stream_read(fd, 3, 100), Err(uapi::Errno::ENOENT));
     close(&door, &fds);
+}
+
+#[test]
+fn packets() {
+    same_everywhere("packets");
+}
+
+#[test]
+fn areas() {
+    same_everywhere("areas");
+}
+
+#[test]
+fn drained() {
+    same_everywhere("drained");
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ring3::context::Given;
 use ring3::packet::{CaptureReader, LinkType, Packet};
-use ring3::{Config, Contents, Engine, Loaded, Machine, Object, Program, TestRun};
+use ring3::{Config, Contents, Engine, Loaded, Machine, Object, Program, Surroundings, TestRun};
 
 use super::capture_out::CaptureOut;
 use crate::failure::Failure;
@@ -235,6 +235,14 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         .map_err(|error| Failure::unusable(format!("{}: {error}", path.display())))
 }
 
+/// Puts the machine into the surroundings that a file tells of.
+fn surround(machine: &Machine, path: &Path) -> Result<(), Failure> {
+    let unusable = |why: String| Failure::unusable(format!("{}: {why}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+    let around = Surroundings::parse(&text).map_err(unusable)?;
+    machine.surround(&around).map_err(|errno| unusable(errno.to_string()))
+}
+
 /// A machine with the program and its maps in it.
 struct Ready {
     machine: Machine,
@@ -265,6 +273,9 @@ impl Ready {
         let mut config = Config { kernel_btf, ..Config::default() };
         config.engine = plan.engine.unwrap_or(config.engine);
         let machine = Machine::with(config);
+        if let Some(path) = &plan.fib {
+            surround(&machine, path)?;
+        }
         let loaded = machine.load_only(&object, &name)?;
         crate::printer::warnings(&machine.take_jit_dump());
         if plan.engine == Some(Engine::Jit)

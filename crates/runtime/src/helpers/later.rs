@@ -88,3 +88,25 @@ pub(super) fn work_start(c: &mut Call<'_, '_>, [work, flags, ..]: [u64; 5]) -> R
     }
     Ok(status(c.run.core.later.start(work, 0, false, c.run.cpu)))
 }
+
+/// Work on behalf of a task, which here runs as all work does: EBUSY while it waits or runs.
+pub(super) fn task_work(
+    c: &mut Call<'_, '_>,
+    [_, work, map, address, _]: [u64; 5],
+) -> Result<u64, Trap> {
+    let map = c.run.map(map)?.clone();
+    let found = c.run.progs().find_map(|prog| Some((prog.clone(), function(prog, address)?)));
+    let later = &c.run.core.later;
+    let scheduled = found.ok_or(Errno::EINVAL).and_then(|(prog, function)| {
+        if later.is_waiting(work) {
+            return Err(Errno::EBUSY);
+        }
+        match later.init(work, Kind::Work, &map) {
+            Ok(()) | Err(Errno::EBUSY) => {}
+            Err(why) => return Err(why),
+        }
+        later.set_callback(work, &prog, function)?;
+        later.start(work, 0, false, c.run.cpu)
+    });
+    Ok(status(scheduled))
+}

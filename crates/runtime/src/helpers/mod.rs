@@ -21,9 +21,8 @@ mod map;
 mod mark;
 mod mem;
 mod message;
+pub(crate) mod notes;
 mod packet;
-#[cfg(test)]
-mod parity;
 mod perf;
 mod print;
 mod probe;

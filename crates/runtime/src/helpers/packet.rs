@@ -69,6 +69,33 @@ pub(super) fn adjust_tail(c: &mut Call<'_, '_>, [_, delta, ..]: [u64; 5]) -> Res
     Ok(0)
 }
 
+/// Kernel function `bpf_xdp_pull_data`: brings what lies behind into the linear part, so that its
+/// first `len` bytes are in one piece. The packet moves towards its head if the tail is too short.
+pub(super) fn pull_data(c: &mut Call<'_, '_>, [_, len, ..]: [u64; 5]) -> Result<u64, Trap> {
+    let (cell, frags) = xdp(c)?;
+    let (buff, len) = (cell.get(), u64::from(len as u32));
+    let linear = buff.data_end - buff.data;
+    if len <= linear {
+        return Ok(0);
+    }
+    let (more, start) = (len - linear, buff.data_meta);
+    let head = start.saturating_sub(buff.hard_start + XDP_FRAME);
+    let tail = buff.frame_end.saturating_sub(buff.data_end);
+    if len > linear + frags.len() as u64 || more > head + tail {
+        return Ok(Errno::EINVAL.as_ret());
+    }
+    let shift = more.saturating_sub(tail);
+    if shift > 0 {
+        mem::shift(start, start - shift, (buff.data_end - start) as usize);
+    }
+    let end = buff.data_end - shift;
+    mem::write(end, &frags[..more as usize]);
+    frags.drain(..more as usize);
+    let (data, data_meta) = (buff.data - shift, buff.data_meta - shift);
+    cell.set(XdpBuff { data, data_meta, data_end: end + more, ..buff });
+    Ok(0)
+}
+
 /// Shrinks from the back: first what lies behind the linear part.
 fn adjust_frags(cell: &CtxCell<XdpBuff>, frags: &mut Vec<u8>, delta: i64) -> Result<(), Errno> {
     if delta > 0 {

@@ -158,7 +158,9 @@ pub(super) fn adjust_room(
 ) -> Result<u64, Trap> {
     let by = by as i32;
     let size = u64::from(by.unsigned_abs());
-    update(c, |skb| {
+    let outer = by >= 0 && flags & (ENCAP_IPV4 | ENCAP_IPV6) != 0;
+    let twice = outer && c.run.encapsulated;
+    let changed = update(c, |skb| {
         if flags & !ROOM_FLAGS != 0 {
             return Err(Errno::EINVAL);
         }
@@ -191,21 +193,26 @@ pub(super) fn adjust_room(
         if shrinks {
             shrink(skb, off, size, flags)?
         } else {
-            grow(skb, off, size, flags)?
+            grow(skb, off, size, flags, twice)?
         }
         Ok(0)
-    })
+    })?;
+    c.run.encapsulated |= outer && changed == 0;
+    Ok(changed)
 }
 
-fn grow(skb: &mut SkBuff, off: u64, size: u64, flags: u64) -> Result<(), Errno> {
+fn grow(skb: &mut SkBuff, off: u64, size: u64, flags: u64, twice: bool) -> Result<(), Errno> {
     let both = |mask: u64| flags & mask == mask;
     let outer = flags & (ENCAP_IPV4 | ENCAP_IPV6);
     if outer != 0 {
         let inner_mac = flags >> INNER_MAC_SHIFT;
-        let wrong = both(ENCAP_IPV4 | ENCAP_IPV6)
-            || both(ENCAP_GRE | ENCAP_UDP)
-            || (flags & ENCAP_ETH != 0 && inner_mac < ETH_HLEN)
-            || inner_mac > size;
+        if both(ENCAP_IPV4 | ENCAP_IPV6) || both(ENCAP_GRE | ENCAP_UDP) {
+            return Err(Errno::EINVAL);
+        }
+        if twice {
+            return Err(Errno::EALREADY);
+        }
+        let wrong = (flags & ENCAP_ETH != 0 && inner_mac < ETH_HLEN) || inner_mac > size;
         if wrong {
             return Err(Errno::EINVAL);
         }

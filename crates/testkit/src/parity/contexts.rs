@@ -13,6 +13,7 @@ use super::{Asked, Case, Table};
 pub const TABLE: Table = Table {
     name: "contexts",
     replay,
+    detail: None,
     on_kernel: true,
     head: "# Contexts and Linux 6.18\n\nEvery byte offset of every context of \
            `facts/prog_types.json`, read and written in 1, 2, 4 and 8 bytes (from a register and \

@@ -4,6 +4,7 @@
 //! keeps. `cargo xtask parity` writes the documents, a test sees that they are true.
 
 pub mod availability;
+pub mod bodies;
 pub mod contexts;
 mod kernel_types;
 pub mod maps;
@@ -78,10 +79,19 @@ pub struct Table {
     pub on_kernel: bool,
     /// The text above the table.
     pub head: &'static str,
+    /// What stands below it instead of the rows that differ.
+    pub detail: Option<fn() -> Result<String, String>>,
 }
 
 /// All tables.
-pub const TABLES: &[Table] = &[maps::TABLE, programs::TABLE, contexts::TABLE, availability::TABLE];
+pub const TABLES: &[Table] = &[
+    maps::TABLE,
+    programs::TABLE,
+    contexts::TABLE,
+    availability::TABLE,
+    bodies::HELPERS,
+    bodies::KFUNCS,
+];
 
 /// ring3 as the tables ask it: the same answers each time.
 pub fn ours() -> Runtime {
@@ -180,6 +190,9 @@ pub fn markdown(table: &Table, cases: &[Case]) -> String {
         };
         let cells: Vec<String> = groups.iter().map(cell).collect();
         text += &format!("| {subject} | {} |\n", cells.join(" | "));
+    }
+    if let Some(detail) = table.detail {
+        return text + &detail().unwrap_or_else(|why| why);
     }
     let failing: Vec<&Case> = cases.iter().filter(|case| !case.passes()).collect();
     if failing.is_empty() {

@@ -3,7 +3,7 @@
 SEC("syscall") int streams(void *ctx)
 {
 	static const char fmt[] = "%d and %s\n";
-	static const char word[] = "text";
+	char word[8] = "text";
 	u64 args[2] = { 7, (u64)word };
 	int seen = bpf_stream_vprintk_impl(1, fmt, args, sizeof(args), NULL);
 

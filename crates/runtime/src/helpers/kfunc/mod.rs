@@ -12,10 +12,9 @@ mod graph;
 mod guard;
 mod lock;
 mod none;
+pub(crate) mod notes;
 mod number;
 mod object;
-#[cfg(test)]
-mod parity;
 mod read;
 mod session;
 mod stream;
@@ -32,7 +31,7 @@ pub(in crate::helpers) use object::grant;
 pub(in crate::helpers) use object::{exchange, of_cpu, of_this_cpu};
 pub(crate) use walk::Walk;
 
-use super::{Body, Call, dynptr, guard as check, later};
+use super::{Body, Call, dynptr, guard as check, later, packet};
 
 /// Name, body.
 const LIST: &[(&str, Body)] = &[
@@ -172,6 +171,8 @@ const LIST: &[(&str, Body)] = &[
     ("bpf_task_get_cgroup1", task::older_group),
     ("bpf_task_release", object::release),
     ("bpf_task_under_cgroup", task::is_under),
+    ("bpf_task_work_schedule_resume_impl", later::task_work),
+    ("bpf_task_work_schedule_signal_impl", later::task_work),
     ("bpf_throw", flow::throw),
     ("bpf_wq_init", later::work_init),
     ("bpf_wq_set_callback_impl", later::work_set_callback),
@@ -181,6 +182,7 @@ const LIST: &[(&str, Body)] = &[
     ("bpf_xdp_metadata_rx_hash", none::no_metadata),
     ("bpf_xdp_metadata_rx_timestamp", none::no_metadata),
     ("bpf_xdp_metadata_rx_vlan_tag", none::no_metadata),
+    ("bpf_xdp_pull_data", packet::pull_data),
     ("bpf_xdp_xfrm_state_release", guard::nothing),
     ("css_rstat_flush", guard::nothing),
     ("css_rstat_updated", guard::nothing),

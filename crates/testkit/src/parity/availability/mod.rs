@@ -12,6 +12,7 @@ use super::{Asked, Case, Table};
 pub const TABLE: Table = Table {
     name: "availability",
     replay,
+    detail: None,
     on_kernel: true,
     head: "# Availability of helpers and Linux 6.18\n\nEach of the 211 helpers of \
            `facts/helpers.json` in each variant of program: allowed, or refused in Linux's words. \

@@ -16,6 +16,7 @@ use world::World;
 pub const TABLE: Table = Table {
     name: "maps",
     replay,
+    detail: None,
     on_kernel: false,
     head: "# Map types and Linux 6.18\n\nEvery recorded answer of `facts/map_types.json`, asked of \
            ring3 through its door. Made by `cargo xtask parity`; with `--kernel` the running Linux \

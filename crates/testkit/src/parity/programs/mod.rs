@@ -12,6 +12,7 @@ use super::{Asked, Case, Table};
 pub const TABLE: Table = Table {
     name: "programs",
     replay,
+    detail: None,
     on_kernel: true,
     head: "# Program types and Linux 6.18\n\nEvery recorded answer of `facts/prog_types.json` but \
            those of contexts: loads by attach type and flags, constants that may be returned, \

@@ -1,8 +1,7 @@
-//! The table of docs/parity/kfuncs.md, made from the bodies that there are.
-
-use serde_json::Value;
+//! What docs/parity/kfuncs.md tells of each kernel function.
 
 use super::number;
+use crate::bodies::Body;
 
 /// Functions without a body, by how their names begin, and why.
 const WITHOUT: &[(&str, &str)] = &[
@@ -27,8 +26,6 @@ const WITHOUT: &[(&str, &str)] = &[
     ("bpf_sock_addr_set_sun_path", "paths of Unix sockets are not rewritten in others' memory"),
     ("bpf_sock_destroy", "sockets of others are not ring3's to close"),
     ("bpf_sock_ops_enable_tx", "time stamps are taken by the kernel's TCP"),
-    ("bpf_task_work_", "the verifier does not model task work"),
-    ("bpf_xdp_pull_data", "packets are moved by helpers alone"),
     ("update_socket_protocol", "a hook of the kernel's socket(2), not for calling"),
 ];
 
@@ -53,6 +50,7 @@ const NOTES: &[(&str, &str)] = &[
     ("bpf_iter_task_vma_", "what /proc tells of the task"),
     ("bpf_iter_task_", TASKS),
     ("bpf_task_from_", TASKS),
+    ("bpf_task_work_", "on a thread of ring3's own, not the task's"),
     ("bpf_task_get_cgroup1", "null: no hierarchy of the older kind"),
     ("bpf_get_file_xattr", "of files that have a path"),
     ("bpf_get_task_exe_file", "what /proc tells of the task"),
@@ -73,55 +71,46 @@ fn why(name: &str) -> Option<&'static str> {
     WITHOUT.iter().find(|(start, _)| name.starts_with(start)).map(|(_, why)| *why)
 }
 
-fn names() -> Vec<String> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../facts/kfuncs.json");
-    let text = std::fs::read_to_string(path).expect("the facts are there");
-    let facts: Value = serde_json::from_str(&text).expect("the facts are JSON");
-    let rows = facts["kfuncs"].as_array().expect("the facts list kernel functions");
-    let name = |row: &Value| row["name"].as_str().unwrap_or_default().to_owned();
-    let mut names: Vec<String> = rows.iter().map(name).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
-}
-
-fn document() -> String {
-    let names = names();
-    let bodies = names.iter().filter(|name| number(name).is_some()).count();
-    let mut out = format!(
-        "# Kernel functions\n\nLinux 6.18 lets programs call {} functions; {bodies} have a body in \
-         `crates/runtime`. A program that calls another\nis refused at load (EINVAL), and the \
-         message names it. Made by `BLESS=1 cargo test -p ring3-runtime parity`.\n\n\
-         | function | here | note |\n|---|---|---|\n",
-        names.len(),
-    );
-    for name in &names {
-        let (here, note) = match number(name) {
-            Some(_) => ("body", note(name)),
-            None => ("refused", why(name).unwrap_or("no reason given")),
-        };
-        out += &format!("| `{name}` | {here} | {note} |\n");
+/// Whether a function has a body, and what is to be said of it.
+pub(crate) fn told(name: &str) -> Body {
+    match number(name) {
+        Some(_) => Body::Here(note(name)),
+        None => Body::Refused(why(name).unwrap_or_default()),
     }
-    out
 }
 
-#[test]
-fn the_table_of_kernel_functions_is_true() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/parity/kfuncs.md");
-    let now = document();
-    assert!(!now.contains("no reason given"), "a function without body lacks its reason:\n{now}");
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(path, &now).expect("the table can be written");
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::LIST;
+    use super::*;
+
+    fn names() -> Vec<String> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../facts/kfuncs.json");
+        let text = std::fs::read_to_string(path).expect("the facts are there");
+        let facts: Value = serde_json::from_str(&text).expect("the facts are JSON");
+        let rows = facts["kfuncs"].as_array().expect("the facts list kernel functions");
+        let name = |row: &Value| row["name"].as_str().unwrap_or_default().to_owned();
+        let mut names: Vec<String> = rows.iter().map(name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
-    let kept = std::fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(kept, now, "docs/parity/kfuncs.md: run with BLESS=1");
-}
 
-#[test]
-fn the_list_is_in_order() {
-    assert!(super::LIST.is_sorted_by_key(|(name, _)| *name), "names are looked up in halves");
-    let known = names();
-    for (name, _) in super::LIST {
-        assert!(known.iter().any(|k| k == name), "{name} is no kernel function");
+    #[test]
+    fn each_function_without_a_body_has_its_reason() {
+        for name in names() {
+            assert!(told(&name) != Body::Refused(""), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_list_is_in_order() {
+        assert!(LIST.is_sorted_by_key(|(name, _)| *name), "names are looked up in halves");
+        let known = names();
+        for (name, _) in LIST {
+            assert!(known.iter().any(|k| k == name), "{name} is no kernel function");
+        }
     }
 }
