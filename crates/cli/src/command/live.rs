@@ -44,7 +44,9 @@ pub(crate) fn live(
     let mut config = Config { kernel_btf: types, ..Config::default() };
     config.engine = plan.engine.unwrap_or(config.engine);
     // An interpreter is no machine code.
-    let slow = work.speed == Speed::Slow || config.engine == Engine::Interp;
+    let slow = work.speed == Speed::Slow
+        || config.engine == Engine::Interp
+        || (work.speed == Speed::Auto && !live::has_functions(&object, &elsewhere));
     config.shared_maps = !slow;
     let machine = Machine::with(config);
     let loaded = machine.load(&object)?;

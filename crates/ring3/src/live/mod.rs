@@ -65,6 +65,18 @@ fn place(program: &str, section: &str, elsewhere: &[Elsewhere]) -> Result<(Place
     }
 }
 
+/// Whether any program that is loaded goes to functions of user programs.
+pub fn has_functions(object: &Object, elsewhere: &[Elsewhere]) -> bool {
+    let of_user = |section: &str| section.starts_with("uprobe") || section.starts_with("usdt");
+    let programs = object.spec().programs.iter().filter(|program| program.autoload);
+    programs
+        .map(|program| {
+            let other = elsewhere.iter().find(|other| other.program == program.name);
+            other.map_or(&*program.section, |other| &*other.section)
+        })
+        .any(of_user)
+}
+
 /// Helpers that need more of a process than an event tells, by number: its task, registers,
 /// stack, and what acts on it.
 const DEEP: [i32; 14] = [27, 35, 58, 67, 109, 117, 141, 158, 175, 173, 183, 184, 185, 191];

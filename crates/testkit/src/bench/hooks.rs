@@ -21,6 +21,8 @@ pub struct Figures {
     pub enter_exit: f64,
     /// A function with a program at its entry that updates a map.
     pub uprobe: f64,
+    /// The same where the program runs in the command.
+    pub uprobe_inside: f64,
     /// getppid(2) under strace; 0 without strace.
     pub strace: f64,
 }
@@ -31,7 +33,7 @@ const LOOP: &str = r#"
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-__attribute__((noinline)) void hit(void) { asm volatile("" ::: "memory"); }
+__attribute__((noinline)) long hit(long n) { asm volatile("" ::: "memory"); return 3 * n; }
 int main(int argc, char **argv)
 {
 	int calls = atoi(argv[3]);
@@ -40,7 +42,7 @@ int main(int argc, char **argv)
 		struct timespec a, b;
 		clock_gettime(CLOCK_MONOTONIC, &a);
 		for (int i = 0; i < calls; i++)
-			if (argv[1][0] == 'f') hit(); else syscall(SYS_getppid);
+			if (argv[1][0] == 'f') hit(i); else syscall(SYS_getppid);
 		clock_gettime(CLOCK_MONOTONIC, &b);
 		double ns = ((b.tv_sec - a.tv_sec) * 1e9 + b.tv_nsec - a.tv_nsec) / calls;
 		if (ns < best) best = ns;
@@ -98,7 +100,8 @@ fn measure(dir: &Path) -> Result<Figures, String> {
             "call",
             3000,
         )?,
-        uprobe: bench.under(&[uprobe], "function", 200)?,
+        uprobe: bench.under(std::slice::from_ref(&uprobe), "function", 200)?,
+        uprobe_inside: bench.inside(&[uprobe], "function", 2000)?,
         strace: bench.alone(&["strace", "-o", "/dev/null"], 200).unwrap_or(0.0),
     })
 }
@@ -123,6 +126,20 @@ impl Bench<'_> {
     }
 
     fn under(&self, sections: &[String], what: &str, calls: u32) -> Result<f64, String> {
+        self.with(sections, what, calls, false)
+    }
+
+    fn inside(&self, sections: &[String], what: &str, calls: u32) -> Result<f64, String> {
+        self.with(sections, what, calls, true)
+    }
+
+    fn with(
+        &self,
+        sections: &[String],
+        what: &str,
+        calls: u32,
+        inside: bool,
+    ) -> Result<f64, String> {
         let programs = sections.iter().enumerate();
         let programs = programs.map(|(n, section)| {
             format!("SEC(\"{section}\") int program{n}(void *ctx) {{ return count(); }}\n")
@@ -132,9 +149,12 @@ impl Bench<'_> {
         std::fs::write(&source, text).map_err(|e| e.to_string())?;
         let kernel = Kernel::running();
         let object = Object::open(&source).map_err(|e| e.to_string())?;
-        let machine = Machine::with(Config::default());
+        let machine = Machine::with(Config { shared_maps: inside, ..Config::default() });
         let loaded = machine.load(&object).map_err(|e| e.to_string())?;
         let mut live = Live::new(&loaded, &kernel, &[]).map_err(|e| e.to_string())?;
+        if inside && let Some((_, why)) = live.speed_up().pop() {
+            return Err(why);
+        }
         let argv = self.argv(what, calls).map(Into::into).to_vec();
         let mut take = Take { records: live.records().map_err(|e| e.to_string())?, each: |_| {} };
         live.run(&Command { argv }, &mut take).map_err(|e| e.to_string())?;

@@ -106,6 +106,7 @@ fn bench_hooks(_: &Args) -> Result<(Value, String), String> {
         ("program at its entry", figures.enter),
         ("programs at entry and end", figures.enter_exit),
         ("function with a program at its entry", figures.uprobe),
+        ("the same, the program in the command", figures.uprobe_inside),
         ("getppid under strace", figures.strace),
     ];
     let table = rows.iter().map(|(what, ns)| format!("  {what:<38}{ns:>9.0} ns\n")).collect();

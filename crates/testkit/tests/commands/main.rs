@@ -3,6 +3,7 @@
 
 mod bad;
 mod functions;
+mod inside;
 mod own;
 mod probes;
 mod samples;

@@ -55,7 +55,21 @@ pub(crate) fn packaged(tool: &str) -> Option<Object> {
 }
 
 /// Runs a command under an object's programs, some of them attached elsewhere.
-pub(crate) fn run(mut object: Object, elsewhere: &[(&str, &str)], argv: &[&str]) -> Seen {
+pub(crate) fn run(object: Object, elsewhere: &[(&str, &str)], argv: &[&str]) -> Seen {
+    run_where(object, elsewhere, argv, false).0
+}
+
+/// The same with programs in the command itself; those that cannot run there, and why.
+pub(crate) fn run_inside(object: Object, argv: &[&str]) -> (Seen, Vec<(String, String)>) {
+    run_where(object, &[], argv, true)
+}
+
+fn run_where(
+    mut object: Object,
+    elsewhere: &[(&str, &str)],
+    argv: &[&str],
+    inside: bool,
+) -> (Seen, Vec<(String, String)>) {
     let _alone = ALONE.lock();
     let kernel = Kernel::running();
     let elsewhere: Vec<Elsewhere> = elsewhere
@@ -68,10 +82,12 @@ pub(crate) fn run(mut object: Object, elsewhere: &[(&str, &str)], argv: &[&str])
         .collect();
     ring3::live::check(&object, &elsewhere).expect("hooks for all programs");
     object.resolve(&kernel).expect("the running kernel's types");
-    let config = Config { kernel_btf: kernel.types().ok(), ..Config::default() };
+    let config =
+        Config { kernel_btf: kernel.types().ok(), shared_maps: inside, ..Config::default() };
     let machine = Machine::with(config);
     let loaded = machine.load(&object).unwrap_or_else(|error| panic!("{error}"));
     let mut live = Live::new(&loaded, &kernel, &elsewhere).expect("attached");
+    let slow = if inside { live.speed_up() } else { Vec::new() };
     let mut records = Vec::new();
     let command = Command { argv: argv.iter().map(OsString::from).collect() };
     let mut take =
@@ -82,7 +98,7 @@ pub(crate) fn run(mut object: Object, elsewhere: &[(&str, &str)], argv: &[&str])
     let typed = records.iter().filter_map(|r| kinds.fields(r).map(|(_, fields)| fields)).collect();
     let maps = loaded.maps().filter_map(|map| Some((map.name().to_owned(), map.to_json().ok()?)));
     let maps = maps.collect();
-    Seen { records, typed, trace: machine.take_trace(), ended, maps }
+    (Seen { records, typed, trace: machine.take_trace(), ended, maps }, slow)
 }
 
 /// Why an object's programs cannot be attached to a command.
