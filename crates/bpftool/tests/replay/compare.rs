@@ -186,7 +186,7 @@ fn first_difference(want: &str, got: &str) -> String {
 }
 
 /// Markers, and what may follow them and is different each time.
-const VARYING: [(&str, &str); 33] = [
+const VARYING: [(&str, &str); 34] = [
     ("map[id:", "0123456789"),
     ("map_ids ", "0123456789,"),
     ("prog_id ", "0123456789"),
@@ -198,6 +198,7 @@ const VARYING: [(&str, &str); 33] = [
     ("  prog ", "0123456789"),
     ("driver id ", "0123456789"),
     ("generic id ", "0123456789"),
+    ("fsobj] id ", "0123456789"),
     ("netns_ino ", "0123456789"),
     ("cgroup_id ", "0123456789"),
     ("prog_ids ", "0123456789,"),

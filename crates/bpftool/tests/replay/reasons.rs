@@ -21,6 +21,7 @@ const ORDER: &str = "the order of a hash table, which its seed decides";
 const LIBBPF: &str = "the messages of libbpf are its own, ours are shorter";
 const MACHINE: &str = "the recording machine refuses such programs";
 const VERSION: &str = "the libraries in the list of features are not used";
+const DISSECTOR: &str = "flow dissectors are objects, where bpftool writes text that is no JSON";
 const FLOAT: &str = "floats are printed, where bpftool writes text that is no JSON";
 
 pub(crate) const REASONS: &[(&str, &str)] = &[
@@ -50,6 +51,10 @@ pub(crate) const REASONS: &[(&str, &str)] = &[
         "btf.list",
         "the kernel's own types are no object of this target; sizes of types are those of the object's own",
     ),
+    ("net.list.links.j", DISSECTOR),
+    ("net.list.links.p", DISSECTOR),
+    ("net.list.flowdis.j", DISSECTOR),
+    ("net.list.flowdis.p", DISSECTOR),
     ("struct_ops.", ATTACH),
     ("perf.", ATTACH),
     ("feature.list", "bpftool lists types that came after Linux 6.18"),
