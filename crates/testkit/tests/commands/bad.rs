@@ -201,3 +201,55 @@ fn programs_without_a_hook_are_refused_by_name() {
         assert_eq!(error.lines().count(), 1, "{section}: {error}");
     }
 }
+
+/// Says to this very program that it is to run a tree of processes until it is killed.
+const ROLE: &str = "RING3_TEST_TREE";
+
+/// The part of [`nothing_is_left_when_the_tracer_is_killed`] that is killed.
+#[test]
+fn a_tree_for_the_one_that_kills() {
+    let Ok(mark) = std::env::var(ROLE) else { return };
+    let script = format!("for i in 1 2 3; do (while :; do /bin/true {mark}; done) & done; wait");
+    let _ = count(&["/bin/sh", "-c", &script, &mark]);
+}
+
+/// States of processes that have `mark` among their arguments.
+fn marked(mark: &str) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").expect("processes").flatten();
+    let marked = processes.filter_map(|process| {
+        let of = |file: &str| std::fs::read_to_string(process.path().join(file)).ok();
+        let status = of("cmdline")?.contains(mark).then(|| of("status")).flatten()?;
+        status.lines().find(|line| line.starts_with("State:")).map(str::to_owned)
+    });
+    marked.collect()
+}
+
+#[test]
+fn nothing_is_left_when_the_tracer_is_killed() {
+    if !ready(&["clang-19"]) {
+        return;
+    }
+    for wait in [0_u64, 35, 90] {
+        let mark = format!("marked-{}-{wait}", std::process::id());
+        let mut child = Process::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "bad::a_tree_for_the_one_that_kills"])
+            .env(ROLE, &mark)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("started");
+        let pause = std::time::Duration::from_millis;
+        let start = std::time::Instant::now();
+        while marked(&mark).len() < 3 && start.elapsed().as_secs() < 30 {
+            std::thread::sleep(pause(10));
+        }
+        assert!(!marked(&mark).is_empty(), "the tree grows");
+        std::thread::sleep(pause(wait));
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        let start = std::time::Instant::now();
+        while !marked(&mark).is_empty() && start.elapsed().as_secs() < 10 {
+            std::thread::sleep(pause(10));
+        }
+        assert_eq!(marked(&mark), [""; 0], "after {wait} ms");
+    }
+}

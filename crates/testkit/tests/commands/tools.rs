@@ -153,3 +153,54 @@ fn funclatency_counts_calls_of_a_user_function() {
     // Recursion shares one start: the innermost call takes it.
     assert!(counts.sum::<u64>() > 0, "{slots}");
 }
+
+#[test]
+fn mountsnoop_tells_what_strace_tells() {
+    let (true, Some(object)) = (ready(&["strace", "unshare"]), packaged("mountsnoop")) else {
+        return;
+    };
+    let script =
+        "mount -t tmpfs none /mnt; umount /mnt; mount -t nosuch none /mnt 2>/dev/null; true";
+    let command = ["unshare", "-rm", "sh", "-c", script];
+    let seen = run(object, &[], &command);
+    if seen.ended != Ended::Exited(0) {
+        eprintln!("skipped: no namespaces of users and mounts here");
+        return;
+    }
+    let calls = strace("mount,umount2", &command);
+    let want: Vec<_> = calls
+        .iter()
+        .map(|c| {
+            let place = c.texts().get(usize::from(c.name == "mount")).cloned().unwrap_or_default();
+            (c.name == "mount", place, c.result.unwrap_or(-1).max(-1))
+        })
+        .collect();
+    assert!(want.len() > 3, "{want:?}");
+    // struct event: delta, flags, pid, tid, mnt_ns, ret, comm, fs, src, dest, data, op.
+    let row =
+        |data: &[u8]| (number(data, 8760) == 0, text(&data[4152..8248]), number(data, 28).max(-1));
+    let ours: Vec<_> = seen.records.iter().map(|record| row(&record.data)).collect();
+    assert_eq!(ours, want);
+}
+
+#[test]
+fn bashreadline_tells_the_lines_that_bash_reads() {
+    let (true, Some(object)) = (ready(&["bash", "script"]), packaged("bashreadline")) else {
+        return;
+    };
+    let script =
+        "printf 'echo one two\nexit 5\n' | script -qec 'bash --norc -i' /dev/null >/dev/null";
+    let place = [("printret", "uretprobe//bin/bash:readline")];
+    let seen = run(object, &place, &["/bin/sh", "-c", script]);
+    let lines: Vec<_> = seen.records.iter().map(|r| text(&r.data[4..])).collect();
+    assert_eq!(lines, ["echo one two", "exit 5"]);
+    assert_eq!(seen.ended, Ended::Exited(5));
+}
+
+#[test]
+fn filelife_is_refused_for_the_kernel_s_functions() {
+    let (true, Some(object)) = (ready(&[]), packaged("filelife")) else { return };
+    let error = support::refusal(object, &[]);
+    assert!(error.contains("kernel's function 'vfs_"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
