@@ -136,7 +136,7 @@ macro_rules! define {
             Sx8, Sx16, Sx32, Sx8W32, Sx16W32,
             Swap16, Swap32, Swap64, Cut16, Cut32,
             LdImm64,
-            LdB, LdH, LdW, LdDw, LdsB, LdsH, LdsW, Probe,
+            LdB, LdH, LdW, LdDw, LdsB, LdsH, LdsW, Probe, Arena,
             StB, StH, StW, StDw, StxB, StxH, StxW, StxDw,
             Atomic32, Atomic64, Acquire, Release,
             Ja, MayGoto, Call, Helper, Kfunc, Exit,

@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+mod arena;
 mod arith;
 mod code;
 mod host;
@@ -16,7 +17,10 @@ mod program;
 mod step;
 mod vm;
 
+pub use arena::ArenaWindow;
 pub use host::{Callback, Host, Region, Trap, TrapKind};
 pub use observer::Observer;
-pub use program::{FUNC_BASE, PROBE_MEM, PROBE_MEMSX, Program};
+pub use program::{
+    FUNC_BASE, PROBE_ATOMIC, PROBE_MEM, PROBE_MEM32, PROBE_MEM32SX, PROBE_MEMSX, Program,
+};
 pub use vm::{Limits, Vm, run, run_observed};

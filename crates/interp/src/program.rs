@@ -3,7 +3,7 @@
 use isa::{AtomicOp, Callee, Endian, Imm64, Insn, Op, Reg, Size, Src, Width};
 
 use crate::{
-    Trap, TrapKind,
+    ArenaWindow, Trap, TrapKind,
     code::{Cell, Code, R},
 };
 
@@ -13,18 +13,32 @@ pub const PROBE_MEM: u8 = 0x20;
 /// Like [`PROBE_MEM`], sign-extending.
 pub const PROBE_MEMSX: u8 = 0x40;
 
+/// Mode of loads and stores through arena addresses (as Linux's own), of sign-extending loads and of
+/// atomic operations through them.
+pub const PROBE_MEM32: u8 = 0xa0;
+/// See [`PROBE_MEM32`].
+pub const PROBE_MEM32SX: u8 = 0xc0;
+/// See [`PROBE_MEM32`].
+pub const PROBE_ATOMIC: u8 = 0xe0;
+
 /// What `ld_imm64` of a function gives a program: this plus the slot it starts at.
 pub const FUNC_BASE: u64 = 0xf0c0_0000_0000_0000;
 
 const LDX: u8 = 1;
+const ST: u8 = 2;
+const STX: u8 = 3;
 const MODE: u8 = 0xe0;
 const MEM: u8 = 0x60;
 const MEMSX: u8 = 0x80;
+const ATOMIC: u8 = 0xc0;
 
 /// A program ready to run. Slots keep the numbers they had.
 #[derive(Clone, Debug)]
 pub struct Program {
     cells: Box<[Cell]>,
+    /// Operations on the arena, which cells name by number.
+    arena: Box<[Op]>,
+    window: ArenaWindow,
 }
 
 impl Program {
@@ -34,14 +48,32 @@ impl Program {
     pub fn new(code: &(impl AsRef<[Insn]> + ?Sized)) -> Result<Program, Trap> {
         let insns = code.as_ref();
         let mut cells = vec![Cell::BAD; insns.len()];
+        let mut arena = Vec::new();
         let mut pc = 0;
         while pc < insns.len() {
             let bad = || Trap { pc, kind: TrapKind::BadInsn };
-            let (op, guarded) = decode(insns, pc).ok_or_else(bad)?;
-            cells[pc] = cell(&op, guarded, pc).ok_or_else(bad)?;
+            let (op, how) = decode(insns, pc).ok_or_else(bad)?;
+            cells[pc] = match how {
+                How::Arena => {
+                    arena.push(op);
+                    Builder::new(Code::Arena).imm(arena.len() as u64 - 1).0
+                }
+                _ => cell(&op, how == How::Guarded, pc).ok_or_else(bad)?,
+            };
             pc += if matches!(op, Op::LdImm64 { .. }) { 2 } else { 1 };
         }
-        Ok(Program { cells: cells.into() })
+        let window = ArenaWindow::default();
+        Ok(Program { cells: cells.into(), arena: arena.into(), window })
+    }
+
+    /// The same with an arena there; without one nothing is found at arena addresses.
+    pub fn with_arena(self, window: ArenaWindow) -> Program {
+        Program { window, ..self }
+    }
+
+    /// The arena, and the operation on it with this number.
+    pub(crate) fn on_arena(&self, number: u64) -> Option<(ArenaWindow, &Op)> {
+        Some((self.window, self.arena.get(usize::try_from(number).ok()?)?))
     }
 
     /// Slots of the translated program.
@@ -65,16 +97,33 @@ impl Program {
     }
 }
 
-/// The operation at `pc`, and whether it is a guarded load.
-fn decode(insns: &[Insn], pc: usize) -> Option<(Op, bool)> {
+/// What is special about an operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    Plain,
+    /// A load that gives zero where nothing is.
+    Guarded,
+    /// On the arena.
+    Arena,
+}
+
+/// The operation at `pc`.
+fn decode(insns: &[Insn], pc: usize) -> Option<(Op, How)> {
     let insn = insns[pc];
-    let mode = match insn.code & MODE {
-        PROBE_MEM if insn.class() == LDX => MEM,
-        PROBE_MEMSX if insn.class() == LDX => MEMSX,
-        _ => return isa::decode(insns, pc).ok().map(|op| (op, false)),
+    let (mode, how) = match (insn.code & MODE, insn.class()) {
+        (PROBE_MEM, LDX) => (MEM, How::Guarded),
+        (PROBE_MEMSX, LDX) => (MEMSX, How::Guarded),
+        (PROBE_MEM32, LDX | ST | STX) => (MEM, How::Arena),
+        (PROBE_MEM32SX, LDX) => (MEMSX, How::Arena),
+        (PROBE_ATOMIC, STX) => (ATOMIC, How::Arena),
+        _ => {
+            let op = isa::decode(insns, pc).ok()?;
+            let cast = matches!(op, Op::AddrSpaceCast { .. });
+            return Some((op, if cast { How::Arena } else { How::Plain }));
+        }
     };
     let plain = Insn { code: insn.code & !MODE | mode, ..insn };
-    isa::decode(&[plain], 0).ok().map(|op| (op, true))
+    isa::decode(&[plain], 0).ok().map(|op| (op, how))
 }
 
 /// Builds one cell, field by field.
@@ -142,10 +191,8 @@ fn cell(op: &Op, guarded: bool, pc: usize) -> Option<Cell> {
         Op::Neg { width: Width::W32, dst } => new(Code::Neg32).dst(dst)?,
         Op::MovSx { width, bits, dst, src } => new(sign_extend(width, bits)?).dst(dst)?.src(src)?,
         Op::End { kind, bits, dst } => new(byte_order(kind, bits)?).dst(dst)?,
-        // One address space here: an arena pointer is a host address for both sides.
-        Op::AddrSpaceCast { dst, src, .. } => new(Code::Mov64R).dst(dst)?.src(src)?,
         Op::LdImm64 { dst, imm } => new(Code::LdImm64).dst(dst)?.imm(immediate(imm, pc)?),
-        Op::LdAbs { .. } | Op::LdInd { .. } => return None,
+        Op::AddrSpaceCast { .. } | Op::LdAbs { .. } | Op::LdInd { .. } => return None,
         Op::Load { size, signed, dst, base, off } if guarded => {
             new(Code::Probe).aux(size as u8 | (signed as u8) << 2).dst(dst)?.src(base)?.off(off)
         }

@@ -3,7 +3,7 @@
 use isa::AtomicOp;
 
 use crate::{
-    Host, Observer, Program, Trap, TrapKind,
+    Host, Observer, Program, Trap, TrapKind, arena,
     arith::{w32, w64},
     code::{Cell, Code, R, Regs, regular_codes},
     memory::{Outside, refused},
@@ -185,6 +185,7 @@ pub(crate) fn execute<O: Observer>(
                     Code::LdsH => load!(u16, i16),
                     Code::LdsW => load!(u32, i32),
                     Code::Probe => probe(vm, host, &mut regs, c),
+                    Code::Arena => rare!(on_arena(vm, host, &mut regs, program, c)),
                     Code::StB => store!(u8, c.imm),
                     Code::StH => store!(u16, c.imm),
                     Code::StW => store!(u32, c.imm),
@@ -292,6 +293,17 @@ fn probe(vm: &mut Vm, host: &mut dyn Host, regs: &mut Regs, c: &Cell) {
         _ => vm.memory.load::<u64>(host, addr),
     };
     regs[c.dst] = value.unwrap_or(0);
+}
+
+fn on_arena(
+    vm: &mut Vm,
+    host: &mut dyn Host,
+    regs: &mut Regs,
+    program: &Program,
+    c: &Cell,
+) -> Result<(), TrapKind> {
+    let (window, op) = program.on_arena(c.imm).ok_or(TrapKind::BadInsn)?;
+    arena::run(vm, host, regs, window, op).ok_or(TrapKind::BadInsn)
 }
 
 fn acquire(vm: &mut Vm, host: &mut dyn Host, regs: &mut Regs, c: &Cell) -> Result<(), TrapKind> {

@@ -115,12 +115,31 @@ pub struct Options {
     /// Give functions no registers but those their values live in, so that rare ways of coping
     /// are taken: for tests.
     pub scarce: bool,
+    /// Where the program's arena is.
+    pub arena: Option<Arena>,
+}
+
+/// Where an arena is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arena {
+    /// Address of what programs call 0. All that 32 bits and an offset of an instruction reach from
+    /// there on is the arena's own: what is not there faults.
+    pub base: u64,
+    /// The upper half of addresses in user space.
+    pub user_high: u32,
 }
 
 impl Default for Options {
     /// What this machine has, no hardening.
     fn default() -> Options {
-        Options { blind: None, bmi: has_bmi(), interruptible: false, plain: false, scarce: false }
+        Options {
+            blind: None,
+            bmi: has_bmi(),
+            interruptible: false,
+            plain: false,
+            scarce: false,
+            arena: None,
+        }
     }
 }
 

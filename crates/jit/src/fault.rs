@@ -1,4 +1,4 @@
-//! Faults in generated code: guarded loads yield zero, others end the run.
+//! Faults in generated code: guarded loads yield zero, guarded stores are lost, others end the run.
 //!
 //! The handler may run at any moment on any thread, so it only reads atomics: a list of code
 //! ranges whose nodes are reused but never freed. A range is unregistered only when nobody runs
@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use crate::{call, program::Tables, touch};
+use crate::{call, layout::NO_HOST, program::Tables, touch};
 
 /// Code of one program.
 struct Range {
@@ -94,7 +94,7 @@ fn install() {
 /// Where a fault at `ip` goes on.
 #[cfg(target_arch = "x86_64")]
 enum Resume {
-    /// After the load, whose register (of this number) is zero.
+    /// After the load, whose register (of this number) is zero, or after the store.
     Zeroed { ip: u64, host: u8 },
     /// At the code that ends the run.
     Stop { ip: u64 },
@@ -153,7 +153,9 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
     let run = call::current();
     match resume(ip) {
         Some(Resume::Zeroed { ip, host }) => {
-            gregs[GREGS[host as usize & 15] as usize] = 0;
+            if host != NO_HOST {
+                gregs[GREGS[host as usize & 15] as usize] = 0;
+            }
             gregs[libc::REG_RIP as usize] = ip as i64;
         }
         Some(Resume::Stop { ip: stop }) if !run.is_null() => {

@@ -54,6 +54,7 @@ fn is_simple(ins: &Ins) -> bool {
             op: Op::Call(_) | Op::Jmp { .. } | Op::Ja { .. } | Op::MayGoto { .. }, ..
         } => false,
         Ins::Op { .. } | Ins::CountBits { .. } | Ins::Second => true,
+        Ins::Arena(_) => false,
         Ins::Native(_) | Ins::OnMap(..) | Ins::TailCall | Ins::Inlined { .. } => false,
     }
 }

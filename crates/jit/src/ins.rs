@@ -8,6 +8,12 @@ use crate::{Env, JitError, env::Target};
 const PROBE_MEM: u8 = 0x20;
 /// Like [`PROBE_MEM`], sign-extending.
 const PROBE_MEMSX: u8 = 0x40;
+/// Modes of operations on the arena.
+const PROBE_MEM32: u8 = 0xa0;
+const PROBE_MEM32SX: u8 = 0xc0;
+const PROBE_ATOMIC: u8 = 0xe0;
+const ATOMIC: u8 = 0xc0;
+const CLASS_STX: u8 = 3;
 const CLASS_LDX: u8 = 1;
 const MODE: u8 = 0xe0;
 const MEM: u8 = 0x60;
@@ -29,6 +35,8 @@ pub(crate) const ARGS: Set = 0x3e;
 pub(crate) enum Ins {
     /// An operation; `guarded` marks a load that yields zero on a fault.
     Op { op: Op, guarded: bool },
+    /// A memory operation on the arena, or a cast of its addresses.
+    Arena(Op),
     /// A call of machine code outside the program.
     Native(Target),
     /// A helper whose first argument is a map: its number, and where it is for any map.
@@ -89,10 +97,31 @@ fn one(insns: &[Insn], pc: usize, env: &dyn Env) -> Result<Ins, JitError> {
     let mode = match insn.code & MODE {
         PROBE_MEM if insn.class() == CLASS_LDX => MEM,
         PROBE_MEMSX if insn.class() == CLASS_LDX => MEMSX,
+        PROBE_MEM32 | PROBE_MEM32SX | PROBE_ATOMIC if on_arena(insn) => {
+            return arena(insn).map_err(|source| JitError::Decode { pc, source });
+        }
         _ => return plain(decode(insns, pc)?, pc, env),
     };
     let load = Insn { code: insn.code & !MODE | mode, ..insn };
     Ok(Ins::Op { op: decode(&[load], 0)?, guarded: true })
+}
+
+/// A memory operation of a mode that plain code has only for atomic stores.
+fn on_arena(insn: Insn) -> bool {
+    matches!(
+        (insn.code & MODE, insn.class()),
+        (PROBE_MEM32, 1..=3) | (PROBE_MEM32SX, CLASS_LDX) | (PROBE_ATOMIC, CLASS_STX)
+    )
+}
+
+#[cold]
+fn arena(insn: Insn) -> Result<Ins, isa::DecodeError> {
+    let mode = match insn.code & MODE {
+        PROBE_MEM32 => MEM,
+        PROBE_MEM32SX => MEMSX,
+        _ => ATOMIC,
+    };
+    isa::decode(&[Insn { code: insn.code & !MODE | mode, ..insn }], 0).map(Ins::Arena)
 }
 
 #[inline]
@@ -116,6 +145,7 @@ fn plain(op: Op, pc: usize, env: &dyn Env) -> Result<Ins, JitError> {
         Op::LdImm64 { imm, .. } if !matches!(imm, Imm64::Value(_) | Imm64::Func(_)) => {
             Err(JitError::Untranslated { pc, what: "a map or variable by descriptor" })
         }
+        op @ Op::AddrSpaceCast { .. } => Ok(Ins::Arena(op)),
         op => Ok(Ins::Op { op, guarded: false }),
     }
 }
@@ -140,7 +170,7 @@ impl Ins {
     #[inline]
     pub(crate) fn effect(&self) -> Effect {
         let (reads, writes) = match self {
-            Ins::Op { op, .. } => effect(op),
+            Ins::Op { op, .. } | Ins::Arena(op) => effect(op),
             Ins::Native(target) | Ins::OnMap(_, target) => (args(target.args), SCRATCH),
             Ins::TailCall => (args(3), SCRATCH),
             Ins::Inlined { .. } => (ARGS, SCRATCH),
@@ -159,7 +189,7 @@ impl Ins {
                 Op::LoadAcquire { .. } | Op::StoreRelease { .. } | Op::Atomic { .. } => false,
                 _ => true,
             },
-            Ins::Native(_) | Ins::OnMap(..) | Ins::TailCall => false,
+            Ins::Arena(_) | Ins::Native(_) | Ins::OnMap(..) | Ins::TailCall => false,
             Ins::Inlined { .. } | Ins::CountBits { .. } | Ins::Second => true,
         }
     }
@@ -167,7 +197,7 @@ impl Ins {
     /// Whether nothing but its result makes it worth running.
     pub(crate) fn is_pure(&self) -> bool {
         match self {
-            Ins::Op { op, .. } => matches!(
+            Ins::Op { op, .. } | Ins::Arena(op) => matches!(
                 op,
                 Op::Alu { .. }
                     | Op::Neg { .. }

@@ -73,13 +73,17 @@ struct Label {
 
 const UNBOUND: Label = Label { at: u32::MAX, jumps: 0 };
 
-/// A guarded load: where it is, and the register that becomes zero if it faults.
+/// A guarded access: where it is, and the register that becomes zero if it faults ([`NO_HOST`] for
+/// none).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Guard {
     pub(crate) at: u32,
     pub(crate) end: u32,
     pub(crate) host: u8,
 }
+
+/// The guarded access is no load.
+pub(crate) const NO_HOST: u8 = u8::MAX;
 
 /// Where a bytecode instruction's code starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,6 +252,11 @@ impl Pieces {
     /// The instruction from `at` on is a guarded load into `host`.
     pub(crate) fn guard(&mut self, at: usize, host: Host) {
         self.guards.push(Guard { at: at as u32, end: self.asm.len() as u32, host: host.0 });
+    }
+
+    /// The instruction from `at` on is a store that is lost where nothing is.
+    pub(crate) fn guard_store(&mut self, at: usize) {
+        self.guards.push(Guard { at: at as u32, end: self.asm.len() as u32, host: NO_HOST });
     }
 
     pub(crate) fn note_saved(&mut self, hosts: u16, main: bool) {

@@ -57,7 +57,7 @@ pub mod dump;
 
 pub use call::Fault;
 pub use context::{ResolveTail, RunContext};
-pub use env::{ArrayMap, Env, HashMap, Options, Target};
+pub use env::{Arena, ArrayMap, Env, HashMap, Options, Target};
 pub use error::JitError;
 pub use layout::Line;
 pub use machine::{Back, Machine, helper, kfunc};

@@ -125,7 +125,7 @@ fn drop_overlaps(sizes: &[(i16, u8)], slots: &mut [Slot]) {
 /// access that keeps its slot in memory); outer `None` where the frame pointer escapes.
 fn access(ins: &Ins) -> Option<Option<(i16, u8)>> {
     const FP: Reg = Reg::R10;
-    let Ins::Op { op, .. } = ins else { return Some(None) };
+    let (Ins::Op { op, .. } | Ins::Arena(op)) = ins else { return Some(None) };
     let keep = |size: Size| 0x40 | size.bytes() as u8;
     Some(match *op {
         Op::Load { size, signed, dst, base: FP, off } if dst != FP => match (size, signed) {

@@ -26,6 +26,7 @@ fn shape(rng: &mut Rng) -> Shape {
 
 fn options(rng: &mut Rng) -> Options {
     Options {
+        arena: None,
         blind: rng.chance(15).then(|| rng.next()),
         bmi: Options::default().bmi && !rng.chance(20),
         interruptible: rng.chance(15),

@@ -1,7 +1,9 @@
 //! Arenas: pages that programs and user space share, at addresses that both know.
 //!
 //! User space sees the pages from an address of its choice on; programs reach them through the low
-//! half of such an address. Which pages are allocated is kept here; memory comes with a touch.
+//! half of such an address, and a window of all such halves: a page lies in it where its address's
+//! half says, and nothing else is there. Which pages are allocated is kept here; memory comes with
+//! a touch.
 
 use std::os::fd::AsFd;
 
@@ -14,19 +16,28 @@ use crate::ops::Ops;
 use crate::raw::{Part, Slab};
 
 const PAGE: u64 = 4096;
+/// What half an address reaches.
+const WINDOW: u64 = 1 << 32;
+/// What an instruction's offset reaches beyond, on either side.
+const GUARD: u64 = 1 << 16;
+/// Where user space has pages that it gave no address.
+const START: u64 = 1 << 30;
 
 /// An arena.
 pub struct Arena {
-    memory: Slab,
+    /// Guard, window, guard.
+    window: Slab,
     parts: [Part; 1],
     pages: u64,
+    /// The address of the first page in user space.
+    start: u64,
+    /// It was given at creation.
+    given: bool,
     state: Mutex<State>,
 }
 
 struct State {
-    /// The address of the first page in user space; 0 until someone maps it.
-    start: u64,
-    /// The bytes that are mapped there.
+    /// The bytes that user space has mapped.
     mapped: u64,
     /// A bit a page: allocated or reserved.
     taken: Vec<u64>,
@@ -60,15 +71,26 @@ impl Arena {
         let pages = u64::from(def.max_entries);
         let len = (pages * PAGE) as usize;
         let parts = [Part { at: 0, len: len as u64, file: Slab::memfd(len)?, file_off: 0 }];
-        let memory = Slab::of(&parts, len)?;
+        let start = match def.extra {
+            0 => START.min(WINDOW - len as u64),
+            given => given,
+        };
+        let window = Slab::nothing((GUARD + WINDOW + GUARD) as usize)?;
+        let first = GUARD + u64::from(start as u32);
+        window.overlay(first as usize, len, &parts[0].file, 0, true)?;
         let taken = vec![0; pages.div_ceil(64) as usize];
-        let state = Mutex::new(State { start: def.extra, mapped: 0, taken });
-        Ok(Arena { memory, parts, pages, state })
+        let state = Mutex::new(State { mapped: 0, taken });
+        Ok(Arena { window, parts, pages, start, given: def.extra != 0, state })
     }
 
-    /// Where programs find the page that user space has at [`Arena::start`].
-    pub fn base(&self) -> u64 {
-        self.memory.addr(0)
+    /// The window: the address of what programs call 0.
+    pub fn window(&self) -> u64 {
+        self.window.addr(GUARD as usize)
+    }
+
+    /// User space has said where it has the pages: at creation, or by mapping them.
+    pub fn is_placed(&self) -> bool {
+        self.given || self.state.lock().mapped != 0
     }
 
     /// Bytes.
@@ -81,14 +103,14 @@ impl Arena {
         self.pages == 0
     }
 
-    /// The address of the first page in user space; 0 while nobody has said.
+    /// The address of the first page in user space.
     pub fn start(&self) -> u64 {
-        self.state.lock().start
+        self.start
     }
 
     /// The pages at `addr`; none where there are none.
-    fn at(&self, state: &State, addr: u64, count: u64) -> Option<u64> {
-        let off = u64::from((addr as u32).wrapping_sub(state.start as u32));
+    fn at(&self, addr: u64, count: u64) -> Option<u64> {
+        let off = u64::from((addr as u32).wrapping_sub(self.start as u32));
         let page = off / PAGE;
         let inside = addr.is_multiple_of(PAGE) && page.checked_add(count)? <= self.pages;
         inside.then_some(page)
@@ -104,18 +126,18 @@ impl Arena {
         let first = match addr {
             0 => state.gap(self.pages, count),
             _ => self
-                .at(&state, addr, count)
+                .at(addr, count)
                 .filter(|first| (*first..first + count).all(|page| !state.is_taken(page))),
         };
         let Some(first) = first else { return 0 };
         (first..first + count).for_each(|page| state.set(page, true));
-        state.start + first * PAGE
+        self.start + first * PAGE
     }
 
     /// Gives `count` pages at `addr` back; what is past the end is left out.
     pub fn free(&self, addr: u64, count: u64) {
         let mut state = self.state.lock();
-        let Some(first) = self.at(&state, addr & !(PAGE - 1), 0) else { return };
+        let Some(first) = self.at(addr & !(PAGE - 1), 0) else { return };
         let end = first.saturating_add(count).min(self.pages);
         (first..end).for_each(|page| state.set(page, false));
         if first < end {
@@ -133,7 +155,7 @@ impl Arena {
         if count == 0 {
             return Ok(());
         }
-        let first = self.at(&state, addr, count).ok_or(Errno::EINVAL)?;
+        let first = self.at(addr, count).ok_or(Errno::EINVAL)?;
         if (first..first + count).any(|page| state.is_taken(page)) {
             return Err(Errno::EBUSY);
         }
@@ -166,6 +188,12 @@ impl Ops for Arena {
         }
         state.mapped = len;
         Ok(())
+    }
+
+    fn value_at(&self, addr: u64) -> Option<(u64, u64)> {
+        let start = self.window() + u64::from(self.start as u32);
+        let range = (start, start + self.len());
+        (range.0..range.1).contains(&addr).then_some(range)
     }
 
     fn direct_value(&self, off: u32) -> Result<u64, Errno> {

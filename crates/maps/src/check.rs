@@ -196,7 +196,11 @@ fn arena(def: &MapDef) -> Result<(), Errno> {
     let sizes = def.key_size == 0 && def.value_size == 0 && def.max_entries != 0;
     let flags = def.flags & f::MMAPABLE != 0 && def.flags & !known == 0;
     ensure(sizes && flags && def.extra.is_multiple_of(4096), Errno::EINVAL)?;
-    ensure(u64::from(def.max_entries) * 4096 <= 1 << 32, Errno::E2BIG)
+    let len = u64::from(def.max_entries) * 4096;
+    ensure(len <= 1 << 32, Errno::E2BIG)?;
+    // User space has it on one side of each boundary of 4 GiB.
+    let last = def.extra.checked_add(len - 1).ok_or(Errno::ERANGE)?;
+    ensure(def.extra == 0 || def.extra >> 32 == last >> 32, Errno::ERANGE)
 }
 
 /// The model of inner maps is there, and of a type that may be inside another.

@@ -202,6 +202,9 @@ impl Loading<'_> {
     /// Writes the contents that the object gives, and freezes what is constant.
     fn fill(&self, map: &MapSpec, fd: Fd) -> Result<(), Error> {
         let key = 0u32.to_ne_bytes();
+        if map.def.map_type == MapType::Arena {
+            return self.place(map, fd);
+        }
         if let Some(value) = &map.initial {
             self.door
                 .map_update(fd, &key, value, 0)
@@ -217,6 +220,18 @@ impl Loading<'_> {
                 .map_err(|errno| self.map_error(map, "cannot be frozen", errno))?;
         }
         Ok(())
+    }
+
+    /// Maps an arena, as programs want it mapped before they are loaded, and writes what the object
+    /// gives to its start.
+    fn place(&self, map: &MapSpec, fd: Fd) -> Result<(), Error> {
+        let len = map.def.max_entries as usize * 4096;
+        let fail = |errno| self.map_error(map, "cannot be mapped", errno);
+        let pages = self.door.map_mmap(fd, 0, len, true).map_err(fail)?;
+        match &map.initial {
+            Some(value) => pages.write(0, value).map_err(fail),
+            None => Ok(()),
+        }
     }
 
     /// Constants stay with a program whether it reads them or not, as with libbpf.

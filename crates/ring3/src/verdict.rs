@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use btf::Btf;
 use loader::{MapSpec, ProgramSpec};
-use uapi::{Errno, HelperProto};
+use uapi::{Errno, HelperProto, MapDef, MapType};
 use verifier::{LogOptions, Outcome, Policy, World};
 
 use crate::load::creation;
@@ -76,7 +76,7 @@ impl Verifier {
         let spec = object.spec();
         let maps = spec.maps.iter().zip(FIRST_FD..).map(|(map, fd)| verifier::MapInfo {
             fd,
-            def: map.def.clone(),
+            def: placed(&map.def),
             btf: spec.btf.clone(),
             inner_btf: spec.btf.clone(),
             frozen: map.frozen,
@@ -88,6 +88,15 @@ impl Verifier {
             host_helpers: self.host_helpers.clone(),
         }
     }
+}
+
+/// A map as it is when programs are loaded: whoever makes an arena maps it.
+fn placed(def: &MapDef) -> MapDef {
+    let mut def = def.clone();
+    if def.map_type == MapType::Arena && def.extra == 0 {
+        def.extra = 1 << 44;
+    }
+    def
 }
 
 fn frozen_value(map: &MapSpec) -> Option<Vec<u8>> {

@@ -4,6 +4,7 @@
 //! and its extensions' behind it, with calls of the replaced functions led there. A run that is
 //! under way keeps the code that it began with.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -12,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use translate::Translated;
 use uapi::{Errno, MapType};
 
+use crate::arena;
 use crate::core::Core;
 use crate::map_obj::MapObj;
 use crate::native;
@@ -143,7 +145,13 @@ fn join(core: &Core, target: &Prog, functions: &[Function]) -> Option<Prog> {
         Ok(_) => native::compile(core, &code, &named, &hosts),
         Err(why) => Err(why.clone()),
     };
-    let decoded = Arc::new(interp::Program::new(&code).ok()?);
+    let arenas: BTreeSet<u32> =
+        maps.iter().filter(|m| m.map.ops().arena().is_some()).map(|m| m.id).collect();
+    if arenas.len() > 1 {
+        return None;
+    }
+    let window = arena::window(maps.iter().map(|map| &**map)).unwrap_or_default();
+    let decoded = Arc::new(interp::Program::new(&code).ok()?.with_arena(window));
     Some(Prog {
         id: target.id,
         prog_type: target.prog_type,

@@ -4,6 +4,7 @@
 //! kernel behind it. Unsafe code is in `helpers` and `native` only.
 #![deny(unsafe_code)]
 
+mod arena;
 mod attach;
 mod bodies;
 mod bpffs;

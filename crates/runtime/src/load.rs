@@ -8,6 +8,7 @@ use translate::KfuncCall;
 use uapi::{Errno, MapType, OBJ_NAME_LEN, ProgType};
 use verifier::{LogOptions, Outcome, Program, Rejection, World};
 
+use crate::arena;
 use crate::btf_obj::BtfObj;
 use crate::clock::ClockKind;
 use crate::core::{Core, HostHelper};
@@ -275,6 +276,10 @@ fn translate(
     kfuncs: &[KfuncCall],
 ) -> Result<(translate::Translated, interp::Program), String> {
     let addrs: Vec<_> = maps.iter().map(|(fd, m)| address(*fd, m)).collect();
+    let window = arena::window(maps.iter().map(|(_, map)| &**map));
+    if window.is_some() && facts.insns.is_empty() {
+        return Err("arenas need what the verifier proves of each instruction".into());
+    }
     let fd_array: Vec<i32> = req.fd_array.iter().map(|fd| fd.0).collect();
     let translated = translate::translate(translate::Input {
         insns: &req.insns,
@@ -285,10 +290,17 @@ fn translate(
         fd_array: &fd_array,
         vars: &[],
         kfuncs,
+        user_casts: window.is_some_and(|window| window.user_high != 0),
     })
     .map_err(|e| e.to_string())?;
     let code = interp::Program::new(&translated).map_err(|e| e.to_string())?;
-    Ok((translated, code))
+    Ok((
+        translated,
+        match window {
+            Some(window) => code.with_arena(window),
+            None => code,
+        },
+    ))
 }
 
 fn address(fd: i32, map: &MapObj) -> translate::MapAddr {
@@ -351,9 +363,14 @@ fn map_info(fd: i32, map: &MapObj) -> verifier::MapInfo {
     let constant = frozen
         && map.map.def().map_type == MapType::Array
         && map.map.def().flags & uapi::map_flags::RDONLY_PROG != 0;
+    let mut def = map.map.def().clone();
+    if let Some(arena) = map.map.ops().arena() {
+        // The verifier asks whether user space has given it an address.
+        def.extra = if arena.is_placed() { arena.start() } else { 0 };
+    }
     verifier::MapInfo {
         fd,
-        def: map.map.def().clone(),
+        def,
         btf: map.btf.as_ref().map(|b| b.btf.clone()),
         inner_btf: map.inner.as_ref().and_then(|i| i.btf.as_ref()).map(|b| b.btf.clone()),
         frozen,

@@ -22,4 +22,4 @@ mod rewrite;
 
 pub use error::TranslateError;
 pub use program::{Input, KfuncCall, MapAddr, Translated, VarAddr, translate};
-pub use rewrite::{PROBE_MEM, PROBE_MEMSX};
+pub use rewrite::{PROBE_ATOMIC, PROBE_MEM, PROBE_MEM32, PROBE_MEM32SX, PROBE_MEMSX};

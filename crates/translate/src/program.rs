@@ -34,6 +34,8 @@ pub struct Input<'a> {
     pub vars: &'a [VarAddr],
     /// Calls of kernel functions, by slot; others stay as they are.
     pub kfuncs: &'a [KfuncCall],
+    /// Addresses of the arena that go to user space have an upper half.
+    pub user_casts: bool,
 }
 
 /// What a call of a kernel function becomes.
@@ -144,6 +146,19 @@ impl Translator<'_> {
                 self.packet_load(pc, packet::packet_load(size, Some(src), imm))?;
             }
             Op::Load { .. } | Op::Store { .. } => self.memory(insn, pc)?,
+            Op::Atomic { .. } | Op::LoadAcquire { .. } | Op::StoreRelease { .. }
+                if self.access(pc) == Access::Arena =>
+            {
+                self.out.push(&[rewrite::on_arena(insn)], pc);
+            }
+            Op::Alu { .. } if self.access(pc) == Access::Arena => {
+                self.out.push(&[rewrite::narrow(insn)], pc);
+            }
+            Op::AddrSpaceCast { .. } => {
+                // From the program's address space (1) to the kernel's.
+                let to_user = insn.imm != 1 && self.input.user_casts;
+                self.out.push(&[rewrite::cast(insn, to_user)], pc);
+            }
             Op::Call(Callee::Kfunc { .. }) => self.kfunc(insn, pc),
             _ => self.out.push(&[insn], pc),
         }
@@ -154,8 +169,12 @@ impl Translator<'_> {
         self.out.push_to(insn, pc, pc as i64 + 1 + i64::from(rel), place);
     }
 
+    fn access(&self, pc: usize) -> Access {
+        self.input.facts.insns.get(pc).map_or(Access::None, |f| f.access)
+    }
+
     fn memory(&mut self, insn: Insn, pc: usize) -> Result<(), TranslateError> {
-        let access = self.input.facts.insns.get(pc).map_or(Access::None, |f| f.access);
+        let access = self.access(pc);
         let insns = rewrite::memory(insn, pc, access, self.fields)?;
         self.out.push(&insns, pc);
         Ok(())

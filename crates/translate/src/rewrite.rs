@@ -15,9 +15,18 @@ pub const PROBE_MEM: u8 = 0x20;
 /// Like [`PROBE_MEM`], sign-extending.
 pub const PROBE_MEMSX: u8 = 0x40;
 
+/// Mode of loads and stores through arena addresses (Linux's own number), of sign-extending loads
+/// and of atomic operations through them.
+pub const PROBE_MEM32: u8 = 0xa0;
+/// See [`PROBE_MEM32`].
+pub const PROBE_MEM32SX: u8 = 0xc0;
+/// See [`PROBE_MEM32`].
+pub const PROBE_ATOMIC: u8 = 0xe0;
+
 const MODE: u8 = 0xe0;
 const MEM: u8 = 0x60;
 const MEMSX: u8 = 0x80;
+const ATOMIC: u8 = 0xc0;
 const CLASS_LDX: u8 = 1;
 const CLASS_STX: u8 = 3;
 const NO_QUEUE_MAPPING: i32 = 0xffff;
@@ -32,10 +41,38 @@ pub(crate) fn memory(
     match (access, fields) {
         (Access::Ctx, Some(fields)) => context(insn, at, fields),
         (Access::Probe, _) => Ok(vec![guarded(insn)]),
-        // Sockets are passed as the UAPI lays them out, other contexts too; an arena is host
-        // memory.
+        (Access::Arena, _) => Ok(vec![on_arena(insn)]),
+        // Sockets are passed as the UAPI lays them out, other contexts too.
         _ => Ok(vec![insn]),
     }
+}
+
+/// Through an arena address: the engines know where the arena is.
+pub(crate) fn on_arena(insn: Insn) -> Insn {
+    let mode = match insn.code & MODE {
+        MEM => PROBE_MEM32,
+        MEMSX => PROBE_MEM32SX,
+        ATOMIC => PROBE_ATOMIC,
+        _ => return insn,
+    };
+    Insn { code: insn.code & !MODE | mode, ..insn }
+}
+
+/// Arena addresses are numbers of 32 bits, and so is what is done to them.
+pub(crate) fn narrow(insn: Insn) -> Insn {
+    const CLASS_ALU64: u8 = 7;
+    const CLASS_ALU: u8 = 4;
+    if insn.class() != CLASS_ALU64 {
+        return insn;
+    }
+    Insn { code: insn.code & !CLASS | CLASS_ALU, ..insn }
+}
+
+/// A cast between address spaces: what a program uses is the low half, what user space uses has
+/// an upper half, unless the map's flags say that it needs none.
+pub(crate) fn cast(insn: Insn, to_user: bool) -> Insn {
+    const MOV32: u8 = 0xbc;
+    if to_user { insn } else { Insn::new(MOV32, insn.dst().0, insn.src().0, 0, 0) }
 }
 
 /// Stores through such pointers do not exist.

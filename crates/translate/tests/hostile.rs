@@ -75,6 +75,7 @@ proptest! {
             fd_array: &[0],
             vars: &[VarAddr { id: 0, btf_fd: 0, addr: 3 }],
             kfuncs: &[],
+            user_casts: false,
         };
         if let Ok(program) = translate::translate(input) {
             prop_assert_eq!(program.insns.len(), program.origin.len());
@@ -109,6 +110,7 @@ fn every_instruction_form_reaches_the_engine() {
             fd_array: &[6, 6],
             vars: &[VarAddr { id: 0x29a9, btf_fd: 0, addr: 3 }],
             kfuncs: &[],
+            user_casts: false,
         };
         let result = translate::translate(input);
         if name == "mov64_percpu_reg" {

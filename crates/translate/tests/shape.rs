@@ -79,6 +79,7 @@ fn maps_and_variables_become_addresses() {
             fd_array: &[5, 4],
             vars: &vars,
             kfuncs: &[],
+            user_casts: false,
         };
         translate::translate(input).map(|p| Buffers::new(&mut 0_u64, &mut []).run(&p).unwrap())
     };

@@ -136,6 +136,9 @@ pub(crate) struct InsnAux {
     pub(crate) jumped: bool,
     /// Maps a helper call was seen with: `None` before the first, `Some(None)` if several.
     pub(crate) call_map: Option<Option<u32>>,
+    /// Arithmetic on arena addresses, which becomes one of 32 bits; on anything else.
+    pub(crate) arena_alu: bool,
+    pub(crate) plain_alu: bool,
     pub(crate) call_key: Option<Option<u32>>,
     /// For a call of bpf_loop: the only callback it is called with, with flags always zero; then
     /// the loop is compiled in place. `None` before the first call, `Some(None)` if it cannot be.

@@ -79,7 +79,7 @@ pub struct LineInfo {
 pub struct MapInfo {
     /// The descriptor that instructions name.
     pub fd: i32,
-    /// The attributes it was created with.
+    /// The attributes it was created with; `extra` of an arena is its address in user space.
     pub def: MapDef,
     /// BTF that the key and value type ids refer to.
     pub btf: Option<Arc<Btf>>,

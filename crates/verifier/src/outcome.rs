@@ -142,7 +142,7 @@ pub enum Access {
     XdpSock,
     /// A BTF pointer that may be null or stale: guarded at run time, faults read zero.
     Probe,
-    /// An arena address.
+    /// An arena address; arithmetic on one, which is of 32 bits.
     Arena,
 }
 

@@ -69,7 +69,7 @@ impl Census {
             census.calls |= scratches;
             census.regs |= effect.reads | if scratches { 1 } else { effect.writes };
             if effect.reads & 1 << FP != 0
-                && let Ins::Op { op, .. } = &unit.code.slots[pc]
+                && let Ins::Op { op, .. } | Ins::Arena(op) = &unit.code.slots[pc]
             {
                 census.op(op, pc)?;
             }

@@ -5,6 +5,7 @@
 //! block with a single predecessor takes over the predecessor's state as it is.
 
 mod alu;
+mod arena;
 mod atomic;
 mod call;
 mod div;
@@ -278,6 +279,10 @@ impl Gen<'_> {
         self.out.line(self.pc);
         let falls = match ins {
             Ins::Op { op, guarded } => self.op(b, op, guarded)?,
+            Ins::Arena(op) => {
+                self.arena(op)?;
+                true
+            }
             Ins::Native(target) => {
                 self.native_call(target)?;
                 true
@@ -318,8 +323,7 @@ impl Gen<'_> {
                 self.sign_extend(width(w), bits.into(), dst.0, src.0)?;
             }
             Op::End { kind, bits, dst } => self.byte_order(kind, bits.into(), dst.0)?,
-            // One address space here: an arena pointer is a host address for both sides.
-            Op::AddrSpaceCast { dst, src, .. } => self.copy(dst.0, src.0)?,
+            Op::AddrSpaceCast { .. } => return Err(self.bug("a cast of no arena")),
             Op::LdImm64 { dst, imm: Imm64::Value(value) } => {
                 self.state.set(dst.0, Val::Const(value))
             }

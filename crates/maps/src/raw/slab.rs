@@ -67,6 +67,15 @@ impl Slab {
         Some((region.file().try_clone(), self.addr(0) - region.at(0).as_ptr() as u64))
     }
 
+    /// `len` bytes of addresses where nothing is, for [`Slab::overlay`] to put something.
+    pub(crate) fn nothing(len: usize) -> Result<Slab, Errno> {
+        let (prot, flags) = (ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE);
+        // SAFETY: a fresh anonymous mapping at an address of the system's choice.
+        let map = unsafe { mmap_anonymous(std::ptr::null_mut(), len, prot, flags) };
+        let base = NonNull::new(map.map_err(|_| Errno::ENOMEM)?.cast()).ok_or(Errno::ENOMEM)?;
+        Ok(Slab { base, len, region: None })
+    }
+
     /// A mapping that was made elsewhere; none at address 0.
     ///
     /// # Safety
@@ -88,7 +97,7 @@ impl Slab {
 
     /// Puts `len` bytes of `file` in the place of the pages from `off` on, before anyone uses
     /// them. Whole pages.
-    pub(super) fn overlay(
+    pub(crate) fn overlay(
         &self,
         off: usize,
         len: usize,

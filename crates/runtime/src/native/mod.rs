@@ -16,6 +16,7 @@ use interp::{Host, Limits, Trap, TrapKind, Vm};
 use isa::{Insn, Op};
 use jit::{ArrayMap, Back, Fault, HashMap, Input, Machine, Options, RunContext, Target};
 
+use crate::arena;
 use crate::core::{Core, HostHelper};
 use crate::helpers;
 use crate::map_obj::MapObj;
@@ -35,7 +36,9 @@ pub(crate) fn compile(
 ) -> Native {
     let input = Input { insns: &translated.insns, starts: &translated.starts };
     let blind = core.config.jit_harden.then(|| core.random.next());
-    let options = Options { blind, ..Options::default() };
+    let arena = arena::window(maps.iter().map(|(_, map)| &**map));
+    let arena = arena.map(|a| jit::Arena { base: a.base, user_high: a.user_high });
+    let options = Options { blind, arena, ..Options::default() };
     jit::Program::new(input, &Doors { maps, hosts }, &options).map_err(|e| e.to_string())
 }
 

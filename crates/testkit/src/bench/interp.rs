@@ -75,6 +75,7 @@ fn link(program: &loader::ProgramSpec, data: &[Vec<u8>]) -> Result<Vec<Insn>, Tr
         fd_array: &[],
         vars: &[],
         kfuncs: &[],
+        user_casts: false,
     };
     translate(input).map(|t| t.insns)
 }

@@ -188,6 +188,14 @@ impl Corpus {
             let inner = self::def(inner)?;
             def.inner = Some(Box::new(inner));
         }
+        if def.map_type == MapType::Arena && def.extra == 0 {
+            // libbpf maps arenas when it has made them.
+            def.extra = 1 << 44;
+        }
+        if [MapType::ArrayOfMaps, MapType::HashOfMaps].contains(&def.map_type) {
+            // Some records leave the model out; it is an array of one number.
+            def.inner.get_or_insert_with(|| Box::new(MapDef::new(MapType::Array, 4, 4, 1)));
+        }
         Some(MapInfo {
             fd: map.fd,
             def,

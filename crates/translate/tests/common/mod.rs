@@ -35,6 +35,7 @@ pub(crate) fn translated(
         fd_array: &[],
         vars: &[],
         kfuncs: &[],
+        user_casts: false,
     })
 }
 

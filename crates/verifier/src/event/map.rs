@@ -23,6 +23,8 @@ reasons! {
         Sleepable => "Sleepable programs can only use array, hash, ringbuf and local storage maps",
         /// One storage of a kind.
         SecondStorage => "only one cgroup storage of each type is allowed",
+        /// User space has not said where it has the arena.
+        ArenaUnplaced => "arena's user address must be set via map_extra or mmap()",
         /// One arena.
         SecondArena => "Only one arena per program",
         /// The loader may not.

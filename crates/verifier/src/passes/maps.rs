@@ -81,6 +81,7 @@ pub(super) fn check_new(env: &Env<'_>, index: usize) -> Checked {
         MapType::Arena if !env.caps.allow_ptr_leaks || !env.caps.bpf_capable => {
             reject!(EPERM, BadMap::ArenaPrivileged)
         }
+        MapType::Arena if env.map(index).def.extra == 0 => reject!(EINVAL, BadMap::ArenaUnplaced),
         MapType::Arena => Ok(()),
         _ => Ok(()),
     }

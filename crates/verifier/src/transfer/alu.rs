@@ -5,7 +5,7 @@ use isa::{AluOp, Endian, Op, Src, Width};
 use crate::domain::Bounds;
 use crate::env::Env;
 use crate::error::{Checked, reject};
-use crate::event::{BadPtr, Bug, Note, Ranges, Reg};
+use crate::event::{BadMem, BadPtr, Bug, Note, Ranges, Reg};
 use crate::state::{ADD_CONST, ADD_CONST32, ADD_CONST64, RegKind, RegState};
 
 /// Linux's spelling of an operator.
@@ -127,7 +127,15 @@ impl Env<'_> {
     fn apply_binary(&mut self, width: Width, op: AluOp, dst: usize, src: Src) -> Checked {
         let dst_reg = *self.reg(dst);
         if dst_reg.kind == RegKind::Arena {
-            return Ok(());
+            let aux = &mut self.aux[self.insn_idx];
+            aux.access = crate::Access::Arena;
+            aux.arena_alu = true;
+            return if aux.plain_alu { reject!(EINVAL, BadMem::TwoKinds) } else { Ok(()) };
+        }
+        let aux = &mut self.aux[self.insn_idx];
+        aux.plain_alu = true;
+        if aux.arena_alu {
+            return reject!(EINVAL, BadMem::TwoKinds);
         }
         let src_reg = match src {
             Src::Imm(imm) => immediate(imm),

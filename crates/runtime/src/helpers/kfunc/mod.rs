@@ -4,6 +4,7 @@
 //! place in [`LIST`]. Arguments are a verified program's registers. Unlike helpers' contracts, those
 //! of kernel functions are not a table here: each body has the memory that it takes checked.
 
+mod arena;
 mod bits;
 mod cpumask;
 mod file;
@@ -35,6 +36,9 @@ use super::{Body, Call, dynptr, guard as check, later, packet};
 
 /// Name, body.
 const LIST: &[(&str, Body)] = &[
+    ("bpf_arena_alloc_pages", arena::alloc),
+    ("bpf_arena_free_pages", arena::free),
+    ("bpf_arena_reserve_pages", arena::reserve),
     ("bpf_cast_to_kern_ctx", guard::same),
     ("bpf_cgroup_acquire", task::acquire),
     ("bpf_cgroup_ancestor", task::ancestor),

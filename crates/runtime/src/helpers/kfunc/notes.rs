@@ -9,7 +9,6 @@ const WITHOUT: &[(&str, &str)] = &[
     ("bbr_", TCP),
     ("cubictcp_", TCP),
     ("tcp_", TCP),
-    ("bpf_arena_", "pages of arenas are not handed out"),
     ("bpf_crypto_", "the kernel's ciphers, with keys that a user would have to trust ring3 with"),
     ("bpf_ct_", CONNTRACK),
     ("bpf_skb_ct_", CONNTRACK),
