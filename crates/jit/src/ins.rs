@@ -126,7 +126,8 @@ fn arena(insn: Insn) -> Result<Ins, isa::DecodeError> {
 
 #[inline]
 fn plain(op: Op, pc: usize, env: &dyn Env) -> Result<Ins, JitError> {
-    const ON_MAPS: [i32; 3] = [LOOKUP, 2, 3];
+    // Elements, queues, ring buffers.
+    const ON_MAPS: [i32; 8] = [LOOKUP, 2, 3, 87, 88, 89, 130, 131];
     const TAIL_CALL: i32 = 12;
     match op {
         Op::Call(Callee::Helper(id)) if ON_MAPS.contains(&id) => {

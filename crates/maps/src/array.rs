@@ -3,8 +3,9 @@
 use uapi::{Errno, MapDef, map_flags};
 
 use crate::index::next_index;
-use crate::ops::{BatchKind, Layout, NOEXIST, Ops, Shared, check_flags};
+use crate::ops::{BatchKind, LOCK, Layout, NOEXIST, Ops, Shared, check_flags};
 use crate::raw::{Part, Slab, View};
+use crate::special::Special;
 use crate::{Env, is_per_cpu};
 
 /// An array; with `copies` values an element, one a CPU.
@@ -19,11 +20,12 @@ pub(crate) struct Array {
     shared: bool,
     /// With BPF_F_MMAPABLE, the file that the elements are in.
     parts: Option<[Part; 1]>,
+    special: Special,
 }
 
 impl Array {
     /// All elements exist from the start, zeroed.
-    pub(crate) fn new(def: &MapDef, env: &Env) -> Result<Array, Errno> {
+    pub(crate) fn new(def: &MapDef, env: &Env, special: Special) -> Result<Array, Errno> {
         let copies = if is_per_cpu(def.map_type) { env.cpus as usize } else { 1 };
         let value_size = def.value_size as usize;
         let stride = value_size.next_multiple_of(8);
@@ -33,7 +35,7 @@ impl Array {
             _ => Array::in_a_file(elem, def.max_entries as usize, env)?,
         };
         let shared = env.region.is_some();
-        Ok(Array { shared, slab, max: def.max_entries, value_size, stride, copies, parts })
+        Ok(Array { shared, slab, max: def.max_entries, value_size, stride, copies, parts, special })
     }
 
     /// Elements in whole pages of a file.
@@ -50,6 +52,11 @@ impl Array {
         Ok((Slab::of(&parts, len)?, Some(parts)))
     }
 
+    /// Bytes of a copy in user layout.
+    fn user_stride(&self) -> usize {
+        if self.copies == 1 { self.value_size } else { self.stride }
+    }
+
     fn elem(&self, index: u32) -> usize {
         index as usize * self.stride * self.copies
     }
@@ -62,11 +69,25 @@ impl Array {
 
     fn writable(&self, key: View<'_>, flags: u64) -> Result<u32, Errno> {
         check_flags(flags)?;
+        if flags & LOCK != 0 && self.special.lock.is_none() {
+            return Err(Errno::EINVAL);
+        }
         match key.u32(0) {
             index if index >= self.max => Err(Errno::E2BIG),
             _ if flags & NOEXIST != 0 => Err(Errno::EEXIST),
             index => Ok(index),
         }
+    }
+
+    /// Copies a value in, under its lock if asked; what its fields held goes.
+    fn set(&self, off: usize, value: View<'_>, flags: u64) {
+        if self.special.is_empty() {
+            return self.slab.write(off, value);
+        }
+        let held = if flags & LOCK != 0 { self.special.hold(&self.slab, off) } else { None };
+        self.special.write(&self.slab, off, value);
+        drop(held);
+        self.special.let_go(&self.slab, off);
     }
 }
 
@@ -78,7 +99,7 @@ impl Ops for Array {
 
     fn update(&self, key: View<'_>, value: View<'_>, flags: u64, cpu: u32) -> Result<(), Errno> {
         let index = self.writable(key, flags)?;
-        self.slab.write(self.copy(index, cpu), value.part(0, self.value_size));
+        self.set(self.copy(index, cpu), value.part(0, self.value_size), flags);
         Ok(())
     }
 
@@ -132,13 +153,27 @@ impl Ops for Array {
         if index >= self.max {
             return Err(Errno::ENOENT);
         }
-        self.slab.read(self.elem(index), out);
+        for (n, copy) in out.chunks_mut(self.user_stride()).enumerate() {
+            self.special.read(&self.slab, self.elem(index) + n * self.stride, copy);
+        }
+        Ok(())
+    }
+
+    fn locked_lookup(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
+        let index = View::from(key).u32(0);
+        if index >= self.max {
+            return Err(Errno::ENOENT);
+        }
+        let _held = self.special.hold(&self.slab, self.elem(index)).ok_or(Errno::EINVAL)?;
+        self.special.read(&self.slab, self.elem(index), out);
         Ok(())
     }
 
     fn user_update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         let index = self.writable(View::from(key), flags)?;
-        self.slab.write(self.elem(index), View::from(value));
+        for (n, copy) in value.chunks(self.user_stride()).enumerate() {
+            self.set(self.elem(index) + n * self.stride, View::from(copy), flags);
+        }
         Ok(())
     }
 

@@ -45,24 +45,30 @@ impl Map {
             BatchKind::Keys { take: known, .. } if known || !take => false,
             _ => return Err(Errno::ENOTSUPP),
         };
-        plain(elem_flags)?;
+        self.plain(elem_flags)?;
+        let locked = elem_flags & LOCK != 0;
         let mut out = Batch::default();
         if count == 0 {
             return Ok(out);
         }
         let result = if by_bucket {
-            self.by_bucket(from, count, take, &mut out)
+            self.by_bucket(from, count, (take, locked), &mut out)
         } else {
-            self.by_key(from, count, take, &mut out)
+            self.by_key(from, count, (take, locked), &mut out)
         };
         Ok(out.end(result))
+    }
+
+    /// No flag but BPF_F_LOCK where values have a spin lock.
+    fn plain(&self, elem_flags: u64) -> Result<(), Errno> {
+        if elem_flags & !LOCK != 0 { Err(Errno::EINVAL) } else { self.may_lock(elem_flags) }
     }
 
     fn by_bucket(
         &self,
         from: Option<&[u8]>,
         count: u32,
-        take: bool,
+        how: (bool, bool),
         out: &mut Batch,
     ) -> Result<(), Errno> {
         let mut bucket = match from {
@@ -72,7 +78,7 @@ impl Map {
         let buckets = self.ops().buckets();
         while bucket < buckets {
             let to = (&mut out.keys, &mut out.values);
-            match self.ops().bucket(bucket, count - out.count, take, to) {
+            match self.ops().bucket(bucket, count - out.count, how, to) {
                 Ok(n) => out.count += n,
                 Err(Errno::ENOSPC) if out.count > 0 => break,
                 Err(errno) => return Err(errno),
@@ -87,7 +93,7 @@ impl Map {
         &self,
         from: Option<&[u8]>,
         count: u32,
-        take: bool,
+        (take, locked): (bool, bool),
         out: &mut Batch,
     ) -> Result<(), Errno> {
         let mut last = from.map(|f| self.key(f).map(<[u8]>::to_vec)).transpose()?;
@@ -95,7 +101,12 @@ impl Map {
         let (mut key, mut value) = (zeroes(key_size)?, zeroes(value_size)?);
         while out.count < count {
             self.ops().next_key(last.as_deref(), &mut key)?;
-            match self.ops().user_lookup(&key, &mut value) {
+            let found = if locked {
+                self.ops().locked_lookup(&key, &mut value)
+            } else {
+                self.ops().user_lookup(&key, &mut value)
+            };
+            match found {
                 Ok(()) => {
                     if take {
                         self.ops().delete(View::from(&key[..]))?;
@@ -127,7 +138,7 @@ impl Map {
         if self.ops().batch() == BatchKind::None {
             return Err(Errno::ENOTSUPP);
         }
-        plain(elem_flags)?;
+        self.plain(elem_flags)?;
         let size = self.user_value_size();
         each(count, |i| {
             let value = slice(values, i, size)?;
@@ -148,7 +159,7 @@ impl Map {
         if self.ops().batch() == BatchKind::None {
             return Err(Errno::ENOTSUPP);
         }
-        plain(elem_flags)?;
+        self.plain(elem_flags)?;
         let (key_size, value_size) = (self.def().key_size as usize, self.user_value_size());
         each(count, |i| {
             let (key, value) = (slice(keys, i, key_size)?, slice(values, i, value_size)?);
@@ -168,17 +179,12 @@ impl Map {
         if matches!(self.ops().batch(), BatchKind::None | BatchKind::Keys { delete: false, .. }) {
             return Err(Errno::ENOTSUPP);
         }
-        plain(elem_flags)?;
+        self.plain(elem_flags)?;
         each(count, |i| {
             let key = slice(keys, i, self.def().key_size as usize)?;
             self.ops().delete(View::from(key))
         })
     }
-}
-
-fn plain(elem_flags: u64) -> Result<(), Errno> {
-    // LOCK needs a spin lock in the value, which no map offers to user space.
-    if elem_flags & !LOCK != 0 || elem_flags & LOCK != 0 { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
 fn each(count: u32, mut step: impl FnMut(usize) -> Result<(), Errno>) -> Result<Batch, Errno> {

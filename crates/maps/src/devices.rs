@@ -6,6 +6,7 @@ use crate::hash::Hash;
 use crate::index::{index, next_index};
 use crate::ops::{EXIST, NOEXIST, Ops};
 use crate::raw::View;
+use crate::special::Special;
 use crate::{Env, MapDefExt};
 
 /// Packets that a CPU's queue may hold.
@@ -26,7 +27,11 @@ impl Devices {
         // Room as elements come: the table grows with what is set.
         let entries = def.max_entries.min(1 << 20);
         let set = MapDef::new(MapType::DevmapHash, def.key_size, def.value_size, entries);
-        Ok(Devices { set: Hash::new(&set, env)?, def: def.clone(), cpus: env.cpus })
+        Ok(Devices {
+            set: Hash::new(&set, env, Special::default())?,
+            def: def.clone(),
+            cpus: env.cpus,
+        })
     }
 
     fn check(&self, key: &[u8], value: &[u8], flags: u64) -> Result<u64, Errno> {

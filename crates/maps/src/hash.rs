@@ -9,9 +9,12 @@ use std::sync::atomic::{AtomicU32, Ordering::Acquire, Ordering::Relaxed, Orderin
 use uapi::{Errno, MapDef, MapType, map_flags};
 
 use crate::lru::{Lru, Table};
-use crate::ops::{BatchKind, EXIST, HashLayout, NOEXIST, Ops, Shared, SharedHash, check_flags};
+use crate::ops::{
+    BatchKind, EXIST, HashLayout, LOCK, NOEXIST, Ops, Shared, SharedHash, check_flags,
+};
 use crate::pool::Pool;
 use crate::raw::{Slab, View};
+use crate::special::Special;
 use crate::spin::Spin;
 use crate::spread::Spread;
 use crate::{Env, is_per_cpu};
@@ -48,6 +51,9 @@ pub(crate) struct Hash {
     copies: usize,
     slot_size: usize,
     per_cpu: bool,
+    special: Special,
+    /// A free slot for each CPU's next replacement, + 1; only programs of that CPU use it.
+    spares: Vec<Spare>,
 }
 
 /// What an update writes.
@@ -59,6 +65,11 @@ enum Source<'a> {
     All(View<'a>),
 }
 
+/// On a cache line of its own.
+#[derive(Default)]
+#[repr(align(64))]
+struct Spare(AtomicU32);
+
 /// A bucket, locked.
 struct Locked<'a> {
     hash: &'a Hash,
@@ -68,7 +79,7 @@ struct Locked<'a> {
 
 impl Hash {
     /// An empty map with room for `max_entries`.
-    pub(crate) fn new(def: &MapDef, env: &Env) -> Result<Hash, Errno> {
+    pub(crate) fn new(def: &MapDef, env: &Env, special: Special) -> Result<Hash, Errno> {
         let per_cpu = is_per_cpu(def.map_type);
         let copies = if per_cpu { env.cpus as usize } else { 1 };
         let (key_size, value_size) = (def.key_size as usize, def.value_size as usize);
@@ -77,7 +88,8 @@ impl Hash {
         let buckets = def.max_entries.next_power_of_two();
         let lru = matches!(def.map_type, MapType::LruHash | MapType::LruPercpuHash);
         // Replacing takes a slot before it gives one back: a spare for each CPU.
-        let cap = def.max_entries + if lru { 0 } else { env.cpus };
+        // And some for user space.
+        let cap = def.max_entries + if lru { 0 } else { env.cpus + 4 };
         let own = def.flags & map_flags::NO_COMMON_LRU != 0;
         let seeded = def.flags & map_flags::ZERO_SEED == 0;
         let spread = match def.map_type {
@@ -101,30 +113,38 @@ impl Hash {
             copies,
             slot_size,
             per_cpu,
+            special,
+            spares: (0..env.cpus).map(|_| Spare::default()).collect(),
         })
     }
 
+    #[inline]
     fn at(&self, slot: u32, field: usize) -> usize {
         slot as usize * self.slot_size + field
     }
 
+    #[inline]
     fn value_off(&self, slot: u32, cpu: usize) -> usize {
         let cpu = if self.per_cpu { cpu.min(self.copies - 1) } else { 0 };
         self.at(slot, KEY + self.key_size.next_multiple_of(8) + cpu * self.stride)
     }
 
+    #[inline]
     fn next_cell(&self, slot: u32) -> &AtomicU32 {
         self.slots.cell32(self.at(slot, NEXT))
     }
 
+    #[inline]
     fn hash_cell(&self, slot: u32) -> &AtomicU32 {
         self.slots.cell32(self.at(slot, HASH))
     }
 
+    #[inline]
     fn head_cell(&self, bucket: u32) -> &AtomicU32 {
         self.heads.cell32(bucket as usize * 8)
     }
 
+    #[inline]
     fn lock_cell(&self, bucket: u32) -> &AtomicU32 {
         self.heads.cell32(bucket as usize * 8 + 4)
     }
@@ -134,27 +154,32 @@ impl Hash {
     }
 
     /// EBUSY if another process keeps the bucket.
+    #[inline]
     fn lock(&self, bucket: u32) -> Result<Locked<'_>, Errno> {
         let spin = Spin::lock(self.lock_cell(bucket), self.shared).ok_or(Errno::EBUSY)?;
         Ok(Locked { hash: self, bucket, _spin: spin })
     }
 
     /// The first slot of a chain that starts with `link`.
+    #[inline]
     fn slot(&self, link: u32) -> Option<u32> {
         let slot = link & !SLOT;
         (link & SLOT != 0 && slot < self.cap).then_some(slot)
     }
 
     /// The bucket of what has this hash.
+    #[inline]
     fn bucket_of(&self, hash: u32) -> u32 {
         (u64::from(hash) >> self.shift) as u32 & self.mask
     }
 
+    #[inline]
     fn is_key(&self, slot: u32, hash: u32, key: View<'_>) -> bool {
         self.hash_cell(slot).load(Relaxed) == hash && self.slots.same(self.at(slot, KEY), key)
     }
 
     /// The slot of `key`, without a lock.
+    #[inline]
     fn find(&self, hash: u32, key: View<'_>) -> Option<u32> {
         let bucket = self.bucket_of(hash);
         let mut left = self.patience();
@@ -180,6 +205,7 @@ impl Hash {
         if self.shared { 64 + 4 * u64::from(self.cap) } else { u64::MAX }
     }
 
+    #[inline]
     fn hash_of(&self, key: View<'_>) -> u32 {
         self.spread.hash(key)
     }
@@ -188,29 +214,85 @@ impl Hash {
         key.part(0, self.key_size)
     }
 
+    #[inline]
     fn fill(&self, slot: u32, source: Source<'_>, fresh: bool) {
         match source {
-            Source::All(value) => self.slots.write(self.value_off(slot, 0), value),
+            Source::All(value) if self.special.is_empty() => {
+                self.slots.write(self.value_off(slot, 0), value);
+            }
+            Source::All(value) => (0..self.copies).for_each(|cpu| {
+                let off = self.value_off(slot, cpu);
+                if fresh {
+                    self.special.fresh(&self.slots, off);
+                }
+                let value = value.part(cpu * self.stride, self.user_stride());
+                self.special.write(&self.slots, off, value);
+            }),
             Source::Cpu(value, cpu) => {
                 if fresh && self.per_cpu {
                     self.slots.zero(self.value_off(slot, 0), self.stride * self.copies);
                 }
-                let value = value.part(0, self.value_size);
-                self.slots.write(self.value_off(slot, cpu), value);
+                let off = self.value_off(slot, cpu);
+                if fresh && !self.per_cpu {
+                    self.special.fresh(&self.slots, off);
+                }
+                self.special.write(&self.slots, off, value.part(0, self.value_size));
             }
+        }
+    }
+
+    /// Bytes of a copy in user layout.
+    #[inline]
+    fn user_stride(&self) -> usize {
+        if self.per_cpu { self.stride } else { self.value_size }
+    }
+
+    /// Copies a value out in user layout.
+    fn show(&self, slot: u32, out: &mut [u8]) {
+        for (cpu, copy) in out.chunks_mut(self.user_stride()).enumerate() {
+            self.special.read(&self.slots, self.value_off(slot, cpu), copy);
         }
     }
 
     fn put(&self, key: View<'_>, source: Source<'_>, flags: u64) -> Result<(), Errno> {
         check_flags(flags)?;
+        if flags & LOCK != 0 && self.special.lock.is_none() {
+            return Err(Errno::EINVAL);
+        }
         let (key, hash) = (self.key(key), self.hash_of(self.key(key)));
         if let Some(lru) = &self.lru {
             return self.put_lru(lru, (hash, key), source, flags);
         }
         if let Some(old) = self.put_locked(key, hash, source, flags)? {
-            self.pool.push(&self.slots, &self.heads, old);
+            self.let_go(old);
+            match self.spare(source) {
+                Some(spare) if spare.load(Relaxed) == 0 => spare.store(old + 1, Relaxed),
+                _ => self.pool.push(&self.slots, &self.heads, old),
+            }
         }
         Ok(())
+    }
+
+    /// Where the caller's CPU keeps a slot: a CPU runs one program at a time.
+    fn spare(&self, source: Source<'_>) -> Option<&AtomicU32> {
+        match source {
+            Source::Cpu(..) if self.shared => None,
+            Source::Cpu(_, cpu) => self.spares.get(cpu).map(|spare| &spare.0),
+            Source::All(_) => None,
+        }
+    }
+
+    /// A free slot to replace another one with.
+    fn replacement(&self, source: Source<'_>) -> Option<u32> {
+        let spare = self.spare(source).filter(|spare| spare.load(Relaxed) != 0);
+        match spare {
+            Some(spare) => {
+                let slot = spare.load(Relaxed) - 1;
+                spare.store(0, Relaxed);
+                Some(slot)
+            }
+            None => self.pool.pop(&self.slots, &self.heads),
+        }
     }
 
     /// Makes room before it looks whether that was needed, as Linux does.
@@ -236,6 +318,9 @@ impl Hash {
             Err(errno) => (Err(errno), new),
         };
         if let Some(spare) = spare {
+            if result.is_ok() && Some(spare) != new {
+                self.let_go(spare);
+            }
             lru.push(spare, self);
         }
         result
@@ -295,6 +380,11 @@ impl Hash {
                 self.fill(old, source, false);
                 Ok(None)
             }
+            Some((old, _)) if flags & LOCK != 0 => {
+                let _held = self.special.hold(&self.slots, self.value_off(old, 0));
+                self.fill(old, source, false);
+                Ok(None)
+            }
             Some((old, before)) => Ok(self.replace(&locked, (old, before), hash, key, source)),
             None => self.add(&locked, hash, key, source).map(|()| None),
         }
@@ -309,7 +399,7 @@ impl Hash {
         key: View<'_>,
         source: Source<'_>,
     ) -> Option<u32> {
-        let Some(new) = self.pool.pop(&self.slots, &self.heads) else {
+        let Some(new) = self.replacement(source) else {
             self.fill(old, source, false);
             return None;
         };
@@ -350,16 +440,27 @@ impl Hash {
 
     /// A slot that is in no bucket goes back.
     fn forget(&self, slot: u32) {
+        self.let_go(slot);
         match &self.lru {
             Some(lru) => lru.push(slot, self),
             None => self.pool.push(&self.slots, &self.heads, slot),
         }
     }
 
+    /// Lets go what the special fields of an element hold.
+    fn let_go(&self, slot: u32) {
+        if self.special.letgo.is_some() {
+            let copies = (0..self.copies).map(|cpu| self.value_off(slot, cpu));
+            copies.for_each(|off| self.special.let_go(&self.slots, off));
+        }
+    }
+
+    #[inline]
     fn used_cell(&self, slot: u32) -> &AtomicU32 {
         self.slots.cell32(self.at(slot, USED))
     }
 
+    #[inline]
     fn touch(&self, slot: u32) {
         let used = self.used_cell(slot);
         if self.lru.is_some() && used.load(Relaxed) == 0 {
@@ -367,12 +468,14 @@ impl Hash {
         }
     }
 
-    fn remove(&self, key: View<'_>, out: Option<&mut [u8]>) -> Result<(), Errno> {
+    fn remove(&self, key: View<'_>, out: Option<(&mut [u8], bool)>) -> Result<(), Errno> {
         let (key, hash) = (self.key(key), self.hash_of(self.key(key)));
         let locked = self.lock(self.bucket_of(hash))?;
         let (slot, before) = locked.find(hash, key).ok_or(Errno::ENOENT)?;
-        if let Some(out) = out {
-            self.slots.read(self.value_off(slot, 0), out);
+        if let Some((out, lock)) = out {
+            let off = self.value_off(slot, 0);
+            let _held = if lock { self.special.hold(&self.slots, off) } else { None };
+            self.show(slot, out);
         }
         locked.unlink(slot, before);
         drop(locked);
@@ -411,7 +514,9 @@ impl Table for Hash {
         // It may not be in the table yet, or no more.
         let Some(before) = locked.before(slot) else { return false };
         locked.unlink(slot, before);
+        drop(locked);
         self.count().fetch_sub(1, Relaxed);
+        self.let_go(slot);
         true
     }
 }
@@ -547,8 +652,17 @@ impl Ops for Hash {
         let hash = self.hash_of(key);
         let locked = self.lock(self.bucket_of(hash))?;
         let (slot, _) = locked.find(hash, key).ok_or(Errno::ENOENT)?;
-        self.slots.read(self.value_off(slot, 0), out);
+        self.show(slot, out);
         Ok(())
+    }
+
+    fn locked_lookup(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
+        let key = View::from(key);
+        let hash = self.hash_of(key);
+        let locked = self.lock(self.bucket_of(hash))?;
+        let (slot, _) = locked.find(hash, key).ok_or(Errno::ENOENT)?;
+        let held = self.special.hold(&self.slots, self.value_off(slot, 0));
+        held.ok_or(Errno::EINVAL).map(|_held| self.show(slot, out))
     }
 
     fn user_update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
@@ -564,8 +678,8 @@ impl Ops for Hash {
         Ok(())
     }
 
-    fn take(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
-        self.remove(View::from(key), Some(out))
+    fn take(&self, key: &[u8], out: &mut [u8], locked: bool) -> Result<(), Errno> {
+        self.remove(View::from(key), Some((out, locked)))
     }
 
     fn live(&self) -> u32 {
@@ -584,7 +698,7 @@ impl Ops for Hash {
         &self,
         bucket: u32,
         room: u32,
-        take: bool,
+        (take, lock): (bool, bool),
         (keys, values): (&mut Vec<u8>, &mut Vec<u8>),
     ) -> Result<u32, Errno> {
         let locked = self.lock(bucket & self.mask)?;
@@ -595,7 +709,9 @@ impl Ops for Hash {
         let size = if self.per_cpu { self.stride * self.copies } else { self.value_size };
         for &slot in &slots {
             append(keys, self.key_size, |out| self.slots.read(self.at(slot, KEY), out))?;
-            append(values, size, |out| self.slots.read(self.value_off(slot, 0), out))?;
+            let off = self.value_off(slot, 0);
+            let _held = if lock { self.special.hold(&self.slots, off) } else { None };
+            append(values, size, |out| self.show(slot, out))?;
             if take {
                 locked.unlink(slot, None);
             }

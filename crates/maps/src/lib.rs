@@ -28,6 +28,7 @@ pub mod raw;
 mod refs;
 mod ring_pages;
 mod ringbuf;
+mod special;
 mod spin;
 mod spread;
 mod stack_trace;
@@ -46,6 +47,7 @@ pub use ops::{ANY, BatchKind, EXIST, HashLayout, LOCK, Layout, NOEXIST, Ops, Sha
 pub use raw::{Hold, Mapping, Part, Piece, Region, View};
 pub use refs::{Held, Refs};
 pub use ringbuf::Ringbuf;
+pub use special::{Letgo, Special};
 pub use stack_trace::StackTrace;
 pub use struct_ops::StructOps;
 pub use user_ringbuf::{Drain, MAX_SAMPLES, Sample, UserRingbuf};

@@ -9,8 +9,9 @@ use parking_lot::RwLock;
 use uapi::{Errno, MapDef};
 
 use crate::grown::Grown;
-use crate::ops::{Ops, check_exists};
+use crate::ops::{LOCK, Ops, check_exists};
 use crate::raw::View;
+use crate::special::Special;
 
 /// Bytes of an object's number, as a key.
 pub(crate) const KEY: usize = 8;
@@ -19,6 +20,7 @@ pub(crate) const KEY: usize = 8;
 pub struct Local {
     values: Grown,
     value_size: usize,
+    special: Special,
     state: RwLock<State>,
 }
 
@@ -31,10 +33,10 @@ struct State {
 }
 
 impl Local {
-    pub(crate) fn new(def: &MapDef) -> Local {
+    pub(crate) fn new(def: &MapDef, special: Special) -> Local {
         let value_size = def.value_size as usize;
         let values = Grown::new(value_size.next_multiple_of(8));
-        Local { values, value_size, state: RwLock::default() }
+        Local { values, value_size, special, state: RwLock::default() }
     }
 
     /// The address of an object's value.
@@ -57,6 +59,9 @@ impl Local {
     pub fn delete(&self, object: u64) -> Result<(), Errno> {
         let mut state = self.state.write();
         let slot = state.slots.remove(&object).ok_or(Errno::ENOENT)?;
+        if let Some((slab, off)) = self.values.at(slot) {
+            self.special.let_go(slab, off);
+        }
         state.free.push(slot);
         Ok(())
     }
@@ -84,10 +89,18 @@ impl Local {
             }
         };
         let (slab, off) = self.values.at(slot).ok_or(Errno::ENOMEM)?;
+        let held = match (known, flags & LOCK) {
+            (Some(_), LOCK) => Some(self.special.hold(slab, off).ok_or(Errno::EINVAL)?),
+            _ => None,
+        };
+        if known.is_none() {
+            self.special.fresh(slab, off);
+        }
         match value {
-            Some(value) => slab.write(off, value.part(0, self.value_size)),
+            Some(value) => self.special.write(slab, off, value.part(0, self.value_size)),
             None => slab.zero(off, self.value_size),
         }
+        drop(held);
         state.slots.insert(object, slot);
         Ok(())
     }
@@ -115,7 +128,16 @@ impl Ops for Local {
         let state = self.state.read();
         let slot = *state.slots.get(&object(View::from(key))).ok_or(Errno::ENOENT)?;
         let (slab, off) = self.values.at(slot).ok_or(Errno::ENOENT)?;
-        slab.read(off, out);
+        self.special.read(slab, off, out);
+        Ok(())
+    }
+
+    fn locked_lookup(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
+        let state = self.state.read();
+        let slot = *state.slots.get(&object(View::from(key))).ok_or(Errno::ENOENT)?;
+        let (slab, off) = self.values.at(slot).ok_or(Errno::ENOENT)?;
+        let _held = self.special.hold(slab, off).ok_or(Errno::EINVAL)?;
+        self.special.read(slab, off, out);
         Ok(())
     }
 

@@ -22,6 +22,7 @@ use crate::queue::Queue;
 use crate::raw::{Hold, Mapping, Part, Region, Slab, View};
 use crate::refs::{Held, Refs};
 use crate::ringbuf::Ringbuf;
+use crate::special::Special;
 use crate::stack_trace::StackTrace;
 use crate::struct_ops::StructOps;
 use crate::user_ringbuf::UserRingbuf;
@@ -92,6 +93,9 @@ pub struct Perms {
 pub struct Map {
     def: MapDef,
     cpus: u32,
+    /// Values have a spin lock, or any special field.
+    locks: bool,
+    has_fields: bool,
     frozen: AtomicBool,
     /// Freezing and mapping, one at a time.
     mapped: Mutex<()>,
@@ -105,11 +109,17 @@ pub struct Map {
 impl Map {
     /// BPF_MAP_CREATE, descriptors and BTF aside.
     pub fn create(def: &MapDef, env: &Env) -> Result<Map, Errno> {
+        Map::with_fields(def, env, Special::default())
+    }
+
+    /// The same, with values that have special fields.
+    pub fn with_fields(def: &MapDef, env: &Env, special: Special) -> Result<Map, Errno> {
         let def = check(def, env)?;
+        let (locks, has_fields) = (special.lock.is_some(), !special.is_empty());
         let ops: Box<dyn Ops> = match def.map_type {
-            MapType::Array | MapType::PercpuArray => Box::new(Array::new(&def, env)?),
+            MapType::Array | MapType::PercpuArray => Box::new(Array::new(&def, env, special)?),
             MapType::Hash | MapType::PercpuHash | MapType::LruHash | MapType::LruPercpuHash => {
-                Box::new(Hash::new(&def, env)?)
+                Box::new(Hash::new(&def, env, special)?)
             }
             MapType::Queue | MapType::Stack => Box::new(Queue::new(&def, env)?),
             MapType::ProgArray
@@ -133,7 +143,7 @@ impl Map {
             MapType::SkStorage
             | MapType::InodeStorage
             | MapType::TaskStorage
-            | MapType::CgrpStorage => Box::new(Local::new(&def)),
+            | MapType::CgrpStorage => Box::new(Local::new(&def, special)),
             MapType::CgroupStorage | MapType::PercpuCgroupStorage => {
                 Box::new(CgroupStorage::new(&def, env))
             }
@@ -142,6 +152,8 @@ impl Map {
         Ok(Map {
             def,
             cpus: env.cpus,
+            locks,
+            has_fields,
             frozen: AtomicBool::new(false),
             mapped: Mutex::default(),
             writers: Arc::default(),
@@ -191,9 +203,9 @@ impl Map {
         matches!(self.def.map_type, MapType::Queue | MapType::Stack | MapType::BloomFilter)
     }
 
-    /// No map has a spin lock that user space may ask for.
-    fn no_lock(flags: u64) -> Result<(), Errno> {
-        if flags & LOCK != 0 { Err(Errno::EINVAL) } else { Ok(()) }
+    /// EINVAL for BPF_F_LOCK on values without a spin lock.
+    pub(crate) fn may_lock(&self, flags: u64) -> Result<(), Errno> {
+        if flags & LOCK != 0 && !self.locks { Err(Errno::EINVAL) } else { Ok(()) }
     }
 
     pub(crate) fn key<'k>(&self, key: &'k [u8]) -> Result<&'k [u8], Errno> {
@@ -237,10 +249,13 @@ impl Map {
             return Err(Errno::EINVAL);
         }
         self.allow(perms, true, false)?;
-        Self::no_lock(flags)?;
+        self.may_lock(flags)?;
         let key = self.key(key)?;
         if self.is_queue() {
             return self.read(out, |out| self.ops.pop(out, false));
+        }
+        if flags & LOCK != 0 {
+            return self.read(out, |out| self.ops.locked_lookup(key, out));
         }
         self.read(out, |out| self.ops.user_lookup(key, out))
     }
@@ -248,7 +263,7 @@ impl Map {
     /// BPF_MAP_UPDATE_ELEM.
     pub fn update(&self, perms: Perms, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         self.allow(perms, false, true)?;
-        Self::no_lock(flags)?;
+        self.may_lock(flags)?;
         let (key, value) = (self.key(key)?, self.value(value)?);
         if self.is_queue() {
             return self.ops.push(View::from(value), flags);
@@ -266,7 +281,7 @@ impl Map {
         object: impl FnOnce() -> Result<Held, Errno>,
     ) -> Result<(), Errno> {
         self.allow(perms, false, true)?;
-        Self::no_lock(flags)?;
+        self.may_lock(flags)?;
         let key = self.key(key)?;
         let refs = self.ops.refs().ok_or(Errno::EINVAL)?;
         refs.check(key, flags)?;
@@ -293,17 +308,17 @@ impl Map {
             return Err(Errno::EINVAL);
         }
         self.allow(perms, true, true)?;
-        Self::no_lock(flags)?;
+        self.may_lock(flags)?;
         let key = self.key(key)?;
         if self.is_queue() {
             return self.read(out, |out| self.ops.pop(out, true));
         }
-        self.read(out, |out| self.ops.take(key, out))
+        self.read(out, |out| self.ops.take(key, out, flags & LOCK != 0))
     }
 
     /// BPF_MAP_FREEZE; EBUSY while it is mapped for writing.
     pub fn freeze(&self, perms: Perms) -> Result<(), Errno> {
-        if self.ops.struct_ops().is_some() {
+        if self.has_fields || self.ops.struct_ops().is_some() {
             return Err(Errno::ENOTSUPP);
         }
         let _lock = self.mapped.lock();
@@ -367,7 +382,8 @@ impl Map {
         if !perms.read || (write && !perms.write) {
             return Err(Errno::EACCES);
         }
-        if self.ops.parts().is_empty() && self.def.map_type != MapType::Array {
+        let none = self.ops.parts().is_empty() && self.def.map_type != MapType::Array;
+        if none || self.has_fields {
             return Err(Errno::ENOTSUPP);
         }
         if write && self.is_frozen() {

@@ -223,6 +223,12 @@ pub trait Ops: Send + Sync {
         Err(Errno::ENOTSUPP)
     }
 
+    /// User: copies a value out under its spin lock; EINVAL for values without.
+    fn locked_lookup(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
+        let _ = (key, out);
+        Err(Errno::EINVAL)
+    }
+
     /// User: create or replace from user layout.
     fn user_update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         let _ = (key, value, flags);
@@ -235,9 +241,9 @@ pub trait Ops: Send + Sync {
         Err(Errno::ENOTSUPP)
     }
 
-    /// User: lookup and delete in one step.
-    fn take(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
-        let _ = (key, out);
+    /// User: lookup, under the value's spin lock with `locked`, and delete in one step.
+    fn take(&self, key: &[u8], out: &mut [u8], locked: bool) -> Result<(), Errno> {
+        let _ = (key, out, locked);
         Err(Errno::ENOTSUPP)
     }
 
@@ -247,15 +253,16 @@ pub trait Ops: Send + Sync {
     }
 
     /// Appends the elements of bucket `bucket` to `keys` and `values`, and removes them with
-    /// `take`; ENOSPC if it holds more than `room`. The number of elements.
+    /// `take`, each under its spin lock with `locked`; ENOSPC if it holds more than `room`. The
+    /// number of elements.
     fn bucket(
         &self,
         bucket: u32,
         room: u32,
-        take: bool,
+        (take, locked): (bool, bool),
         out: (&mut Vec<u8>, &mut Vec<u8>),
     ) -> Result<u32, Errno> {
-        let _ = (bucket, room, take, out);
+        let _ = (bucket, room, take, locked, out);
         Err(Errno::ENOTSUPP)
     }
 

@@ -1,11 +1,13 @@
 //! Queues and stacks.
 
-use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
 use uapi::{Errno, MapDef, MapType};
 
 use crate::Env;
 use crate::ops::{EXIST, NOEXIST, Ops};
 use crate::raw::{Slab, View};
+use crate::spin::Spin;
 
 /// A ring of values; a stack takes from the end that a queue adds to.
 pub(crate) struct Queue {
@@ -14,14 +16,10 @@ pub(crate) struct Queue {
     value_size: usize,
     max: u32,
     lifo: bool,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    /// Index of the oldest value.
-    oldest: u32,
-    count: u32,
+    lock: AtomicU32,
+    /// Under the lock: index of the oldest value, values.
+    oldest: AtomicU32,
+    count: AtomicU32,
 }
 
 impl Queue {
@@ -34,13 +32,20 @@ impl Queue {
             value_size,
             max: def.max_entries,
             lifo: def.map_type == MapType::Stack,
-            state: Mutex::default(),
+            lock: AtomicU32::new(0),
+            oldest: AtomicU32::new(0),
+            count: AtomicU32::new(0),
         })
     }
 
-    fn at(&self, oldest: u32, nth: u32) -> usize {
-        let index = (u64::from(oldest) + u64::from(nth)) % u64::from(self.max);
-        index as usize * self.stride
+    fn at(&self, nth: u32) -> usize {
+        let (index, max) = (u64::from(self.oldest.load(Relaxed)) + u64::from(nth), self.max.into());
+        (if index >= max { index - max } else { index }) as usize * self.stride
+    }
+
+    fn drop_oldest(&self) {
+        let next = self.oldest.load(Relaxed) + 1;
+        self.oldest.store(if next == self.max { 0 } else { next }, Relaxed);
     }
 }
 
@@ -49,31 +54,32 @@ impl Ops for Queue {
         if flags & NOEXIST != 0 || flags > EXIST {
             return Err(Errno::EINVAL);
         }
-        let mut state = self.state.lock();
-        if state.count == self.max {
+        let _lock = Spin::lock(&self.lock, false);
+        let mut count = self.count.load(Relaxed);
+        if count == self.max {
             if flags & EXIST == 0 {
                 return Err(Errno::E2BIG);
             }
-            state.oldest = if state.oldest + 1 == self.max { 0 } else { state.oldest + 1 };
-            state.count -= 1;
+            self.drop_oldest();
+            count -= 1;
         }
-        self.slab.write(self.at(state.oldest, state.count), value.part(0, self.value_size));
-        state.count += 1;
+        self.slab.write(self.at(count), value.part(0, self.value_size));
+        self.count.store(count + 1, Relaxed);
         Ok(())
     }
 
     fn pop(&self, out: &mut [u8], take: bool) -> Result<(), Errno> {
-        let mut state = self.state.lock();
-        let Some(last) = state.count.checked_sub(1) else {
+        let lock = Spin::lock(&self.lock, false);
+        let Some(last) = self.count.load(Relaxed).checked_sub(1) else {
+            drop(lock);
             out.fill(0);
             return Err(Errno::ENOENT);
         };
-        let nth = if self.lifo { last } else { 0 };
-        self.slab.read(self.at(state.oldest, nth), out);
+        self.slab.read(self.at(if self.lifo { last } else { 0 }), out);
         if take {
-            state.count = last;
+            self.count.store(last, Relaxed);
             if !self.lifo {
-                state.oldest = if state.oldest + 1 == self.max { 0 } else { state.oldest + 1 };
+                self.drop_oldest();
             }
         }
         Ok(())

@@ -14,7 +14,16 @@ const PATIENCE: u32 = 1 << 23;
 impl<'a> Spin<'a> {
     /// Waits for the word. None if `shared` with other processes and one of them keeps it, as Linux
     /// refuses with EBUSY rather than wait for somebody who cannot go on.
+    #[inline]
     pub(crate) fn lock(cell: &'a AtomicU32, shared: bool) -> Option<Spin<'a>> {
+        if cell.compare_exchange(0, OURS, Acquire, Relaxed).is_ok() {
+            return Some(Spin(cell));
+        }
+        Spin::wait(cell, shared)
+    }
+
+    #[cold]
+    fn wait(cell: &'a AtomicU32, shared: bool) -> Option<Spin<'a>> {
         let mut spins = 0_u32;
         while cell.compare_exchange_weak(0, OURS, Acquire, Relaxed).is_err() {
             spins = spins.saturating_add(1);

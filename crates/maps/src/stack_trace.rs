@@ -164,7 +164,7 @@ impl Ops for StackTrace {
         Ok(())
     }
 
-    fn take(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
+    fn take(&self, key: &[u8], out: &mut [u8], _: bool) -> Result<(), Errno> {
         let mut state = self.state.lock();
         let trace = state.remove(index(key)).ok_or(Errno::ENOENT)?;
         self.copy(trace, out);

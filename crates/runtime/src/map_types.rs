@@ -89,6 +89,15 @@ pub(crate) fn metas(btf: &Btf, kernel: Option<&Btf>) -> Result<StructMetas, Errn
     StructMetas::parse(btf, kernel).map_err(|why| Errno(why.errno()))
 }
 
+/// The special fields as maps keep them.
+pub(crate) fn special(record: &Record) -> maps::Special {
+    maps::Special {
+        lock: record.find(FieldKind::SpinLock).map(|field| field.off),
+        fields: record.iter().map(|field| (field.off, field.size)).collect(),
+        letgo: None,
+    }
+}
+
 fn is_checked(field: &Field) -> bool {
     field.kind == FieldKind::Uptr || field.kind.is_graph_root()
 }

@@ -47,6 +47,8 @@ pub(crate) struct Run<'r> {
     pub(crate) inner_maps: Vec<Arc<MapObj>>,
     /// Memory that helpers handed out.
     pub(crate) granted: Vec<Region>,
+    /// The ring buffer that machine code reserved from last; 0 for none.
+    pub(crate) ring: u64,
     /// Tail-call target until the switch.
     pub(crate) next: Option<Arc<Prog>>,
     /// Programs that called others from a subprogram; all that did in machine code, the first one
@@ -101,6 +103,7 @@ impl<'r> Run<'r> {
             selected: None,
             inner_maps: Vec::new(),
             granted: Vec::new(),
+            ring: 0,
             next: None,
             waiting: Vec::new(),
             redirect: None,

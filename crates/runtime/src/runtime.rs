@@ -343,7 +343,7 @@ impl Bpf for Runtime {
         };
         let limits = &self.core.config.limits;
         self.core.maps.below(limits.objects)?;
-        let map = Map::create(&def, &self.core.env)?;
+        let map = Map::with_fields(&def, &self.core.env, map_types::special(&fields))?;
         let charge = self.core.map_bytes.charge(map.memlock(), map.def(), limits.map_memory)?;
         let map = self.core.maps.add(|id| {
             let map = MapObj::new(id, map, charge).of_types(btf, fields, inner);

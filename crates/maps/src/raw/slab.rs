@@ -147,16 +147,19 @@ impl Slab {
     }
 
     /// The address that programs see for offset `off`.
+    #[inline]
     pub fn addr(&self, off: usize) -> u64 {
         self.base.as_ptr() as u64 + off as u64
     }
 
     /// The offset of an address within the slab.
+    #[inline]
     pub fn offset(&self, addr: u64) -> Option<usize> {
         let off = addr.checked_sub(self.addr(0))?;
         (off < self.len as u64).then_some(off as usize)
     }
 
+    #[inline]
     fn at(&self, off: usize, len: usize) -> *mut u8 {
         assert!(off <= self.len && len <= self.len - off, "access within the slab");
         // SAFETY: checked just now.
@@ -164,6 +167,7 @@ impl Slab {
     }
 
     /// A counter or link in the slab; `off` is a multiple of 4.
+    #[inline]
     pub fn cell32(&self, off: usize) -> &AtomicU32 {
         let ptr = self.at(off, 4);
         assert!(off.is_multiple_of(4), "links are aligned");
@@ -172,6 +176,7 @@ impl Slab {
     }
 
     /// A counter in the slab; `off` is a multiple of 8.
+    #[inline]
     pub fn cell64(&self, off: usize) -> &AtomicU64 {
         let ptr = self.at(off, 8);
         assert!(off.is_multiple_of(8), "counters are aligned");
@@ -179,17 +184,20 @@ impl Slab {
         unsafe { AtomicU64::from_ptr(ptr.cast()) }
     }
 
+    #[inline]
     fn word(ptr: *mut u8) -> &'static AtomicU64 {
         // SAFETY: callers pass aligned in-bounds addresses and use the result at once.
         unsafe { AtomicU64::from_ptr(ptr.cast()) }
     }
 
+    #[inline]
     fn byte(ptr: *mut u8) -> &'static AtomicU8 {
         // SAFETY: callers pass in-bounds addresses and use the result at once.
         unsafe { AtomicU8::from_ptr(ptr) }
     }
 
     /// Copies bytes from `off` on into `out`, word by word where aligned.
+    #[inline]
     pub fn read(&self, off: usize, out: &mut [u8]) {
         let ptr = self.at(off, out.len());
         let words = if off.is_multiple_of(8) { out.len() / 8 } else { 0 };
@@ -204,6 +212,7 @@ impl Slab {
     }
 
     /// Stores `src` from `off` on, word by word where aligned.
+    #[inline]
     pub fn write(&self, off: usize, src: View<'_>) {
         let ptr = self.at(off, src.len());
         let words = if off.is_multiple_of(8) { src.len() / 8 } else { 0 };
@@ -216,6 +225,7 @@ impl Slab {
     }
 
     /// Zeroes `len` bytes from `off` on.
+    #[inline]
     pub fn zero(&self, off: usize, len: usize) {
         let ptr = self.at(off, len);
         let words = if off.is_multiple_of(8) { len / 8 } else { 0 };
@@ -228,6 +238,7 @@ impl Slab {
     }
 
     /// Whether the bytes from `off` on are those of `key`.
+    #[inline]
     pub fn same(&self, off: usize, key: View<'_>) -> bool {
         let ptr = self.at(off, key.len());
         let words = if off.is_multiple_of(8) { key.len() / 8 } else { 0 };

@@ -11,6 +11,7 @@ pub struct View<'a> {
 }
 
 impl<'a> From<&'a [u8]> for View<'a> {
+    #[inline]
     fn from(bytes: &'a [u8]) -> View<'a> {
         View { ptr: bytes.as_ptr(), len: bytes.len(), life: PhantomData }
     }
@@ -21,21 +22,25 @@ impl<'a> View<'a> {
     ///
     /// # Safety
     /// They must stay readable for `'a`: the verifier or the interpreter has checked the argument.
+    #[inline]
     pub unsafe fn new(addr: u64, len: usize) -> View<'a> {
         View { ptr: addr as *const u8, len, life: PhantomData }
     }
 
     /// Bytes.
+    #[inline]
     pub fn len(self) -> usize {
         self.len
     }
 
     /// No bytes.
+    #[inline]
     pub fn is_empty(self) -> bool {
         self.len == 0
     }
 
     /// The part from `off` on, `len` bytes; cut to what there is.
+    #[inline]
     pub fn part(self, off: usize, len: usize) -> View<'a> {
         let off = off.min(self.len);
         // SAFETY: `off` is at most the length, so the pointer stays within or at the end.
@@ -43,6 +48,7 @@ impl<'a> View<'a> {
     }
 
     /// The byte at `i`, zero past the end.
+    #[inline]
     pub fn byte(self, i: usize) -> u8 {
         if i >= self.len {
             return 0;
@@ -52,6 +58,7 @@ impl<'a> View<'a> {
     }
 
     /// Four bytes at `i`, little-endian, zeroes past the end.
+    #[inline]
     pub fn u32(self, i: usize) -> u32 {
         if i + 4 <= self.len {
             // SAFETY: the four bytes lie within the view.
@@ -61,6 +68,7 @@ impl<'a> View<'a> {
     }
 
     /// Eight bytes at `i`, little-endian, zeroes past the end.
+    #[inline]
     pub fn u64(self, i: usize) -> u64 {
         if i + 8 <= self.len {
             // SAFETY: the eight bytes lie within the view.
@@ -70,6 +78,7 @@ impl<'a> View<'a> {
     }
 
     /// A copy of the bytes into `out`, as many as fit.
+    #[inline]
     pub fn copy_to(self, out: &mut [u8]) {
         let n = out.len().min(self.len);
         // SAFETY: both hold `n` bytes; `out` is exclusive, so they do not overlap.

@@ -404,7 +404,7 @@ pub(super) fn reserve(
 fn end(c: &mut Call<'_, '_>, at: u64, discard: bool, flags: u64) -> Result<u64, Trap> {
     let Some(ptr) = Dynptr::at(c, at)? else { return Ok(0) };
     mem::zero(at, BYTES);
-    super::ringbuf::end(c, ptr.start, discard, flags)
+    super::ringbuf::end(c.run, ptr.start, discard, flags)
 }
 
 pub(super) fn submit(c: &mut Call<'_, '_>, [at, flags, ..]: [u64; 5]) -> Result<u64, Trap> {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use btf::fields::{FieldKind, Record};
 use maps::{
-    Arena, BatchKind, CgroupStorage, EXIST, HashLayout, Layout, Local, NOEXIST, Ops, Part, Refs,
-    Ringbuf, StackTrace, UserRingbuf, View, is_per_cpu,
+    Arena, BatchKind, CgroupStorage, EXIST, HashLayout, LOCK, Layout, Local, NOEXIST, Ops, Part,
+    Refs, Ringbuf, StackTrace, UserRingbuf, View, is_per_cpu,
 };
 use parking_lot::Mutex;
 use uapi::{Errno, MapDef, MapType};
@@ -137,6 +137,14 @@ impl Fields {
     fn put(&self, key: View<'_>, value: &[u8], flags: u64, cpu: Option<u32>) -> Result<(), Errno> {
         let mut known = self.change.lock();
         let old = self.values(key);
+        if flags & LOCK != 0 {
+            self.write(key, value, flags, cpu)?;
+            // As in Linux, only an array's update lets go what the fields own.
+            if self.is_array() {
+                self.free(&old);
+            }
+            return Ok(());
+        }
         if self.in_place() && !old.is_empty() {
             match flags {
                 NOEXIST => return Err(Errno::EEXIST),
@@ -154,14 +162,7 @@ impl Fields {
         }
         let mut value = value.to_vec();
         self.plain(&mut value);
-        match cpu {
-            Some(cpu) => self.inner.update(key, View::from(&*value), flags, cpu)?,
-            None => {
-                let mut bytes = vec![0; key.len()];
-                key.copy_to(&mut bytes);
-                self.inner.user_update(&bytes, &value, flags)?;
-            }
-        }
+        self.write(key, &value, flags, cpu)?;
         let new = self.values(key);
         let gone: Vec<u64> = old.into_iter().filter(|at| !new.contains(at)).collect();
         self.free(&gone);
@@ -173,6 +174,21 @@ impl Fields {
             self.free_evicted(&mut known);
         }
         Ok(())
+    }
+
+    fn write(
+        &self,
+        key: View<'_>,
+        value: &[u8],
+        flags: u64,
+        cpu: Option<u32>,
+    ) -> Result<(), Errno> {
+        if let Some(cpu) = cpu {
+            return self.inner.update(key, View::from(value), flags, cpu);
+        }
+        let mut bytes = vec![0; key.len()];
+        key.copy_to(&mut bytes);
+        self.inner.user_update(&bytes, value, flags)
     }
 
     /// Frees values that made room for others.
@@ -273,6 +289,10 @@ impl Ops for Fields {
         Ok(())
     }
 
+    fn locked_lookup(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
+        self.inner.locked_lookup(key, out)
+    }
+
     fn user_update(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         self.put(View::from(key), value, flags, None)
     }
@@ -281,8 +301,8 @@ impl Ops for Fields {
         self.inner.next_key(key, next)
     }
 
-    fn take(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
-        self.remove(View::from(key), |inner| inner.take(key, out))?;
+    fn take(&self, key: &[u8], out: &mut [u8], locked: bool) -> Result<(), Errno> {
+        self.remove(View::from(key), |inner| inner.take(key, out, locked))?;
         self.plain(out);
         Ok(())
     }
@@ -295,11 +315,11 @@ impl Ops for Fields {
         &self,
         bucket: u32,
         room: u32,
-        take: bool,
+        (take, locked): (bool, bool),
         (keys, values): Rows<'_>,
     ) -> Result<u32, Errno> {
         let (first_key, first_value) = (keys.len(), values.len());
-        let count = self.inner.bucket(bucket, room, false, (keys, values))?;
+        let count = self.inner.bucket(bucket, room, (false, locked), (keys, values))?;
         self.plain(&mut values[first_value..]);
         if take {
             for key in keys[first_key..].chunks_exact(self.key_size.max(1)) {

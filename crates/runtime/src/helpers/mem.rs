@@ -21,7 +21,7 @@ pub(super) fn view(addr: u64, len: usize) -> View<'static> {
 }
 
 /// Copies `bytes` to `addr`.
-pub(super) fn write(addr: u64, bytes: &[u8]) {
+pub(crate) fn write(addr: u64, bytes: &[u8]) {
     if addr == 0 {
         return;
     }

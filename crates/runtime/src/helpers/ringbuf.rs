@@ -4,6 +4,7 @@ use interp::{Region, Trap};
 use uapi::Errno;
 
 use super::{Call, mem, status};
+use crate::run::Run;
 
 const NOT_ONE: Trap = Trap { pc: 0, kind: interp::TrapKind::Helper("not a ring buffer's record") };
 
@@ -25,17 +26,22 @@ pub(super) fn reserve(c: &mut Call<'_, '_>, [map, size, flags, ..]: [u64; 5]) ->
 }
 
 pub(super) fn submit(c: &mut Call<'_, '_>, [data, flags, ..]: [u64; 5]) -> Result<u64, Trap> {
-    end(c, data, false, flags)
+    end(c.run, data, false, flags)
 }
 
 pub(super) fn discard(c: &mut Call<'_, '_>, [data, flags, ..]: [u64; 5]) -> Result<u64, Trap> {
-    end(c, data, true, flags)
+    end(c.run, data, true, flags)
 }
 
-pub(super) fn end(c: &mut Call<'_, '_>, data: u64, discard: bool, flags: u64) -> Result<u64, Trap> {
-    let known = c.run.granted.iter().position(|r| r.start == data).ok_or(NOT_ONE)?;
-    c.run.granted.swap_remove(known);
-    let mut maps = c.run.maps();
+/// Ends a record that the run was granted.
+pub(crate) fn end(run: &mut Run<'_>, data: u64, discard: bool, flags: u64) -> Result<u64, Trap> {
+    match run.granted.iter().rposition(|r| r.start == data) {
+        Some(known) => drop(run.granted.swap_remove(known)),
+        // Machine code reserves without a grant.
+        None if run.ring != 0 => {}
+        None => return Err(NOT_ONE),
+    }
+    let mut maps = run.maps();
     let ring = maps.find_map(|m| m.map.ops().ringbuf().filter(|r| r.owns(data)));
     ring.ok_or(NOT_ONE)?.commit(data, discard, flags);
     Ok(0)

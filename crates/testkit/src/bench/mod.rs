@@ -9,6 +9,7 @@ pub mod jit;
 pub mod live;
 pub mod loader;
 pub mod maps;
+pub mod maps_table;
 pub mod packets;
 pub mod programs;
 pub mod verifier;

@@ -3,9 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use runtime::door::Bpf;
+use runtime::{Config, Runtime};
 use serde_json::{Value, json};
 use syscall::Linux;
-use testkit::bench::{daemon, hooks, interp, jit, live, loader, maps, packets, programs, verifier};
+use testkit::bench::{
+    daemon, hooks, interp, jit, live, loader, maps, maps_table, packets, programs, verifier,
+};
 
 struct Args {
     name: Option<String>,
@@ -208,7 +212,11 @@ fn bench_maps(args: &Args) -> Result<(Value, String), String> {
         let (kernel, ratio) = (cell(r.kernel, 0), cell(r.ratio, 2));
         table += &format!("{:<12}{:>12.0}{kernel:>12}{ratio:>8}\n", r.name, r.ring3);
     }
-    Ok((json!({ "programs": rows }), table))
+    let ours = Runtime::new(Config { cpus: 2, ..Config::default() });
+    let theirs = linux.as_ref().ok().map(|linux| linux as &dyn Bpf);
+    let operations = maps_table::run(&ours, theirs, None)?;
+    table += &format!("\n{}", maps_table::table(&operations));
+    Ok((json!({ "programs": rows, "operations": operations }), table))
 }
 
 fn bench_packets(_args: &Args) -> Result<(Value, String), String> {
