@@ -9,7 +9,7 @@ mod run;
 mod show;
 
 pub(crate) use dump::dump;
-pub(crate) use load::{Load, load, load_object, loadall, open};
+pub(crate) use load::{Load, load, load_object, loadall};
 pub(crate) use profile::profile;
 pub(crate) use run::run;
 pub(crate) use show::{number, show, string, strings, type_name};

@@ -63,6 +63,13 @@ pub(crate) fn prototype(btf: &Btf, func: TypeId) -> Option<String> {
     Some(out)
 }
 
+/// `void (struct sock *, u32)`.
+pub(crate) fn signature(btf: &Btf, proto: TypeId) -> Option<String> {
+    let mut out = String::new();
+    type_only(btf, proto, &mut out, 0)?;
+    Some(out)
+}
+
 /// A type as it stands before a name, with a blank where one is needed.
 fn type_only(btf: &Btf, id: TypeId, out: &mut String, depth: u32) -> Option<()> {
     if id.0 == 0 {
@@ -114,6 +121,9 @@ fn type_only(btf: &Btf, id: TypeId, out: &mut String, depth: u32) -> Option<()> 
                 } else {
                     type_only(btf, param.type_id, out, depth + 1)?;
                     out.push_str(param.name);
+                    if param.name.is_empty() && out.ends_with(' ') {
+                        out.pop();
+                    }
                 }
             }
             out.push(')');

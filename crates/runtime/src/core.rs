@@ -132,6 +132,8 @@ pub(crate) struct Core {
     pub(crate) routes: RwLock<Option<Arc<dyn Routes>>>,
     /// Sockets that programs may find.
     pub(crate) sockets: RwLock<Vec<Arc<Socket>>>,
+    /// Maps of struct_ops that are registered without a link.
+    pub(crate) registered: Mutex<Vec<Arc<MapObj>>>,
     /// What SYN cookies are made with.
     pub(crate) secret: u64,
 }
@@ -196,6 +198,7 @@ impl Core {
             routes: RwLock::default(),
             sockets: RwLock::default(),
             later: Arc::default(),
+            registered: Mutex::default(),
             config,
         }
     }

@@ -13,6 +13,7 @@ use crate::btf_obj::BtfObj;
 use crate::helpers::{Fields, Owners};
 use crate::limits::Charge;
 use crate::prog::Prog;
+use crate::struct_ops::Operations;
 
 /// A map object.
 pub(crate) struct MapObj {
@@ -31,6 +32,8 @@ pub(crate) struct MapObj {
     entry_progs: Mutex<BTreeMap<Box<[u8]>, Arc<Prog>>>,
     /// What the special fields own things in.
     owners: Option<Owners>,
+    /// Of struct_ops: the structure.
+    pub(crate) operations: Option<Operations>,
     _charge: Charge,
 }
 
@@ -110,6 +113,7 @@ impl MapObj {
             perf: Mutex::default(),
             entry_progs: Mutex::default(),
             owners: None,
+            operations: None,
             _charge: charge,
         }
     }
@@ -138,6 +142,11 @@ impl MapObj {
     /// User space holds it.
     pub(crate) fn is_held(&self) -> bool {
         self.user.lock().strong_count() > 0
+    }
+
+    /// The same with the structure that it holds.
+    pub(crate) fn of_operations(self, operations: Option<Operations>) -> MapObj {
+        MapObj { operations, ..self }
     }
 
     /// User space's hold, a new one if it had let go.

@@ -29,7 +29,6 @@ use crate::load;
 use crate::log::{self, Log};
 use crate::machine_code::{MachineInsn, machine_code};
 use crate::map_obj::{InnerTypes, MapObj, PerfRecord};
-use crate::map_ops;
 use crate::map_text;
 use crate::map_types;
 use crate::nets::Nets;
@@ -37,6 +36,7 @@ use crate::outside::OutsideObj;
 use crate::route_table::RouteTable;
 use crate::runner::Runner;
 use crate::socket::Socket;
+use crate::struct_ops::{self, Operations};
 use crate::test_run::test_run;
 use crate::trace::TraceSink;
 
@@ -328,7 +328,12 @@ impl Bpf for Runtime {
         let (model, inner) = inner.unzip();
         def.inner = model;
         maps::check(&def, &self.core.env)?;
-        map_ops::check(&def, self.core.config.kernel_btf.as_deref())?;
+        let operations = match def.map_type {
+            MapType::StructOps => {
+                Some(Operations::of(&def, self.core.config.kernel_btf.as_deref())?)
+            }
+            _ => None,
+        };
         let btf = req.btf.map(|fd| self.fds.btf(fd)).transpose()?;
         if def.btf_vmlinux_value_type_id != 0 && btf.is_none() {
             return Err(Errno::EBADF);
@@ -347,7 +352,7 @@ impl Bpf for Runtime {
         let charge = self.core.map_bytes.charge(map.memlock(), map.def(), limits.map_memory)?;
         let map = self.core.maps.add(|id| {
             let map = MapObj::new(id, map, charge).of_types(btf, fields, inner);
-            map.guarded(self.core.config.cpus, self.core.owners())
+            map.guarded(self.core.config.cpus, self.core.owners()).of_operations(operations)
         });
         self.fds.open(Object::Map(map.user(), perms))
     }
@@ -355,7 +360,11 @@ impl Bpf for Runtime {
     fn map_lookup(&self, map: Fd, key: &[u8], value: &mut [u8], flags: u64) -> Result<(), Errno> {
         let (map, perms) = self.fds.map(map)?;
         let stored = self.stored_key(&map, key)?;
-        map.map.lookup(perms, stored.as_ref().map_or(key, |k| k), value, flags)
+        map.map.lookup(perms, stored.as_ref().map_or(key, |k| k), value, flags)?;
+        if let Some(operations) = &map.operations {
+            operations.read(value);
+        }
+        Ok(())
     }
 
     fn map_update(&self, map: Fd, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
@@ -363,13 +372,16 @@ impl Bpf for Runtime {
         if map.map.ops().refs().is_some() {
             return map.map.update_ref(perms, key, flags, || self.held(&map, value));
         }
-        if let Some(ops) = map.map.ops().struct_ops() {
-            let prog = |fd| self.fds.prog(Fd(fd));
-            return map_ops::update(&self.core, &map, ops, (perms, key, value, flags), prog);
-        }
         if devmap::takes(&map) {
             let prog = |fd| self.fds.prog(Fd(fd));
             return devmap::update(&self.core, &map, perms, key, value, flags, prog);
+        }
+        if map.operations.is_some() {
+            if !perms.write {
+                return Err(Errno::EPERM);
+            }
+            let prog = |fd| self.fds.prog(Fd(fd));
+            return struct_ops::update(&self.core, &map, key, value, flags, prog);
         }
         let stored = self.stored_key(&map, key)?;
         map.map.update(perms, stored.as_ref().map_or(key, |k| k), value, flags)
@@ -377,6 +389,12 @@ impl Bpf for Runtime {
 
     fn map_delete(&self, map: Fd, key: &[u8]) -> Result<(), Errno> {
         let (map, perms) = self.fds.map(map)?;
+        if map.operations.is_some() {
+            if !perms.write {
+                return Err(Errno::EPERM);
+            }
+            return struct_ops::delete(&self.core, &map, key);
+        }
         let stored = self.stored_key(&map, key)?;
         map.map.delete(perms, stored.as_ref().map_or(key, |k| k))?;
         map.set_entry_prog(key, None);

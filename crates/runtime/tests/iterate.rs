@@ -53,7 +53,7 @@ fn steps(door: &dyn Bpf, btf: &Btf) -> Vec<String> {
         let map = map.expect("a map");
         let cpus = door.possible_cpus() as usize;
         let room = if kind == PercpuArray { 8 * cpus } else { value_size as usize };
-        let keys = [0_u8, 1, 2].map(|n| [&[n][..], &[0; 8]].concat());
+        let keys = [0_u8, 1, 2].map(|n| [&[n][..], &[0; 8][..]].concat());
         if kind != Queue {
             for key in &keys {
                 let key = &key[..key_size as usize];

@@ -12,7 +12,7 @@ comparison, and so is the wording of help: ours comes from one table and says wh
 
 pub(crate) const TAIL: &str = "";
 
-const ATTACH: &str = "there are no struct_ops maps and no perf events behind this target";
+const ATTACH: &str = "there are no perf events behind this target";
 const XLATED: &str =
     "context fields and inlined helpers are those of this runtime, not of Linux's own structures";
 const GONE: &str = "the object was not loaded";
@@ -55,7 +55,6 @@ pub(crate) const REASONS: &[(&str, &str)] = &[
     ("net.list.links.p", DISSECTOR),
     ("net.list.flowdis.j", DISSECTOR),
     ("net.list.flowdis.p", DISSECTOR),
-    ("struct_ops.", ATTACH),
     ("perf.", ATTACH),
     ("feature.list", "bpftool lists types that came after Linux 6.18"),
     ("feature.dev", "no device takes programs here"),

@@ -40,6 +40,7 @@ pub(crate) mod lt {
     pub(crate) const ITER: u32 = 4;
     pub(crate) const NETNS: u32 = 5;
     pub(crate) const XDP: u32 = 6;
+    pub(crate) const STRUCT_OPS: u32 = 9;
     pub(crate) const NETFILTER: u32 = 10;
     pub(crate) const TCX: u32 = 11;
 }

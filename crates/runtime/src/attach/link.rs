@@ -10,6 +10,7 @@ use crate::door::{LinkInfo, LinkTarget};
 use crate::extend::Extension;
 use crate::hook::{Place, Registry, Target};
 use crate::iter;
+use crate::map_obj::MapObj;
 use crate::prog::Prog;
 
 /// Inode of the network namespace that all interfaces are in.
@@ -28,6 +29,8 @@ pub(crate) struct Link {
     /// What an iterator goes through.
     pub(crate) iter: Option<IterOver>,
     pub(crate) registry: Arc<Registry>,
+    /// The map of struct_ops that it holds registered.
+    pub(crate) operations: Mutex<Option<Arc<MapObj>>>,
     /// The function that its program takes the place of.
     pub(crate) _extension: Option<Extension>,
 }
@@ -50,12 +53,24 @@ impl Link {
 
     /// BPF_LINK_DETACH: a second time is no error.
     pub(crate) fn detach(&self) -> Result<(), Errno> {
+        if self.link_type == lt::STRUCT_OPS {
+            self.let_go();
+            return Ok(());
+        }
         let can = [lt::CGROUP, lt::NETNS, lt::XDP, lt::NETFILTER, lt::TCX];
         if !can.contains(&self.link_type) {
             return Err(Errno::EOPNOTSUPP);
         }
         self.registry.remove_link(&self.place, self.id);
         Ok(())
+    }
+
+    /// The structure that it held is no longer registered.
+    fn let_go(&self) {
+        let held = self.operations.lock().take();
+        if let Some(operations) = held.as_ref().and_then(|map| map.operations.as_ref()) {
+            operations.let_go();
+        }
     }
 
     /// BPF_LINK_UPDATE.
@@ -122,7 +137,10 @@ impl Link {
                 let (priority, flags) = self.netfilter;
                 LinkTarget::Netfilter { pf: *pf, hook: *hook, priority, flags }
             }
-            Target::Map(map_id) => LinkTarget::StructOps { map_id: *map_id },
+            Target::Map(_) => {
+                let map_id = self.operations.lock().as_ref().map_or(0, |map| map.id);
+                LinkTarget::StructOps { map_id }
+            }
             Target::Iter(_) => {
                 let target = self.iter.as_ref().map(|iter| iter.target.clone());
                 let map_id = self.iter.as_ref().and_then(|iter| iter.map.as_ref());
@@ -130,13 +148,17 @@ impl Link {
                 LinkTarget::Iter { target: target.unwrap_or_default(), map_id }
             }
         };
-        LinkInfo { link_type: self.link_type, id: self.id, prog_id: self.prog.lock().id, target }
+        // A structure's programs are in its map.
+        let whole = self.link_type == lt::STRUCT_OPS;
+        let prog_id = if whole { 0 } else { self.prog.lock().id };
+        LinkInfo { link_type: self.link_type, id: self.id, prog_id, target }
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
         self.registry.remove_link(&self.place, self.id);
+        self.let_go();
     }
 }
 

@@ -18,7 +18,9 @@ use crate::extend::Extension;
 use crate::fds::Object;
 use crate::hook::{Entry, Hooks, List, Place, Places, Target};
 use crate::iter;
+use crate::map_obj::MapObj;
 use crate::prog::Prog;
+use crate::struct_ops;
 
 /// Programs of sk_lookup in a namespace.
 const MAX_SK_LOOKUP: usize = 64;
@@ -105,9 +107,7 @@ impl Runtime {
             return Err(Errno::EINVAL);
         }
         if req.attach_type == at::STRUCT_OPS {
-            // Maps of struct_ops cannot be made here, so this is none.
-            self.fds.map(req.prog)?;
-            return Err(Errno::EINVAL);
+            return self.link_operations(req);
         }
         let prog = self.fds.prog(req.prog)?;
         kinds::check(&prog, req.attach_type)?;
@@ -139,7 +139,8 @@ impl Runtime {
         put: impl FnOnce(&mut Places, Entry) -> Result<(), Errno>,
     ) -> Result<Fd, Errno> {
         self.core.links.below(self.core.config.limits.objects)?;
-        let NewLink { link_type, place, prog, cookie, netfilter, iter, extension } = new;
+        let NewLink { link_type, place, prog, cookie, netfilter, iter, extension, operations } =
+            new;
         let mut place = place;
         let link = self.core.links.add(|id| {
             if let Target::Iter(of) = &mut place.target {
@@ -153,6 +154,7 @@ impl Runtime {
                 netfilter,
                 iter,
                 registry: self.core.hooks.clone(),
+                operations: operations.into(),
                 _extension: extension,
             }
         });
@@ -162,6 +164,48 @@ impl Runtime {
         let done = self.core.hooks.change(|places| put(places, entry));
         done?;
         self.fds.open(Object::Link(link))
+    }
+
+    fn link_operations(&self, req: &LinkCreate) -> Result<Fd, Errno> {
+        let (map, _) = self.fds.map(req.prog)?;
+        if req.flags != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let map: Arc<MapObj> = Arc::clone(&**map);
+        let prog = struct_ops::link(&self.core, &map)?;
+        let place = Place { attach_type: at::STRUCT_OPS, target: Target::Map(map.id) };
+        let operations = Some(map);
+        // Nothing here fires it.
+        self.link(NewLink { operations, ..NewLink::new(lt::STRUCT_OPS, &place, prog) }, |_, _| {
+            Ok(())
+        })
+    }
+
+    /// BPF_LINK_UPDATE with maps in the place of programs.
+    fn update_operations(
+        &self,
+        link: &Link,
+        new: Fd,
+        old: Option<Fd>,
+        flags: u32,
+    ) -> Result<(), Errno> {
+        let (new, _) = self.fds.map(new)?;
+        if old.is_some() != (flags & flag::REPLACE != 0) {
+            return Err(Errno::EINVAL);
+        }
+        let old = old.map(|fd| self.fds.map(fd)).transpose()?.map(|(map, _)| map.id);
+        let mut held = link.operations.lock();
+        let now = held.as_ref().ok_or(Errno::ENOLINK)?;
+        if old.is_some_and(|old| old != now.id) {
+            return Err(Errno::EPERM);
+        }
+        let new: Arc<MapObj> = Arc::clone(&**new);
+        let prog = struct_ops::replace(&self.core, now, &new)?;
+        let before = held.replace(new);
+        drop(held);
+        *link.prog.lock() = prog;
+        drop(before);
+        Ok(())
     }
 
     fn device(&self, to: &AttachTo) -> Result<Target, Errno> {
@@ -425,6 +469,9 @@ impl Runtime {
             return Err(Errno::EINVAL);
         }
         let link = self.fds.link(link)?;
+        if link.link_type == lt::STRUCT_OPS {
+            return self.update_operations(&link, new, old, flags);
+        }
         let new = self.fds.prog(new)?;
         if old.is_some() != (flags & flag::REPLACE != 0) {
             return Err(Errno::EINVAL);
@@ -644,6 +691,7 @@ struct NewLink {
     cookie: u64,
     netfilter: (i32, u32),
     iter: Option<IterOver>,
+    operations: Option<Arc<MapObj>>,
     extension: Option<Extension>,
 }
 
@@ -657,6 +705,7 @@ impl NewLink {
             cookie: 0,
             netfilter: (0, 0),
             iter: None,
+            operations: None,
             extension: None,
         }
     }
