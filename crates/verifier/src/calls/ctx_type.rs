@@ -64,6 +64,8 @@ pub(super) fn is_ctx_type(env: &Env<'_>, btf: &Btf, target: TypeId) -> bool {
             t.name == wanted
                 || (wanted, t.name) == ("__sk_buff", "sk_buff")
                 || (wanted, t.name) == ("xdp_md", "xdp_buff")
+                // The kernel's own name of it, a typedef there.
+                || (prog_type, t.name) == (ProgType::Kprobe, "bpf_user_pt_regs_t")
         }
         _ => false,
     }
