@@ -124,7 +124,8 @@ pub(crate) fn load(
         let inner = map.inner.as_ref().is_some_and(|inner| !inner.fields.is_empty());
         !map.fields.is_empty() || inner
     };
-    let sees_objects = !kfuncs.is_empty() || used.iter().any(holds);
+    // Kernel functions look after themselves.
+    let sees_objects = used.iter().any(holds);
     let exception_callback = exception_callback(&facts, &translated);
     let prog = core.progs.add(|id| Prog {
         id,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use btf::fields::{FieldKind, Record};
 use maps::{
     Arena, BatchKind, CgroupStorage, EXIST, HashLayout, LOCK, Layout, Local, NOEXIST, Ops, Part,
-    Refs, Ringbuf, StackTrace, UserRingbuf, View, is_per_cpu,
+    Refs, Ringbuf, StackTrace, StructOps, UserRingbuf, View, is_per_cpu,
 };
 use parking_lot::Mutex;
 use uapi::{Errno, MapDef, MapType};
@@ -279,8 +279,10 @@ impl Ops for Fields {
         self.inner.layout()
     }
 
+    /// Memory that others have is not for code that follows links unseen; nor do others keep the
+    /// rules of fields, so they get none of it ([`Ops::shared`]).
     fn hash_layout(&self) -> Option<HashLayout> {
-        self.inner.hash_layout()
+        self.inner.hash_layout().filter(|_| self.inner.shared().is_none())
     }
 
     fn user_lookup(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
@@ -360,6 +362,10 @@ impl Ops for Fields {
 
     fn stack_trace(&self) -> Option<&StackTrace> {
         self.inner.stack_trace()
+    }
+
+    fn struct_ops(&self) -> Option<&StructOps> {
+        self.inner.struct_ops()
     }
 
     fn parts(&self) -> &[Part] {

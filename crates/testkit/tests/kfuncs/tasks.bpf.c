@@ -125,3 +125,31 @@ SEC("syscall") int storage(void *ctx)
 	seen = seen * 100 + -bpf_task_storage_delete(&stored, task);
 	return seen;
 }
+
+// Groups below the root's first levels: each is one deeper than some group before it.
+SEC("syscall") int downwards(void *ctx)
+{
+	struct cgroup *group = bpf_cgroup_from_id(1);
+	struct cgroup_subsys_state *pos;
+	struct bpf_iter_css it;
+	u64 seen = 0, deepest = 0;
+
+	if (!group)
+		return -1;
+	bpf_rcu_read_lock();
+	if (!bpf_iter_css_new(&it, &group->self, 2 /* parents first */)) {
+		while ((pos = bpf_iter_css_next(&it))) {
+			u64 level = pos->cgroup->level;
+
+			if (level > deepest + 1)
+				seen += 100;
+			deepest = level;
+		}
+	}
+	bpf_iter_css_destroy(&it);
+	seen += bpf_iter_css_new(&it, &group->self, 9) == -22;
+	bpf_iter_css_destroy(&it);
+	bpf_rcu_read_unlock();
+	bpf_cgroup_release(group);
+	return seen;
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use interp::{Region, Trap, TrapKind};
+use interp::{Trap, TrapKind};
 
 use super::super::{Call, mem};
 use crate::heap::{Kind, ObjectType};
@@ -82,7 +82,7 @@ pub(in super::super) fn of_this_cpu(
 
 /// The program's memory around a node that it gets to see.
 pub(in super::super) fn grant(c: &mut Call<'_, '_>, node: u64) {
-    if let Some(Region { start, end, .. }) = c.run.core.heap.region(node) {
-        c.vm.grant(Region { start, end, writable: true });
+    if let Some(region) = c.run.core.heap.region(node) {
+        c.vm.grant(region);
     }
 }
