@@ -111,7 +111,11 @@ pub fn meaning(prog_type: ProgType, attach_type: u32, value: u32) -> Option<Stri
     crate::action::meaning(Some(prog_type), attach_type, value)
 }
 
-/// Whether Linux runs programs of this type by BPF_PROG_TEST_RUN.
+/// Whether Linux runs programs of this type by BPF_PROG_TEST_RUN on what it is given; programs on
+/// functions run on its own.
 pub fn linux_runs(prog_type: ProgType, attach_type: u32) -> bool {
+    if prog_type == ProgType::Tracing {
+        return false;
+    }
     uapi::prog_variant(prog_type, attach_type, false).is_some_and(|variant| variant.test_run)
 }
