@@ -59,8 +59,14 @@ impl Nets {
         let maker = self.maker.lock().clone().ok_or(Errno::EOPNOTSUPP)?;
         let net = maker(req, devices, hooks)?;
         let info = net.info();
-        let before = self.running.lock().insert(req.name.clone(), net);
-        drop(before);
+        let mut running = self.running.lock();
+        if running.contains_key(&req.name) {
+            // Somebody was faster; what was made ends when nobody has to wait for it.
+            drop(running);
+            drop(net);
+            return Err(Errno::EEXIST.into());
+        }
+        running.insert(req.name.clone(), net);
         Ok(info)
     }
 

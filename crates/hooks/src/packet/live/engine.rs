@@ -30,7 +30,7 @@ const BURSTS: u32 = 1000;
 const WINDOW: Duration = Duration::from_millis(1);
 const RUSH: u64 = 150;
 /// In a rush frames are let gather for so long, as waking up for each costs more than carrying it.
-const GATHER: Duration = Duration::from_micros(30);
+const GATHER: Duration = Duration::from_micros(100);
 /// Hardware addresses that are learned.
 const MAX_LEARNED: usize = 4096;
 
