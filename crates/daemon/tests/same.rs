@@ -6,8 +6,8 @@ use common::{COUNT, map, runtime, xdp};
 use daemon::{COMMANDS, Server};
 use runtime::Limits;
 use runtime::door::{
-    AttachTo, Bpf, BtfLoad, Counted, DeviceAdd, Fd, LinkCreate, LogRequest, MapCreate, ObjKind,
-    Outside, ProgAttach, ProgInfo, ProgLoad, ProgQuery, TestRun,
+    AttachTo, Bpf, BtfLoad, Counted, DeviceAdd, Fd, LinkCreate, LogRequest, MapCreate, NetUp,
+    ObjKind, Outside, ProgAttach, ProgInfo, ProgLoad, ProgQuery, TcFilter, TestRun,
 };
 use uapi::{MapDef, MapType};
 
@@ -130,6 +130,13 @@ fn attached(door: &dyn Bpf, a: &mut Answers, prog: Fd) {
     let detach = ProgAttach { prog: Some(prog), attach_type: 46, ..ProgAttach::default() };
     let _ = a.say("detach", door.prog_detach(&detach));
     let _ = a.say("groups", door.cgroups());
+    let filter = TcFilter { ifindex, prog: Some(prog), ..TcFilter::default() };
+    let _ = a.say("filter", (door.tc_filter_add(&filter), door.tc_filter_del(&filter)));
+    let _ = a.say("filters", (door.tc_filters(ifindex), door.tc_filters(99)));
+    // Nobody makes networks here.
+    let net = NetUp { name: "n".into(), hosts: vec!["h".into()], ..NetUp::default() };
+    let _ = a.say("net", (door.net_up(&net), door.nets(), door.net_down("n")));
+    let _ = a.say("stream", door.stream_read(prog, 1, 16));
     let _ = a.say("device gone", (door.device_del("d0"), door.device_del("d0")));
 }
 
