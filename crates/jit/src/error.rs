@@ -25,6 +25,14 @@ pub enum JitError {
         /// Which.
         what: &'static str,
     },
+    /// An instruction that only the interpreter runs.
+    #[error("instruction {pc}: {what} is left to the interpreter")]
+    Interpreted {
+        /// Slot.
+        pc: usize,
+        /// Which.
+        what: &'static str,
+    },
     /// A jump out of its function, or into the middle of an instruction.
     #[error("instruction {pc}: jump to {target}, which is not an instruction of the function")]
     Jump {

@@ -258,7 +258,11 @@ mod tests {
         is("uprobe//lib/c.so:malloc+0x10", Point::Function(function), Form::Regs);
         let plain = Function { file: "./a:b".into(), symbol: String::new(), offset: 0x1234 };
         is("uretprobe/./a:b:0x1234", Point::Return(plain), Form::Regs);
-        is("kprobe.multi/__x64_sys_pread*", Point::Calls(vec![17, 295], When::Entry), Form::Regs);
+        is(
+            "kprobe.multi/__x64_sys_pread*",
+            Point::Calls(vec![17, 295, 327], When::Entry),
+            Form::Regs,
+        );
         is("kretprobe.multi/__x64_sys_kill", Point::Calls(vec![62], When::Return), Form::Regs);
         let function = Function { file: "./a".into(), symbol: "g_*".into(), offset: 0 };
         is("uprobe.session/./a:g_*", Point::Functions(function, When::Both), Form::Regs);

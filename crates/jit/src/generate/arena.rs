@@ -25,7 +25,7 @@ impl Gen<'_> {
             Op::StoreRelease { size, base, off, src } => {
                 self.arena_store(size, (base.0, off), Src::Reg(src))
             }
-            _ => Err(self.bug("an atomic operation on an arena")),
+            _ => Err(self.interpreted("an atomic operation on an arena")),
         }
     }
 
@@ -60,7 +60,7 @@ impl Gen<'_> {
         let start = match src {
             Src::Imm(imm) => {
                 if !self.fits(imm.into()) {
-                    return Err(self.bug("a hidden constant for an arena"));
+                    return Err(self.interpreted("a hidden constant for an arena"));
                 }
                 let mem = self.arena_address(at)?;
                 let start = self.out.asm.len();

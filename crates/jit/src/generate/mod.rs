@@ -363,6 +363,10 @@ impl Gen<'_> {
         Fail::Error(JitError::Bug { pc: self.pc as usize, what })
     }
 
+    fn interpreted(&self, what: &'static str) -> Fail {
+        Fail::Error(JitError::Interpreted { pc: self.pc as usize, what })
+    }
+
     fn func_label(&self, f: usize) -> u32 {
         self.unit.flow.blocks.len() as u32 + f as u32
     }
