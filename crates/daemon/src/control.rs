@@ -41,7 +41,14 @@ pub struct Found {
 
 /// Connects to the daemon that runs there.
 pub fn connect(place: &Place) -> Result<Client, Error> {
-    Client::new(dial(place)?)
+    match Client::new(dial(place)?) {
+        // One that is being killed still takes a connection; asked again, its socket refuses.
+        Err(Error::Protocol) => {
+            std::thread::sleep(LOOK);
+            Client::new(dial(place)?)
+        }
+        answer => answer,
+    }
 }
 
 /// Connects, after starting `program daemon serve` if no daemon runs there.
